@@ -219,13 +219,8 @@ def test_runs_start_from_several_others(sources):
             {"start_from": {"experiment": "small", "run": "seed7"}},
             "small has no run 'seed7'; its runs are: seed0, seed1",
         ),
-        (
-            {"start_from": {"experiment": "small", "run": "seed0", "epoch": 7}},
-            "no weights of epoch 7; the nearest is 0",
-        ),
         ({"start_from": {"experiment": "starting", "run": "seed0"}}, "starting starts from starting; remove one"),
         ({"start_from": {"experiment": "absent", "run": "seed0"}}, "There is no experiment 'absent'"),
-        ({"model": {"d_mlp": 32}}, r"W_in is \(1, 32, 32\) in seed0 and \(1, 32, 64\) in small/seed1"),
         (
             {"model": {"initial_scale": 2.0}},
             "`model.initial_scale` scales random initial weights, but `start_from` gives",
@@ -236,6 +231,23 @@ def test_runs_start_from_several_others(sources):
 def test_weights_from_which_a_run_cannot_start_are_refused(sources, content, message):
     with pytest.raises(UserError, match=message):
         sources(False, **content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"start_from": {"experiment": "small", "run": "seed0", "epoch": 7}},
+            "no weights of epoch 7; the nearest is 0",
+        ),
+        ({"model": {"d_mlp": 32}}, r"W_in is \(1, 32, 32\) in seed0 and \(1, 32, 64\) in small/seed1"),
+        ({"model": {"mlp_biases": False}}, r"b_in is absent in seed0 and \(1, 64\) in small/seed1"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(sources, content, message):
+    (run,) = sources(**content)
+    with pytest.raises(UserError, match=message):
+        starting_weights(run)
 
 
 EDITS = """

@@ -169,6 +169,11 @@ def train(
     from progress_measures.training.signals import Interrupted
 
     all_runs, selected, logs = _runs(experiment), _runs(experiment, run), kinds_of(log)
+    if selected[0].start_from:
+        from progress_measures.training.start import starting_weights
+
+        for selected_run in selected:  # before any job is submitted
+            starting_weights(selected_run)
     _write_dataset(all_runs)
     if restart:
         if any(launch.rows_of_jobs(experiment)):

@@ -23,26 +23,35 @@ def starting_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before its first update, without the leading `run` dimension.
 
     Raises:
-        UserError: the run starts from weights that are not stored, or are of other settings than its hash says.
+        UserError: the run starts from weights that are not stored, are of other settings than its hash says, or have other
+            shapes.
     """
     start = run.start_from
     if start is None:
         return initial_weights(run)
-    name = f"{start.experiment}/{start.run}"
+    name, field = f"{start.experiment}/{start.run}", f"{run.experiment}: start_from"
     train_it = f"train it first: progress-measures train {start.experiment} --run {start.run}"
     try:
         record = json.loads((runs_folder(start.experiment) / start.run / "done.json").read_bytes())
     except (OSError, ValueError):
-        raise UserError(f"{run.experiment}: start_from: {name} is not trained; {train_it}") from None
+        raise UserError(f"{field}: {name} is not trained; {train_it}") from None
     if record.get("config_hash") != start.weights:
-        raise UserError(f"{run.experiment}: start_from: {name} was trained with other settings; {train_it}")
+        raise UserError(f"{field}: {name} was trained with other settings; {train_it}")
     path = checkpoints(start.experiment, start.run)
     with damage_reported(path, train_it):
         stored = open_store(path)
-        epoch = int(stored.epoch[-1]) if start.epoch is None else start.epoch
-        if epoch not in stored.epoch:
-            raise UserError(
-                f"{run.experiment}: start_from: {name} ended at epoch {int(stored.epoch[-1])}, before {epoch}."
-            )
-        weights = stored.sel(epoch=epoch)
-        return {tensor: torch.from_numpy(np.array(weights[tensor])) for tensor in Architecture.of(run).shapes()}
+        epochs = stored.epoch.values
+        epoch = int(epochs[-1]) if start.epoch is None else start.epoch
+        if epoch not in epochs:
+            nearest = epochs[np.abs(epochs - epoch).argmin()]
+            raise UserError(f"{field}.epoch: {name} has no weights of epoch {epoch}; the nearest is {nearest}.")
+        arrays = {str(tensor): values for tensor, values in stored.sel(epoch=epoch).data_vars.items()}
+        shapes = Architecture.of(run).shapes()
+        for tensor in sorted(shapes.keys() | arrays.keys()):
+            needed = shapes.get(tensor, "absent")
+            found = arrays[tensor].shape if tensor in arrays else "absent"
+            if needed != found:
+                raise UserError(
+                    f"{field}: {tensor} is {needed} in {run.name} and {found} in {name}; give both the same `task` and `model`."
+                )
+        return {tensor: torch.from_numpy(np.array(arrays[tensor])) for tensor in shapes}
