@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.experiments.field_examples import EXAMPLES
 from progress_measures.experiments.fields_page import generated
 from progress_measures.experiments.schema import Experiment
 
@@ -118,7 +119,7 @@ def test_hash_depends_only_on_settings_of_training():
     ("path", "value", "expected"),
     [
         ("training.epoch", 5, "training.epoch: unknown key; did you mean 'epochs'?"),
-        ("color", "red", "color: unknown key; known keys: description, grid, imported, model,"),
+        ("color", "red", "color: unknown key; known keys: description, extends, grid, imported,"),
         ("model.dropout", 0.1, "model.dropout: unknown key; 'dropout' belongs in `training`"),
         ("train_fraction", 0.3, "train_fraction: unknown key; 'train_fraction' belongs in `split`"),
         ("training.seed", 1, "training.seed: unknown key; 'seed' belongs at the top of the file or in `split`"),
@@ -171,6 +172,46 @@ def test_messages_name_file_field_and_expectation(tmp_path, path, value, expecte
         load_experiment("mine", write_experiment(tmp_path, minimal_with(path, value)))
     assert str(refused.value).startswith(str(tmp_path / "mine.yaml"))
     assert expected in str(refused.value)
+
+
+def test_experiment_extends_another_section_by_section(tmp_path):
+    write_experiment(tmp_path, MINIMAL | {"grid": {"seed": [0, 1]}, "model": {"d_mlp": 64}, "description": "of mine"})
+    own = {"title": "other", "extends": "mine", "training": {"learning_rate": 0.01}, "grid": {"seed": [5]}}
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(own))
+    mine, other = load_experiment("mine", tmp_path), load_experiment("other", tmp_path)
+    assert (other.title, other.description, other.grid) == ("other", "", {"seed": [5]})
+    assert other.task.prime == mine.task.prime
+    assert other.model == mine.model
+    assert other.training == mine.training.model_copy(update={"learning_rate": 0.01})
+    content = minimal_with("training.learning_rate", 0.01) | {"model": {"d_mlp": 64}, "seed": 5}
+    (complete,) = Experiment.model_validate(content).runs("complete")
+    assert other.runs("other")[0].hash == complete.hash, "extending is only a shorter way to write the settings"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"extends": "mine"}, "extends: mine extends mine; remove one of them"),
+        ({"extends": 3}, "extends: expected the name of an experiment, found 3"),
+        ({"extends": "absent"}, "There is no experiment 'absent'"),
+        ({"extends": "other"}, "extends: mine extends other extends mine"),
+    ],
+)
+def test_extending_nothing_or_itself_is_refused(tmp_path, content, message):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({"title": "o", "extends": "mine"}))
+    with pytest.raises(UserError, match=message):
+        load_experiment("mine", write_experiment(tmp_path, MINIMAL | content))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_of_the_documentation_are_experiments(tmp_path, example):
+    """The runs of an example differ from a plain experiment in all that it shows."""
+    (tmp_path / "mainline.yaml").write_text((FOLDER / "mainline.yaml").read_text())
+    (tmp_path / "example.yaml").write_text(EXAMPLES[example])
+    assert len(EXAMPLES[example].splitlines()) <= 12
+    runs = load_experiment("example", tmp_path).runs("example")
+    plain = load_experiment("mainline", tmp_path).runs("mainline")
+    assert not {run.hash for run in runs} & {run.hash for run in plain}
 
 
 SEQUENCES = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epochs": 200, "batch": 8}}

@@ -4,28 +4,37 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
 from pydantic import ValidationError
 
-from progress_measures.cube.extract import measure_run
+from progress_measures.cube.extract import CheckpointReader, measure_run
 from progress_measures.cube.gather import gather
+from progress_measures.cube.open import open_run
 from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.data.label_noise import training_labels
+from progress_measures.edit import edit
+from progress_measures.errors import UserError
+from progress_measures.experiments import load_experiment
 from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Experiment
+from progress_measures.importing.import_network import import_network
+from progress_measures.importing.settings import Options
+from progress_measures.logs import kinds_of, write_logs
 from progress_measures.measures import families_of
 from progress_measures.models import pairs
 from progress_measures.models.initialize import initial_weights
-from progress_measures.training import loop
+from progress_measures.training import cost, loop
 from progress_measures.training.launcher.shards import group_by_shape
 from progress_measures.training.loss import criterion_of
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimizers import optimizer_module
 from progress_measures.training.optimizers.muon import newton_schulz
-from support.experiments import SMALL, trained_bytes
+from progress_measures.training.start import starting_weights
+from support.experiments import SEQUENCES, SMALL, folder_with, sequence_runs, trained_bytes
 from support.interruption import signal_at
 from support.plain_recipes import noisy_labels, plain_loss, plain_weights
 
@@ -151,11 +160,147 @@ def test_dataset_of_several_primes_is_padded(tmp_path):
         assert (train_masks(tmp_path / "dataset.zarr", [run.name])[0] == train_mask(run)).all()
 
 
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """Work in a folder with an experiment `small`, and return a function that writes and loads one that starts from it."""
+    folder_with(tmp_path, epochs=40)
+    monkeypatch.chdir(tmp_path)
+
+    def starting(train=True, **content):
+        if train and not Path("results/small").exists():
+            trained(Path("results/small"), load_experiment("small").runs("small"))
+        own = {
+            "title": "starting",
+            "extends": "small",
+            "start_from": {"experiment": "small", "run": "seed1", "epoch": 20},
+        }
+        folder_with(tmp_path, "starting", own | {"grid": {}} | content)
+        return load_experiment("starting").runs("starting")
+
+    return starting
+
+
+def test_run_starts_from_the_weights_of_another(sources):
+    """The optimizer starts anew, with another recipe; the source's settings are part of the hash."""
+    recipe = {"optimizer": "lion", "warmup": 0}
+    (run,) = sources(training=recipe)
+    trained(Path("results/starting"), [run])
+    source = xr.open_zarr("results/small/runs/seed1/checkpoints.zarr", consolidated=False).sel(epoch=20)
+    weights = xr.open_zarr("results/starting/runs/seed0/checkpoints.zarr", consolidated=False)
+    assert run.start_from.weights == load_experiment("small").runs("small")[1].hash
+    for name in initial_weights(run):
+        assert (weights[name].values[0] == source[name].values).all()
+        assert (weights[name].values[1] != source[name].values).any()
+    (other,) = sources(training=recipe | {"learning_rate": 0.1})
+    folder_with(Path(), epochs=40, learning_rate=0.002)  # the experiment from which the runs start
+    (changed,) = load_experiment("starting").runs("starting")
+    assert len({run.hash, other.hash, changed.hash}) == 3
+    with pytest.raises(
+        UserError, match="small/seed1 was trained with other settings; train it first: progress-measures"
+    ):
+        starting_weights(changed)
+
+
+def test_runs_start_from_several_others(sources):
+    runs = sources(False, grid={"start_from.run": ["seed0", "seed1"], "start_from.epoch": [0, 40]})
+    assert [run.name for run in runs] == ["epoch0_runseed0", "epoch0_runseed1", "epoch40_runseed0", "epoch40_runseed1"]
+    assert len({run.start_from.weights for run in runs}) == 2
+    assert runs[0].settings["start_from"] == "small/seed0 at 0"
+    with pytest.raises(
+        UserError, match="small/seed0 is not trained; train it first: progress-measures train small --run"
+    ):
+        starting_weights(runs[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"start_from": {"experiment": "small", "run": "seed7"}},
+            "small has no run 'seed7'; its runs are: seed0, seed1",
+        ),
+        ({"start_from": {"experiment": "starting", "run": "seed0"}}, "starting starts from starting; remove one"),
+        ({"start_from": {"experiment": "absent", "run": "seed0"}}, "There is no experiment 'absent'"),
+        (
+            {"model": {"initial_scale": 2.0}},
+            "`model.initial_scale` scales random initial weights, but `start_from` gives",
+        ),
+        ({"start_from": None, "grid": {"start_from.run": ["seed0"]}}, "the file needs the section `start_from` too"),
+    ],
+)
+def test_weights_from_which_a_run_cannot_start_are_refused(sources, content, message):
+    with pytest.raises(UserError, match=message):
+        sources(False, **content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"start_from": {"experiment": "small", "run": "seed0", "epoch": 7}},
+            "no weights of epoch 7; the nearest is 0",
+        ),
+        ({"model": {"d_mlp": 32}}, r"W_in is \(1, 32, 32\) in seed0 and \(1, 32, 64\) in small/seed1"),
+        ({"model": {"mlp_biases": False}}, r"b_in is absent in seed0 and \(1, 64\) in small/seed1"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(sources, content, message):
+    (run,) = sources(**content)
+    with pytest.raises(UserError, match=message):
+        starting_weights(run)
+
+
+EDITS = """
+def without_last_neurons(weights):
+    weights["W_out"][:, 32:] = 0
+    return weights
+
+def renamed(weights):
+    return {"W": weights["W_E"]}
+
+def cut(weights):
+    return weights | {"W_U": weights["W_U"][:, 1:]}
+
+def infinite(weights):
+    return weights | {"W_U": weights["W_U"] * float("inf")}
+
+def broken(weights):
+    raise KeyError("W_X")
+"""
+
+
+def test_run_starts_from_edited_weights(sources):
+    """`edit` writes a file, `import` makes it a network of the project, and another run starts from it."""
+    sources()
+    Path("edits.py").write_text(EDITS)
+    edit(open_run("small", "seed0"), 40, "edits.py:without_last_neurons", Path("edited.safetensors"))
+    options = Options(split="shuffle:0:0.6", operation="a+b", accept_doubtful=True)
+    import_network(Path("edited.safetensors"), Path("results/edited"), options)
+    (run,) = sources(start_from={"experiment": "edited", "run": "imported"})
+    weights = starting_weights(run)
+    original = open_run("small", "seed0").weights(40)
+    assert not weights["W_out"][:, 32:].any()
+    assert (weights["W_out"].numpy()[:, :32] == original["W_out"][:, :32]).all()
+    assert all((weights[name].numpy() == tensor).all() for name, tensor in original.items() if name != "W_out")
+    for function, message in (
+        ("renamed", "expected a dictionary of W_E, .*; the function returned W"),
+        ("cut", r"shape \(32, 13\) for W_U, found shape \(32, 12\)"),
+        ("infinite", "for W_U, .* with NaN or infinity"),
+        ("broken", "the function raised KeyError: 'W_X'"),
+        ("absent", r"--function edits\.py: the file defines no function 'absent'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            edit(open_run("small", "seed0"), 40, f"edits.py:{function}", Path("wrong.safetensors"))
+
+
 class Parts:
     """The training loop's own objective and optimizer of some runs, without stores."""
 
     def __init__(self, runs):
-        masks, device = torch.stack([torch.from_numpy(train_mask(run)) for run in runs]), torch.device("cpu")
+        device = torch.device("cpu")
+        masks = torch.zeros(len(runs), 1)  # sequences have none
+        if not runs[0].on_sequences:
+            masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
         self.objective = import_module(objective_module(runs[0])).Objective(runs, masks, device)
         self.optimizer = import_module(optimizer_module(runs[0])).Optimizer(
             runs, list(map(initial_weights, runs)), device
@@ -314,3 +459,103 @@ def test_history_has_the_minimized_loss_and_cross_entropies(tmp_path):
 def logits_and_labels(parts):
     batch, labels = parts.objective._train
     return pairs.logits(pairs.tables(parts.optimizer.weights), batch)[0], labels[0]
+
+
+def runs_in(arithmetic, kind):
+    """Return a run of each forward pass that is not the fast path, in an arithmetic."""
+    models = {
+        "two layers": {"layers": 2},
+        "layer norm": {"normalization": "layer_norm"},
+        "MLP": {"mlp_input": "summed"},
+    }
+    if kind in models:
+        task = SMALL["task"] | ({"tokens": "a b"} if kind == "MLP" else {})
+        sizes = {"d_model": 32, "d_mlp": 64} if kind == "MLP" else SMALL["model"]
+        recipe = SMALL["training"] | {"arithmetic": arithmetic}
+        content = SMALL | {"task": task, "model": sizes | models[kind], "training": recipe, "grid": {}}
+        return Experiment.model_validate(content).runs("small")
+    return sequence_runs(kind, arithmetic=arithmetic)
+
+
+KINDS = ["two layers", "layer norm", "MLP", *SEQUENCES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float64_and_bfloat16_are_the_arithmetic_of_any_network(kind):
+    """The weights of float64 are those of float32 but for rounding; bfloat16 rounds products to three digits."""
+    trained_parts = {name: Parts(runs_in(name, kind)).train(0, 6) for name in ("float64", "float32", "bfloat16")}
+    weights = {name: parts.optimizer.parameters.detach() for name, parts in trained_parts.items()}
+    losses = {}
+    for name, parts in trained_parts.items():
+        parts.objective.prepare(6)
+        losses[name] = parts.objective.loss(parts.optimizer.weights).detach()
+    assert [weights[name].dtype for name in weights] == [torch.float64, torch.float32, torch.float32]
+    assert losses["float64"].dtype == torch.float64
+    torch.testing.assert_close(losses["float64"], losses["float32"].double(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(losses["bfloat16"], losses["float32"], rtol=0.03, atol=0)
+    assert (losses["bfloat16"] != losses["float32"]).all()
+    assert (weights["float64"] != weights["float32"].double()).any()
+
+
+def test_checkpoints_of_float64_are_stored_and_measured_in_it(tmp_path, monkeypatch):
+    (run,) = runs_of("adamw", arithmetic="float64")
+    monkeypatch.chdir(tmp_path)
+    trained(Path("results/small"), [run])
+    last = CheckpointReader(run)[3]
+    assert {tensor.dtype for tensor in last.values()} == {np.dtype("float64")}
+    parts = Parts([run]).train(0, 60)
+    assert all((last[name] == tensor[0].detach().numpy()).all() for name, tensor in parts.optimizer.weights.items())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_cost_counts_what_a_state_remembers(recipe):
+    """Memory and disk follow from the number of arrays that the optimizer and the filter save."""
+    (run,), (plain,) = runs_of(recipe), runs_of("adamw")
+    sizes = {name: tensor[0].numel() for name, tensor in Parts([run]).optimizer.state().items()}
+    numbers = sum(sizes.values()) // sizes["parameters"]
+    difference = cost.disk(run) - cost.disk(plain)
+    assert difference == 3 * 4 * (numbers - 3) * cost.parameters(run)
+    assert cost.disk(runs_of(recipe, arithmetic="float64")[0]) > 1.9 * (cost.disk(run) - 3 * 8 * 60)
+    assert cost.update_examples(run) == (24 if recipe == "batches" else 101)
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch):
+    """Train a run in a folder of its own, and return the run and its history."""
+    (run,) = runs_of("mse")
+    monkeypatch.chdir(tmp_path)
+    trained(Path("results/small"), [run])
+    return run, xr.open_zarr("results/small/runs/seed0/history.zarr", consolidated=False).load()
+
+
+def test_csv_has_the_history(history):
+    run, stored = history
+    (path,) = write_logs(run, kinds_of("csv"))
+    table = pd.read_csv(path, index_col="epoch")
+    np.testing.assert_array_equal(table.loss, stored.loss)
+    for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+        np.testing.assert_array_equal(table[name].dropna(), stored[name])
+        assert table[name].dropna().index.tolist() == stored.evaluated_epoch.values.tolist()
+
+
+def test_tensorboard_files_have_the_history(history):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run, stored = history
+    for _ in range(2):  # the second time replaces the first
+        (path,) = write_logs(run, kinds_of("tensorboard"))
+    events = accumulators.EventAccumulator(str(path), size_guidance={accumulators.SCALARS: 0})
+    events.Reload()
+    found = events.Scalars("test_loss")
+    assert [event.step for event in found] == stored.evaluated_epoch.values.tolist()
+    np.testing.assert_allclose([event.value for event in found], stored.test_loss, rtol=1e-6)
+    assert len(events.Scalars("loss")) == 61
+
+
+def test_unknown_or_missing_kinds_of_logs_are_refused(monkeypatch):
+    with pytest.raises(UserError, match="unknown kind 'wandb'; expected csv or tensorboard"):
+        kinds_of("csv,wandb")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="the package tensorboard is not installed; install it with: pip install"):
+        kinds_of("tensorboard")
+    assert kinds_of("") == ()
+    assert write_logs(runs_of("adamw")[0].model_copy(update={"experiment": "absent"}), ("csv",)) == []

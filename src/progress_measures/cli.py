@@ -131,6 +131,13 @@ def train(
         bool,
         typer.Option(help="Keep runs that an earlier version of the code trained, instead of training them again."),
     ] = False,
+    log: Annotated[
+        str,
+        typer.Option(
+            help="Also write the history of each run as `csv`, `tensorboard` or `csv,tensorboard`, after training. For "
+            "trained runs, this writes nothing else."
+        ),
+    ] = "",
     partition: Annotated[str | None, typer.Option(help="Slurm partition.", rich_help_panel=_SLURM)] = None,
     account: Annotated[str | None, typer.Option(help="Slurm account.", rich_help_panel=_SLURM)] = None,
     qos: Annotated[str | None, typer.Option(help="Slurm quality of service.", rich_help_panel=_SLURM)] = None,
@@ -157,11 +164,17 @@ def train(
     ] = 15.0,
 ) -> None:
     """Train runs, resuming from their last saved state. Skip finished runs."""
+    from progress_measures.logs import kinds_of, write_logs
     from progress_measures.paths import runs_folder, trained_record
     from progress_measures.training.launcher import launch
     from progress_measures.training.signals import Interrupted
 
-    all_runs, selected = _runs(experiment), _runs(experiment, run)
+    all_runs, selected, logs = _runs(experiment), _runs(experiment, run), kinds_of(log)
+    if selected[0].start_from:
+        from progress_measures.training.start import starting_weights
+
+        for selected_run in selected:  # before any job is submitted
+            starting_weights(selected_run)
     _write_dataset(all_runs)
     if restart:
         if any(launch.rows_of_jobs(experiment)):
@@ -182,7 +195,11 @@ def train(
     except Interrupted as interrupted:
         print(f"progress-measures: {interrupted}", file=sys.stderr)
         sys.exit(130)
+    finally:
+        written = [path for selected_run in selected for path in write_logs(selected_run, logs)]
     launch.write_trained(experiment, all_runs, any_code)
+    for path in written:
+        print(f"written: {path}")
 
 
 @app.command()
@@ -515,6 +532,26 @@ def export(
     epochs = sorted(set(epoch)) if epoch else opened.epochs
     program = write(opened, epochs, format, path)
     print(f"{path}: {opened.name} at {len(epochs)} epochs  {path.stat().st_size / 1e6:.1f} MB\n\n{program}", end="")
+
+
+@app.command()
+def edit(
+    experiment: Experiment,
+    function: Annotated[
+        str, typer.Option(help="FILE.py:FUNCTION from a dictionary of arrays by name to the changed dictionary.")
+    ],
+    to: Annotated[Path, typer.Option(help="Safetensors file to write, for `progress-measures import`.")],
+    run: Annotated[str | None, typer.Option("--run", help="Name of a run; by default, the first.")] = None,
+    epoch: Annotated[int | None, typer.Option(help="Epoch of a checkpoint; by default, the last.")] = None,
+) -> None:
+    """Change the weights of a run by a function of your own, and write them to a file, from which runs can start."""
+    from progress_measures.cube.open import open_run
+    from progress_measures.edit import edit as write
+
+    opened = open_run(experiment, run or 0)
+    at = max(opened.epochs) if epoch is None else epoch
+    write(opened, at, function, to)
+    print(f"{to}: {experiment}/{opened.name} at epoch {at}, changed by {function}")
 
 
 @app.command()

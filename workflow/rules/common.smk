@@ -140,6 +140,13 @@ def training_code(wildcards: Wildcards) -> list[str]:
     return code(*sorted({name for run in runs for name in code_modules(run)}))
 
 
+def starts(wildcards: Wildcards) -> list[str]:
+    """Return the records of training of the experiments from whose weights an experiment's runs start."""
+    runs = runs_of(wildcards.experiment).values()
+    sources = {run.start_from.experiment for run in runs if run.start_from}
+    return [f"results/{name}/trained.json" for name in sorted(sources)]
+
+
 # Resources of the rule `train`, each with the option of `progress-measures train` that receives its value.
 TRAINING_OPTIONS = {
     "device": "--device",

@@ -18,6 +18,7 @@ rule train:
     input:
         "results/{experiment}/dataset.zarr",
         training_code,
+        starts,
     output:
         "results/{experiment}/trained.json",
     log:

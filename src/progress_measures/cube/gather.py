@@ -298,6 +298,11 @@ def history_of(run: Run) -> xr.Dataset:
         }
         values = history[name].values.astype("float64" if quantity == "loss" else "float32")
         variables[f"history_{name}"] = ("history_epoch", values, attributes)
+    minimized, recipe = "train loss", run.training
+    if recipe.loss != "cross_entropy" or recipe.label_smoothing:
+        minimized = (
+            f"value of the loss that training minimizes ({recipe.loss}, label smoothing {recipe.label_smoothing:g})"
+        )
     starts = np.r_[0, epochs[:-1] + 1]
     # fmax, because NaN stands for an unknown loss of an imported network
     largest = np.fmax.reduceat(history.loss.values[: epochs[-1] + 1], starts)
@@ -306,9 +311,9 @@ def history_of(run: Run) -> xr.Dataset:
         largest,
         {
             "long_name": "Largest train loss since the last evaluation",
-            "units": "nat",
+            "units": "1" if recipe.loss == "mse" else "nat",
             "reference": "Nanda et al. 2023, appendix D.2",
-            "description": "Largest train loss over the epochs since the previous evaluation, so that it shows short spikes.",
+            "description": f"Largest {minimized} over the epochs since the previous evaluation, so that it shows short spikes.",
         },
     )
     return xr.Dataset(variables, {"history_epoch": epochs})

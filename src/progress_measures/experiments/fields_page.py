@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from progress_measures.experiments import schema
+from progress_measures.experiments.field_examples import EXAMPLES
 from progress_measures.tasks import TASKS
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -18,6 +19,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("training", schema.Training),
     ("training.checkpoints", schema.CheckpointSchedule),
     ("training.stop_when", schema.StopRule),
+    ("training.learning_rate_schedule, training.weight_decay_schedule", schema.RateSchedule),
+    ("start_from", schema.StartFrom),
     ("imported", schema.Imported),
 )
 
@@ -39,7 +42,7 @@ def _page() -> str:
         "check the file with `config/experiment.schema.json`.",
     ]
     for section, model in SECTIONS:
-        name = f"`{section}`" if section else "Top level"
+        name = ", ".join(f"`{path}`" for path in section.split(", ")) if section else "Top level"
         kinds = get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
         title = ", ".join([name, *(f"kind `{kind}`" for kind in kinds)])
         lines += [
@@ -56,6 +59,9 @@ def _page() -> str:
             for field, info in model.model_fields.items()
             if field != "kind"
         ]
+    lines += ["", "## Examples", "", "Each is a complete file."]
+    for title, example in EXAMPLES.items():
+        lines += ["", f"### {title}", "", "```yaml", *example.splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
 

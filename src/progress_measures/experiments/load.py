@@ -3,6 +3,7 @@
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,9 +14,13 @@ from progress_measures.experiments.schema import (
     Experiment,
     Imported,
     Model,
+    RateSchedule,
+    Run,
     Split,
+    StartFrom,
     StopRule,
     Training,
+    source_of,
 )
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.tasks import TASKS
@@ -34,6 +39,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "training": Training,
     "checkpoints": CheckpointSchedule,
     "stop_when": StopRule,
+    "learning_rate_schedule": RateSchedule,
+    "weight_decay_schedule": RateSchedule,
+    "start_from": StartFrom,
     "imported": Imported,
 }
 """Sections with the same fields for every task."""
@@ -70,15 +78,22 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
     Raises:
         UserError: The experiment does not exist, or its name or file is invalid.
     """
+    return _load(name, folder, ())
+
+
+def _load(name: str, folder: Path, started_from: tuple[str, ...]) -> Experiment:
+    """Load an experiment; `started_from` are the experiments whose runs start from its weights."""
     path = _file_of(name, folder)
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a mapping with `title`, `task` and `training`, found {content!r:.60}.")
+    content = _content_of(name, folder)
     try:
         experiment = Experiment.model_validate(content)
         runs = experiment.runs(name)
     except ValidationError as error:
         raise UserError(validation_message(error, path)) from None
+    if experiment.start_from is not None:
+        hashes = {source_of(run): _start_hash(run, path, folder, (*started_from, name)) for run in runs}
+        experiment = experiment.with_sources(hashes)
+        runs = experiment.runs(name)
     run_names: dict[str, str] = {}  # by the hash of the run's settings
     for run in runs:
         if run_names.setdefault(run.hash, run.name) != run.name:
@@ -88,8 +103,59 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
     return experiment
 
 
+def _start_hash(run: Run, path: Path, folder: Path, started_from: tuple[str, ...]) -> str:
+    """Return the hash of the run from whose weights a run starts; raise an error if it cannot start from them."""
+    start = run.start_from
+    assert start is not None
+    if start.experiment in started_from:
+        raise UserError(
+            f"{path}: start_from: {' starts from '.join([*started_from, start.experiment])}; remove one of them."
+        )
+    sources = {source.name: source for source in _load(start.experiment, folder, started_from).runs(start.experiment)}
+    source = sources.get(start.run)
+    if source is None:
+        raise UserError(
+            f"{path}: start_from.run: {start.experiment} has no run {start.run!r:.80}; its runs are: {', '.join(sources)}."
+        )
+    if "weights" not in source.provides:
+        raise UserError(f"{path}: start_from: {start.experiment} has answers only, no weights.")
+    return source.hash
+
+
+def _content_of(name: str, folder: Path, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the content of an experiment's file, joined with the content of the experiment that it extends.
+
+    Sections are joined key by key. All other keys, and a task of another kind, replace those of the extended experiment, of which
+    title, description and reference are not used.
+    """
+    path = _file_of(name, folder)
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping with `title`, `task` and `training`, found {content!r:.60}.")
+    extended = content.get("extends")
+    if extended is None:
+        return content
+    if not isinstance(extended, str):
+        raise UserError(f"{path}: extends: expected the name of an experiment, found {extended!r:.60}.")
+    if extended in (*extended_by, name):
+        raise UserError(f"{path}: extends: {' extends '.join([*extended_by, name, extended])}; remove one of them.")
+    inherited = _content_of(extended, folder, (*extended_by, name))
+    if "imported" in inherited:
+        raise UserError(
+            f"{path}: extends: {extended} is an imported network, which has no settings of training to share."
+        )
+    joined = {key: value for key, value in inherited.items() if key not in _NOT_INHERITED} | content
+    for key in ("task", "split", "model", "training"):
+        earlier, own = inherited.get(key), content.get(key)
+        if isinstance(earlier, dict) and isinstance(own, dict) and own.get("kind") in (None, earlier.get("kind")):
+            joined[key] = earlier | own
+    return joined
+
+
+_NOT_INHERITED = ("title", "description", "reference")
+
+
 def _file_of(name: str, folder: Path) -> Path:
-    """Return the file of an experiment; if there is none, raise an error that lists the experiments."""
     """Return the file of an experiment; if there is none, raise an error that lists the experiments."""
     files = (folder / f"{name}.yaml", paths.RESULTS / name / IMPORTED)
     for path in files if is_experiment_name(name) else ():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from progress_measures import capabilities
 from progress_measures.experiments import derived
@@ -476,6 +476,20 @@ class Imported(Section):
     )
 
 
+class StartFrom(Section):
+    """Trained weights from which a run starts, in place of random ones; the optimizer starts anew."""
+
+    experiment: str = Field(description="Name of a trained experiment or of an imported network.")
+    run: str = Field(description="Name of its run; `imported` for an imported network.")
+    epoch: int | None = Field(
+        None, ge=0, description="Epoch of a checkpoint whose weights are kept; by default, the last."
+    )
+    weights: str | None = Field(None, description="Hash of the settings of that run; filled in, not written by hand.")
+
+    def __str__(self) -> str:
+        return f"{self.experiment}/{self.run} at {'the last epoch' if self.epoch is None else self.epoch}"
+
+
 class Run(Section):
     """One trained network of an experiment."""
 
@@ -487,6 +501,7 @@ class Run(Section):
     model: Model
     training: Training
     imported: Imported | None = None
+    start_from: StartFrom | None = None
     labels: dict[str, str] = Field(
         default_factory=dict,
         description="Names of the run's settings in the grid, by the grid's key; the cube has them as coordinates.",
@@ -581,6 +596,7 @@ class Run(Section):
         flat |= {"adamw_learning_rate": derived.adamw_learning_rate(self)}
         flat |= {name: str(getattr(recipe, name)) for name in ("learning_rate_schedule", "weight_decay_schedule")}
         flat |= {"clip_norm": math.inf if recipe.clip_norm is None else recipe.clip_norm}
+        flat |= {"start_from": "random" if self.start_from is None else str(self.start_from)}
         return flat | {"fixed_norm": "free" if recipe.fixed_norm is None else str(recipe.fixed_norm)}
 
 
@@ -631,6 +647,8 @@ def _mistakes(run: Run) -> Iterator[str]:
         yield f"`model` has {run.model.weight_count:.1e} weights in its layers; at most {MAX_WEIGHTS:.0e} are allowed"
     if same := sorted(set(run.labels) & set(run.declared_settings)):
         yield f"`grid` has `{same[0]}` as a name of settings, but it is the name of a setting; give it another, such as `recipe`"
+    if run.start_from is not None and not _is_default(run.model, "initial_scale"):
+        yield "`model.initial_scale` scales random initial weights, but `start_from` gives trained ones; remove one of them"
     unknown = sorted(set(run.imported.settings) - set(run.declared_settings)) if run.imported else []
     if unknown:
         yield f"`imported.settings` has {unknown[0]!r:.60}, which is not a setting of such a run"
@@ -673,12 +691,25 @@ def _mistakes_of_design(run: Run) -> Iterator[str]:
             yield f"`model.initialization: {model.initialization}` is for networks of the paper's design; use `paper`"
 
 
+def _required_unless_extended(schema: dict[str, Any]) -> None:
+    """Let the JSON schema require only the title of an experiment that extends another."""
+    required = schema["required"]
+    schema |= {"required": ["title"], "if": {"not": {"required": ["extends"]}}, "then": {"required": required}}
+
+
 class Experiment(Section):
     """A task, a model, a training recipe and a grid of runs."""
+
+    model_config = ConfigDict(json_schema_extra=_required_unless_extended)
 
     title: str = Field(min_length=1, max_length=200, description="Title in one line, for figures and reports.")
     description: str = Field("", description="Purpose of the experiment and origin of its settings.")
     reference: str = Field("", description="Place in the paper or its companions that states the settings.")
+    extends: str | None = Field(
+        None,
+        description="Name of an experiment whose settings this one shares: all that this file does not give. `task`, `split`, "
+        "`model` and `training` are joined key by key; other keys, such as `grid`, replace those of the other experiment.",
+    )
     seed: int = Field(
         0,
         ge=0,
@@ -697,7 +728,11 @@ class Experiment(Section):
         "`model.d_model, model.d_mlp: [[32, 128], [64, 256]]`. Or a key has a name of its own, and named settings: "
         "`recipe: {adamw: {}, muon: {training.optimizer: muon, training.learning_rate: 0.02}}`.",
     )
+    start_from: StartFrom | None = Field(
+        None, description="Trained weights from which the runs start, in place of random ones; see below."
+    )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # see `with_sources`
 
     @field_validator("title")
     @classmethod
@@ -709,11 +744,12 @@ class Experiment(Section):
     @field_validator("grid")
     @classmethod
     def _check_grid(cls, grid: grids.Grid) -> grids.Grid:
-        sections = (("split", Split), ("model", Model), ("training", Training))
+        sections = (("split", Split), ("model", Model), ("training", Training), ("start_from", StartFrom))
         allowed = {"seed"}.union(*(grids.fields_of(section, name) for name, section in sections))
         for task in TASKS.values():
             allowed |= set() if issubclass(task, SequenceTask) else grids.fields_of(task, "task")
         refused = {f"training.{field}": "it decides the epochs of the cube" for field in _SAME_IN_ALL_RUNS}
+        refused |= {"start_from.weights": "it is filled in"}
         refused |= {"task.kind": "tasks have different measures; write one experiment for each"}
         for task in TASKS.values():
             if issubclass(task, SequenceTask):
@@ -721,6 +757,13 @@ class Experiment(Section):
                 refused |= dict.fromkeys(grids.fields_of(task, "task") - allowed, unlike)
         grids.check(grid, allowed - set(refused), refused)
         return grid
+
+    @model_validator(mode="after")
+    def _check_start(self) -> "Experiment":
+        varied = [field for entry in grids.combinations(self.grid) for field in entry.settings]
+        if self.start_from is None and any(field.startswith("start_from.") for field in varied):
+            raise ValueError("`grid` varies `start_from`, so the file needs the section `start_from` too")
+        return self
 
     @model_validator(mode="after")
     def _check_imported(self) -> "Experiment":
@@ -734,13 +777,28 @@ class Experiment(Section):
         Args:
             experiment: Name of the experiment, which is the name of its file.
         """
-        base = self.model_dump(include={"seed", "task", "split", "model", "training", "imported"})
+        base = self.model_dump(include={"seed", "task", "split", "model", "training", "start_from", "imported"})
         if self.imported:
             return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
-        return [
-            Run.model_validate(
-                grids.replace_settings(base, entry.settings)
-                | {"experiment": experiment, "name": entry.name, "labels": entry.labels}
-            )
-            for entry in grids.combinations(self.grid or {"seed": [self.seed]})
-        ]
+        return [self._run(base, entry, experiment) for entry in grids.combinations(self.grid or {"seed": [self.seed]})]
+
+    def _run(self, base: dict[str, Any], entry: grids.Entry, experiment: str) -> Run:
+        """Return one run of the grid."""
+        settings = grids.replace_settings(base, entry.settings)
+        run = Run.model_validate(settings | {"experiment": experiment, "name": entry.name, "labels": entry.labels})
+        if run.start_from is None:
+            return run
+        weights = self._sources.get(source_of(run))
+        return run.model_copy(update={"start_from": run.start_from.model_copy(update={"weights": weights})})
+
+    def with_sources(self, hashes: dict[str, str]) -> "Experiment":
+        """Return the experiment with the hashes of the runs from which its runs start, by their names as in `source_of`."""
+        copy = self.model_copy()
+        copy._sources = hashes
+        return copy
+
+
+def source_of(run: Run) -> str:
+    """Return the names of the experiment and of the run from whose weights a run starts."""
+    assert run.start_from is not None
+    return f"{run.start_from.experiment}/{run.start_from.run}"

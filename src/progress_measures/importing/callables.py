@@ -29,21 +29,22 @@ It may return a pair of logits and named activations, of which `neurons` [batch,
 """
 
 
-def load_function(spec: str) -> Callable[[dict[str, Tensor]], Network]:
-    """Load the function of `--forward`. This runs the user's file.
+def load_function(spec: str, option: str = "--forward") -> Callable[[dict[str, Tensor]], Network]:
+    """Load the function that an option names. This runs the user's file.
 
     Args:
         spec: `FILE.py:FUNCTION`.
+        option: the option, for messages.
 
     Returns:
-        The function, which takes tensors by name and returns a network.
+        The function; that of `--forward` takes tensors by name and returns a network.
 
     Raises:
         UserError: the file or the function is missing, or the file raises an error.
     """
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py") or not Path(path).is_file():
-        raise UserError(f"--forward {spec:.120}: expected FILE.py:FUNCTION with an existing file.")
+        raise UserError(f"{option} {spec:.120}: expected FILE.py:FUNCTION with an existing file.")
     module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert module_spec is not None
     assert module_spec.loader is not None
@@ -51,10 +52,10 @@ def load_function(spec: str) -> Callable[[dict[str, Tensor]], Network]:
     try:
         module_spec.loader.exec_module(module)
     except Exception as error:  # the user's code may raise anything
-        raise UserError(f"--forward {path}: running the file raised {type(error).__name__}: {error}") from None
+        raise UserError(f"{option} {path}: running the file raised {type(error).__name__}: {error}") from None
     function = getattr(module, name, None)
     if not callable(function):
-        raise UserError(f"--forward {path}: the file defines no function {name!r}.")
+        raise UserError(f"{option} {path}: the file defines no function {name!r}.")
     return function
 
 

@@ -83,8 +83,8 @@ def train_pairs(run: Run) -> int:
 
 
 def update_examples(run: Run) -> int:
-    """Return the number of examples of one update: all training pairs, or a batch of sequences."""
-    return run.batch if run.on_sequences else train_pairs(run)
+    """Return the number of examples of one update: a batch, or all training pairs."""
+    return run.batch or train_pairs(run)
 
 
 def evaluated_examples(run: Run) -> int:
@@ -118,7 +118,7 @@ def _pairs_multiply_adds(run: Run) -> int:
     """
     net = Architecture.of(run)
     n, width, padded_outputs = run.task.layout.operands, net.heads * net.d_head, -(-net.outputs // 16) * 16
-    pairs, tokens = train_pairs(run), 2 * n + 1
+    pairs, tokens = update_examples(run), 2 * n + 1
     neurons_to_logits = pairs * net.d_mlp * net.outputs
     bags = 2 * net.heads * pairs * (net.d_mlp + padded_outputs)
     scores = 2 * net.d_model * width + net.heads * net.d_model * tokens
@@ -228,7 +228,7 @@ def update_bytes(run: Run) -> int:
     if not _uses_fast_path(run):
         # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
         return 4 * (4 * _stored_activations(run, update_examples(run)) + 5 * _masked_activations(run) + adam)
-    pairs = train_pairs(run)
+    pairs = update_examples(run)
     # 12 reads or writes of each neuron's activation or gradient. Forward: bag (1), constant (2), ReLU (2), product with
     # W_L (1). Backward: product with W_L (1), ReLU mask (2), two bags (2), sum (1). Two more reads of the activations in the
     # backward pass are not counted.
@@ -275,9 +275,23 @@ def memory(run: Run, runs: int = 1) -> Memory:
         )
         number_count += 4 * examples_at_once * _answer_count(run) * net.outputs
     number_count += 3 * _masked_activations(run) // 2  # float32 masks, drawn from 16 random bits a neuron
-    device = number_count + 6 * parameter_count  # parameters, gradients twice, Adam's two moment estimates
-    host = 46 * parameter_count  # 20 checkpoints in memory, 20 being written, the optimizer's states
-    return Memory(*(int(SLACK * 4 * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
+    state = _state_size(run)
+    # the state and three arrays of gradients and new weights, to which Muon adds four
+    device = number_count + (3 + state + 4 * (run.training.optimizer == "muon")) * parameter_count
+    host = (40 + 2 * state) * parameter_count  # 20 checkpoints in memory, 20 being written, the optimizer's states
+    return Memory(*(int(SLACK * _bytes(run) * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
+
+
+def _state_size(run: Run) -> int:
+    """Return how many numbers for each parameter a training state has: the parameters and what optimizer and filter remember."""
+    optimizer = {"adamw": 3, "adam": 3, "sgd": 2, "lion": 2, "muon": 4}[run.training.optimizer]
+    of_filter = {"grokfast_ema": 1, "grokfast_ma": run.training.grokfast_window}
+    return optimizer + of_filter.get(run.training.gradient_filter, 0)
+
+
+def _bytes(run: Run) -> int:
+    """Return the bytes of a number in the arithmetic of a run's weights."""
+    return 8 if run.training.arithmetic == "float64" else 4
 
 
 def job_memory(run: Run, runs: int, gpu: bool) -> int:
@@ -301,11 +315,11 @@ def disk(run: Run) -> int:
     Returns:
         Bytes.
     """
-    weights = 4 * parameters(run)
-    # A state has the parameters and two moment estimates, the train losses, and the checkpoints of a block of 20 that is not
-    # full yet. There are two states, and a third while it is written.
+    weights = _bytes(run) * parameters(run)
+    # A state has the parameters and what the optimizer remembers, the train losses, and the checkpoints of a block of 20
+    # that is not full yet. There are two states, and a third while it is written.
     is_all = run.training.keep == "all"
-    state = (3 + (20 if is_all else 0)) * weights + 8 * run.training.epochs
+    state = (_state_size(run) + (20 if is_all else 0)) * weights + 8 * run.training.epochs
     # kept weights are compressed to 84 % if they are not all
     return int((1 if is_all else 0.84) * len(kept_epochs(run.training)) * weights + 3 * state)
 

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 
 from progress_measures.data.dataset import train_masks
-from progress_measures.models.initialize import initial_weights
 from progress_measures.training.machine import machine
 from progress_measures.training.objectives import EVALUATED_QUANTITIES, objective_module
 from progress_measures.training.optimizers import optimizer_module
@@ -24,6 +23,7 @@ from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
 from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs, kept_epochs, meets
 from progress_measures.training.signals import Interrupted, collected
+from progress_measures.training.start import starting_weights
 from progress_measures.training.step import Step
 from progress_measures.training.store import RunStore
 from progress_measures.training.writer import Writer
@@ -121,7 +121,7 @@ class _Batch:
         objectives = importlib.import_module(objective_module(self.runs[0]))
         optimizers = importlib.import_module(optimizer_module(self.runs[0]))
         self.objective = objectives.Objective(self.runs, masks, self.device)
-        self.optimizer = optimizers.Optimizer(self.runs, [initial_weights(run) for run in self.runs], self.device)
+        self.optimizer = optimizers.Optimizer(self.runs, [starting_weights(run) for run in self.runs], self.device)
         self.step = Step(self.objective, self.optimizer, capacity=int(np.diff(self.checkpoint_epochs).max()))
 
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:

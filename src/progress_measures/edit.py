@@ -1,0 +1,54 @@
+"""Change the weights of a run by the user's own function, and write them to a file that `import` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from progress_measures.errors import UserError
+from progress_measures.files import atomic_path
+from progress_measures.importing.callables import load_function
+
+if TYPE_CHECKING:
+    from progress_measures.cube.open import OpenRun
+
+
+def edit(opened: OpenRun, epoch: int, function: str, path: Path) -> None:
+    """Write the weights of a checkpoint, changed by a function.
+
+    Args:
+        opened: the run.
+        epoch: epoch of a stored checkpoint.
+        function: `FILE.py:FUNCTION`. The function takes and returns a dictionary of arrays by the names of the tensors, as
+            `open_run(…).weights(epoch)` gives them.
+        path: the file, in the format `safetensors`.
+
+    Raises:
+        UserError: no weights of this epoch are stored, the function raises an error, or it does not return finite arrays with
+            the names and shapes of the weights.
+    """
+    weights = opened.weights(epoch)
+    call: Any = load_function(function, "--function")
+    try:
+        changed = call({name: np.array(tensor) for name, tensor in weights.items()})
+    except Exception as error:  # the user's code may raise anything
+        raise UserError(f"--function {function}: the function raised {type(error).__name__}: {error}") from None
+    if not isinstance(changed, dict) or changed.keys() != weights.keys():
+        found = ", ".join(map(str, changed)) if isinstance(changed, dict) else type(changed).__name__
+        raise UserError(
+            f"--function {function}: expected a dictionary of {', '.join(weights)}; the function returned {found:.200}."
+        )
+    arrays = {name: np.ascontiguousarray(changed[name], dtype=tensor.dtype) for name, tensor in weights.items()}
+    for name, array in arrays.items():
+        if array.shape != weights[name].shape or not np.isfinite(array).all():
+            raise UserError(
+                f"--function {function}: expected finite numbers of shape {weights[name].shape} for {name}, found shape "
+                f"{array.shape}{'' if np.isfinite(array).all() else ' with NaN or infinity'}."
+            )
+    with atomic_path(path) as temporary:
+        save_file(
+            arrays, temporary, {"source": f"{opened.experiment}/{opened.name} at epoch {epoch}, changed by {function}"}
+        )

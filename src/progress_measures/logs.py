@@ -1,0 +1,94 @@
+"""A run's history as files of other tools: `history.csv`, and event files of TensorBoard, beside `history.zarr`."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures.errors import UserError
+from progress_measures.files import atomic_path, damage_reported, open_store
+from progress_measures.paths import runs_folder
+from progress_measures.training.record import how_to_train_again
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from progress_measures.experiments.schema import Run
+
+KINDS = ("csv", "tensorboard")
+"""Kinds of logs."""
+
+
+def kinds_of(text: str) -> tuple[str, ...]:
+    """Return the kinds of logs that an option names, such as `csv,tensorboard`.
+
+    Raises:
+        UserError: a kind is unknown, or the package that writes it is not installed.
+    """
+    kinds = tuple(kind.strip() for kind in text.split(",") if kind.strip())
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UserError(
+                f"--log {text}: unknown kind {kind!r:.40}; expected {' or '.join(KINDS)}, or both, as in csv,tensorboard."
+            )
+    if "tensorboard" in kinds and importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "--log tensorboard: the package tensorboard is not installed; install it with: pip install tensorboard"
+        )
+    return kinds
+
+
+def write_logs(run: Run, kinds: tuple[str, ...]) -> list[Path]:
+    """Write the logs of a run from the history that training has stored so far.
+
+    Args:
+        run: the run.
+        kinds: what `kinds_of` returns.
+
+    Returns:
+        The written file or folder of each kind; empty if the run has no history yet.
+    """
+    folder = runs_folder(run.experiment) / run.name
+    path = folder / "history.zarr"
+    if not path.exists():
+        return []
+    with damage_reported(path, how_to_train_again(run)):
+        history = open_store(path).load()
+    writers = {"csv": _write_csv, "tensorboard": _write_events}
+    return [writers[kind](history, folder) for kind in kinds]
+
+
+def _evaluations(history: xr.Dataset) -> list[str]:
+    """Return the names of the losses and accuracies that are evaluated at some epochs only."""
+    return [str(name) for name, values in history.data_vars.items() if "evaluated_epoch" in values.dims]
+
+
+def _write_csv(history: xr.Dataset, folder: Path) -> Path:
+    """Write one row for each epoch; losses and accuracies are empty at epochs without an evaluation."""
+    path, names = folder / "history.csv", _evaluations(history)
+    rows = {int(epoch): [float(history[name][i]) for name in names] for i, epoch in enumerate(history.evaluated_epoch)}
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "loss", *names])
+        for epoch, loss in zip(history.epoch.values.tolist(), history.loss.values.tolist(), strict=True):
+            writer.writerow([epoch, loss, *rows.get(epoch, [""] * len(names))])
+    return path
+
+
+def _write_events(history: xr.Dataset, folder: Path) -> Path:
+    """Write event files with the loss of every epoch and the evaluated losses and accuracies, in place of earlier ones."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    path = folder / "tensorboard"
+    shutil.rmtree(path, ignore_errors=True)
+    with SummaryWriter(str(path)) as writer:
+        for name in ("loss", *_evaluations(history)):
+            epochs = history.epoch if name == "loss" else history.evaluated_epoch
+            for epoch, value in zip(epochs.values.tolist(), np.asarray(history[name]).tolist(), strict=True):
+                writer.add_scalar(name, value, epoch)
+    return path
