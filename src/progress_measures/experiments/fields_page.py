@@ -18,6 +18,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("training", schema.Training),
     ("training.checkpoints", schema.CheckpointSchedule),
     ("training.stop_when", schema.StopRule),
+    ("learning_coefficient", schema.LearningCoefficient),
     ("imported", schema.Imported),
 )
 

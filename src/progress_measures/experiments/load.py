@@ -12,6 +12,7 @@ from progress_measures.experiments.schema import (
     CheckpointSchedule,
     Experiment,
     Imported,
+    LearningCoefficient,
     Model,
     Split,
     StopRule,
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "training": Training,
     "checkpoints": CheckpointSchedule,
     "stop_when": StopRule,
+    "learning_coefficient": LearningCoefficient,
     "imported": Imported,
 }
 """Sections with the same fields for every task."""

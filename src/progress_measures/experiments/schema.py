@@ -296,6 +296,26 @@ class Training(Section):
         return self
 
 
+class LearningCoefficient(Section):
+    """Langevin dynamics by which the local learning coefficient is estimated (Lau et al. 2023); given, it is measured."""
+
+    step_size: float = Field(
+        1e-5, gt=0, le=1, description="Step size ε: each step adds noise of variance ε to every weight."
+    )
+    localization: float = Field(
+        1000.0,
+        ge=0,
+        le=1e9,
+        description="Strength γ of the term γ/2 |w - w*|² that keeps the samples near the weights w* of the checkpoint.",
+    )
+    inverse_temperature: float | None = Field(
+        None, gt=0, le=1, description="Inverse temperature β; by default 1 / log n, for n training pairs."
+    )
+    chains: int = Field(4, ge=2, le=1000, description="Number of chains; the standard error is over them.")
+    burn_in: int = Field(500, ge=0, le=10_000_000, description="Steps of each chain before the first draw.")
+    draws: int = Field(500, ge=4, le=10_000_000, description="Steps of each chain whose losses are averaged.")
+
+
 class Imported(Section):
     """Origin of a network trained elsewhere; written by `progress-measures import`, not by hand."""
 
@@ -340,6 +360,7 @@ class Run(Section):
     split: Split
     model: Model
     training: Training
+    learning_coefficient: LearningCoefficient | None = None
     imported: Imported | None = None
 
     @model_validator(mode="after")
@@ -385,12 +406,24 @@ class Run(Section):
 
         Defaults are omitted, so a field added later does not change the hashes of existing runs.
         """
-        config = self.model_dump(mode="json", exclude={"experiment", "name"}, exclude_defaults=True)
+        without = {"experiment", "name", "learning_coefficient"}
+        config = self.model_dump(mode="json", exclude=without, exclude_defaults=True)
         for section in (config.get("model", {}), config.get("imported", {})):
             for old, new in RENAMED_FIELDS.items():
                 if new in section:
                     section[old] = section.pop(new)
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+    def settings_of_family(self, family: str) -> str:
+        """Return the settings that only one family of measures depends on, as JSON; empty if the family has none.
+
+        The weights do not depend on them, so they are no part of `hash`.
+
+        Args:
+            family: Name of a family of measures.
+        """
+        section = self.learning_coefficient if family == "learning_coefficient" else None
+        return "" if section is None else section.model_dump_json(exclude_defaults=True)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -418,8 +451,13 @@ class Run(Section):
         if not self.on_sequences:
             flat |= {"outputs": self.task.layout.outputs, "read": self.task.read_position}
         flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
+        if self.learning_coefficient is not None:
+            sampler = self.learning_coefficient.model_dump(exclude_none=True)
+            flat |= {f"learning_coefficient_{name}": value for name, value in sampler.items()}
         return flat
 
+
+_SECTIONS_OF_A_RUN = ("task", "split", "model", "training", "learning_coefficient", "imported")
 
 _SAME_IN_ALL_RUNS = ("epochs", "checkpoint_every", "checkpoints", "evaluate_every", "stop_when", "measure", "keep")
 """Fields of `training` that cannot vary within an experiment, because they decide the epochs of its cube."""
@@ -447,6 +485,14 @@ def _mistakes(run: Run) -> Iterator[str]:
         yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
     elif not int(split.train_fraction * run.task.defined().sum()):
         yield f"`split.train_fraction` ({split.train_fraction:g}) of {run.task.defined().sum()} pairs is less than one"
+    if run.learning_coefficient is not None:
+        if run.on_sequences:
+            yield "`learning_coefficient` is for tasks on pairs; remove it"
+        if training.stop_when is not None:
+            yield (
+                "`learning_coefficient` is estimated at selected epochs, which would differ between runs that stop early; "
+                "remove it, or `training.stop_when`"
+            )
     yield from _mistakes_of_design(run)
     if run.model.doubled_residual and not run.model.attention_only:
         yield "`model.doubled_residual` is for networks with `model.attention_only: true`"
@@ -518,6 +564,11 @@ class Experiment(Section):
         "`training.weight_decay`. Each combination of values is one run; at most 10,000 runs. Fields that vary together "
         "form one key, separated by commas, with lists of values: `model.d_model, model.d_mlp: [[32, 128], [64, 256]]`.",
     )
+    learning_coefficient: LearningCoefficient | None = Field(
+        None,
+        description="How the local learning coefficient is estimated at the selected epochs (`moment`); see below. By default "
+        "it is not, because this takes thousands of updates per epoch. A change of this section trains no network again.",
+    )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
 
     @field_validator("title")
@@ -575,7 +626,7 @@ class Experiment(Section):
         Args:
             experiment: Name of the experiment, which is the name of its file.
         """
-        base = self.model_dump(include={"seed", "task", "split", "model", "training", "imported"})
+        base = self.model_dump(include={"seed", *_SECTIONS_OF_A_RUN})
         if self.imported:
             return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
         return [
