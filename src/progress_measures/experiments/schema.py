@@ -297,23 +297,26 @@ class Training(Section):
 
 
 class LearningCoefficient(Section):
-    """Langevin dynamics by which the local learning coefficient is estimated (Lau et al. 2023); given, it is measured."""
+    """Langevin dynamics that estimate the local learning coefficient (Lau et al. 2023). With this section, it is measured."""
 
     step_size: float = Field(
-        1e-5, gt=0, le=1, description="Step size ε: each step adds noise of variance ε to every weight."
+        5e-5, gt=0, le=1, description="Step size ε: each step adds noise of variance ε to every weight."
     )
     localization: float = Field(
         1000.0,
         ge=0,
         le=1e9,
-        description="Strength γ of the term γ/2 |w - w*|² that keeps the samples near the weights w* of the checkpoint.",
+        description="Strength γ of the pull to the weights of the checkpoint. Where the loss is flat, each weight varies with "
+        "variance 1/γ, and chains need a few times 2/(εγ) steps to converge.",
     )
     inverse_temperature: float | None = Field(
         None, gt=0, le=1, description="Inverse temperature β; by default 1 / log n, for n training pairs."
     )
     chains: int = Field(4, ge=2, le=1000, description="Number of chains; the standard error is over them.")
-    burn_in: int = Field(500, ge=0, le=10_000_000, description="Steps of each chain before the first draw.")
-    draws: int = Field(500, ge=4, le=10_000_000, description="Steps of each chain whose losses are averaged.")
+    burn_in: int = Field(100, ge=0, le=10_000_000, description="Steps of each chain before the first draw.")
+    draws: int = Field(
+        200, ge=4, le=10_000_000, description="Steps of each chain after the burn-in, whose losses are averaged."
+    )
 
 
 class Imported(Section):
@@ -567,7 +570,7 @@ class Experiment(Section):
     learning_coefficient: LearningCoefficient | None = Field(
         None,
         description="How the local learning coefficient is estimated at the selected epochs (`moment`); see below. By default "
-        "it is not, because this takes thousands of updates per epoch. A change of this section trains no network again.",
+        "it is not, because this takes as long as hundreds of updates for each of them. A change of this section trains no network again.",
     )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
 

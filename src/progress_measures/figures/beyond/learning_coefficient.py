@@ -42,7 +42,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     The local learning coefficient is an estimate of the complexity of the network at each of the selected epochs, from the
     rise of the train loss at weights that Langevin dynamics samples near the network's. Bars are standard errors over the
-    chains. Open circles: chains that have not converged (split R̂ above 1.1). Restricted and excluded loss keep and remove
+    chains; chains have not converged if their split R̂ exceeds 1.1. Restricted and excluded loss keep and remove
     the final network's key frequencies. Shaded areas are the phases that the rule finds.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
@@ -55,8 +55,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     coefficient, error = run_cube.learning_coefficient, run_cube.learning_coefficient_error
     below.plot(run_cube.moment, coefficient, color=COLORS["weights"], lw=0.8)
     converged = run_cube.learning_coefficient_rhat <= CONVERGED
-    for chosen, face in ((converged, COLORS["weights"]), (~converged, "white")):
-        below.errorbar(
+    for chosen, name, face in ((converged, "converged", COLORS["weights"]), (~converged, "not converged", "white")):
+        points = below.errorbar(
             run_cube.moment[chosen],
             coefficient[chosen],
             error[chosen],
@@ -65,8 +65,13 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
             color=COLORS["weights"],
             markerfacecolor=face,
             capsize=2,
+            label=f"chains {name}",
         )
-    below.set(title="Local learning coefficient", ylabel=label(coefficient, "Local learning coefficient"))
+        points.lines[0].set_clip_on(False)  # the first and the last epoch are on the edges
+    below.set(title="Local learning coefficient", ylabel="Coefficient λ")
+    if (coefficient > 0).all():
+        below.set_yscale("log")
+    below.legend(loc="best")
     for ax in (above, below):
         epochs(ax, int(run_cube.epoch[-1]))
         phase_bands(ax, cube, run)
