@@ -25,7 +25,9 @@ from support.symmetries import SYMMETRIES, UNIT
 RELATIVE, ABSOLUTE = 1e-9, 1e-13
 """Tolerances for rounding in float64: relative to an array's largest number, and absolute."""
 
-NOISY = {name: "is estimated with noise that no symmetry transforms" for name in measures() if name.startswith("learning_")}
+NOISY = {
+    name: "is estimated with noise that no symmetry transforms" for name in measures() if name.startswith("learning_")
+}
 """Measures that no symmetry leaves unchanged, and the reason why."""
 
 PHASES = {name for name, m in measures().items() if m.family in DERIVED}

@@ -44,7 +44,7 @@ def provides(run: Run) -> frozenset[str]:
     present = {
         "many_answers": run.on_sequences and len(run.task.answer_names()) > 1,
         "split": imported is None or imported.split_known,
-        "sampling": run.learning_coefficient is not None,
+        "sampling": weights and run.learning_coefficient is not None,
         "weights": weights,
         "embedding": weights and shared and model.mlp_input != "one_hot",
         "gradients": model.mlp_input != "one_hot" if weights else imported is not None and imported.gradients,

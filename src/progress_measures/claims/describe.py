@@ -222,7 +222,7 @@ def _coefficient(run: xr.Dataset) -> list[str]:
     if unconverged := int((~(rhat <= CONVERGED)).sum()):  # NaN, of a chain that diverges, counts
         sentences.append(
             f"WARNING: at {unconverged} of {run.sizes['moment']} selected epochs the chains have not converged (R̂ above "
-            f"{CONVERGED}); give `learning_coefficient` more steps, or a smaller step size."
+            f"{CONVERGED}); give `learning_coefficient` more steps."
         )
     return sentences
 
