@@ -119,7 +119,7 @@ def test_hash_depends_only_on_settings_of_training():
     ("path", "value", "expected"),
     [
         ("training.epoch", 5, "training.epoch: unknown key; did you mean 'epochs'?"),
-        ("color", "red", "color: unknown key; known keys: description, extends, grid, imported,"),
+        ("color", "red", "color: unknown key; known keys: description, extends, grid, imported, learning_coefficient,"),
         ("model.dropout", 0.1, "model.dropout: unknown key; 'dropout' belongs in `training`"),
         ("train_fraction", 0.3, "train_fraction: unknown key; 'train_fraction' belongs in `split`"),
         ("training.seed", 1, "training.seed: unknown key; 'seed' belongs at the top of the file or in `split`"),

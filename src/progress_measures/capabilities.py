@@ -21,6 +21,7 @@ CAPABILITIES = {
     "trigrams": "sequences with one signal token",
     "repeats": "sequences with a repeated subsequence",
     "split": "a known training set",
+    "sampling": "the section `learning_coefficient` in the experiment's file",
     "weights": "known weights, not only logits",
     "embedding": "an embedding W_E that a and b share",
     "gradients": "gradients of the logits with respect to the embeddings of a and b",
@@ -43,6 +44,7 @@ def provides(run: Run) -> frozenset[str]:
     present = {
         "many_answers": run.on_sequences and len(run.task.answer_names()) > 1,
         "split": imported is None or imported.split_known,
+        "sampling": weights and run.learning_coefficient is not None,
         "weights": weights,
         "embedding": weights and shared and model.mlp_input != "one_hot",
         "gradients": model.mlp_input != "one_hot" if weights else imported is not None and imported.gradients,

@@ -5,6 +5,7 @@ general transformer. The 2D Fourier components of a function f are F f F^T, kept
 is an array of p^3 numbers. Functions of (a, b) are arrays [a, b, …].
 """
 
+import functools
 from functools import cached_property
 
 import numpy as np
@@ -115,6 +116,7 @@ class Network:
     """
 
     def __init__(self, run, weights, train, final=None):
+        self.run = run
         self.weights, self.all_weights, self.train, self.test = weights, weights, train, ~train
         self.final = self if final is None else final
         self.n = n = len(weights["W_E"]) - 1
@@ -690,6 +692,67 @@ def gradient_cosines(net):
     return np.array([u @ v / np.sqrt(u @ u) / np.sqrt(v @ v) for u, v in gradients])
 
 
+def langevin_draws(run, weights, train, labels, logits):
+    """Return nβ times the increase of the train loss at each draw of each chain, with plain autograd: [chain, draw].
+
+    Args:
+        run: settings of the run, with those of the Langevin dynamics.
+        weights: weights at which each chain starts.
+        train: [a, b], true for training pairs.
+        labels: right answers [a, b].
+        logits: function of weights with a leading dimension of size 1, and of the training pairs [pair, 2], that returns the
+            logits [pair, output].
+    """
+    settings, train_pairs = run.learning_coefficient, torch.from_numpy(np.argwhere(train))
+    right = torch.from_numpy(labels[train])
+    n, nbeta = len(right), len(right) / np.log(len(right))
+    start = {name: torch.tensor(w) for name, w in weights.items()}
+    chains = []
+    for chain in range(settings.chains):
+        seed = int(np.random.SeedSequence((run.seed, chain)).generate_state(1, np.uint64)[0] >> 1)
+        generator = torch.Generator().manual_seed(seed)
+        w, losses = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}, []
+        for _ in range(settings.burn_in + settings.draws + 1):
+            log_p = logits({name: tensor[None] for name, tensor in w.items()}, train_pairs).log_softmax(-1)
+            loss = -sum(log_p[i, right[i]] for i in range(n)) / n
+            losses.append(nbeta * loss.item())
+            gradients = torch.autograd.grad(loss, list(w.values()))
+            noise = torch.empty(sum(tensor.numel() for tensor in w.values()), dtype=loss.dtype)
+            noise = noise.normal_(generator=generator).split([tensor.numel() for tensor in w.values()])
+            w = {
+                name: (
+                    tensor
+                    - settings.step_size / 2 * (nbeta * gradient + settings.localization * (tensor - start[name]))
+                    + settings.step_size**0.5 * xi.view_as(tensor)
+                )
+                .detach()
+                .requires_grad_()
+                for (name, tensor), gradient, xi in zip(w.items(), gradients, noise, strict=True)
+            }
+        chains.append(np.array(losses[settings.burn_in + 1 :]) - losses[0])
+    return np.array(chains)
+
+
+@functools.cache
+def draws_of(net):
+    """Return `langevin_draws` of a one-layer network."""
+
+    def logits(weights, train_pairs):
+        equals = torch.full_like(train_pairs[:, :1], net.n)
+        return forward(weights, torch.cat([train_pairs, equals], 1))[0, :, -1]
+
+    return langevin_draws(net.run, net.all_weights, net.train, net.labels, logits)
+
+
+def split_rhat(draws):
+    """Return the potential scale reduction of chains that are each split into halves."""
+    size = draws.shape[1] // 2
+    sequences = [half for chain in draws for half in (chain[:size], chain[-size:])]
+    within = np.mean([np.var(sequence, ddof=1) for sequence in sequences])
+    between = size * np.var([np.mean(sequence) for sequence in sequences], ddof=1)
+    return (((size - 1) / size * within + between / size) / within) ** 0.5
+
+
 def distance_irrelevance(net):
     """Return the mean standard deviation of the correct logit along lines of equal a - b (a + b), over that of all pairs."""
     n = net.n
@@ -884,6 +947,9 @@ REFERENCES = {
     "gradient_symmetricity_error": lambda net: gradient_cosines(net).std(ddof=1) / np.sqrt(2048),
     "distance_irrelevance": distance_irrelevance,
     "circularity": circularity,
+    "learning_coefficient": lambda net: draws_of(net).mean(),
+    "learning_coefficient_error": lambda net: np.std(draws_of(net).mean(1), ddof=1) / len(draws_of(net)) ** 0.5,
+    "learning_coefficient_rhat": lambda net: split_rhat(draws_of(net)),
     # integers
     "answer_by_embedding": answers_by_embedding,
     "mean_attention_by_query": lambda net: net.pattern.mean(0),

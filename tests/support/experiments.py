@@ -66,6 +66,7 @@ def pair_run(kind: str, **model: Any) -> Run:
     task = {"kind": kind} | ({"operands": 7} if kind == "integer_addition" else {"prime": P})
     sizes = {"d_model": 16, "heads": 2, "d_head": 6, "d_mlp": 54} | model
     settings = {"title": "small", "seed": 3, "task": task, "model": sizes, "training": {"epochs": 100}}
+    settings["learning_coefficient"] = {"chains": 2, "burn_in": 2, "draws": 4, "step_size": 1e-4}
     return Experiment.model_validate(settings).runs("small")[0]
 
 

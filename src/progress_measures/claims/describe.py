@@ -16,6 +16,7 @@ from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
 from progress_measures.cube.stops import until_stop
 from progress_measures.fourier import harmonics
+from progress_measures.measures.learning_coefficient import CONVERGED
 from progress_measures.measures.phases import STAYS
 from progress_measures.plain_text import text_table
 
@@ -42,11 +43,14 @@ NEEDED = 2
 def describe(cube: xr.Dataset) -> str:
     """Return a table with one row per run and one sentence per run, preceded by the origin of an imported network.
 
-    A run gets further sentences if its restricted loss is far above its loss, or if its test loss depends
-    on a frequency without a neuron cluster.
+    A run gets further sentences if its restricted loss is far above its loss, if its test loss depends on a frequency without a
+    neuron cluster, or if its local learning coefficient is estimated.
     """
     runs = _single_runs(cube)
-    sentences = [f"{name}: {' '.join([_sentence(run), *_remarks(run.isel(run=0))])}" for name, run in runs.items()]
+    sentences = [
+        f"{name}: {' '.join([_sentence(run), *_remarks(run.isel(run=0)), *_coefficient(run.isel(run=0))])}"
+        for name, run in runs.items()
+    ]
     return "\n\n".join([*_provenance(cube), _table(cube, runs), "\n".join(sentences)])
 
 
@@ -147,7 +151,7 @@ def _paragraph(run_cube: xr.Dataset) -> str:
     sentences = [f"after {int(last.epoch):,} epochs{stop}, {_losses(last)}."]
     grokking = [_grokking(run)] if "grok_time" in run else []
     if "key_frequency" not in run:
-        return " ".join([*sentences, *grokking, *_claims(run_cube)])
+        return " ".join([*sentences, *grokking, *_coefficient(run), *_claims(run_cube)])
     keys = key_frequencies_of(run)
     if keys.size:
         excluded = f" and the excluded loss {_number(last.excluded_loss)}" if "excluded_loss" in last else ""
@@ -160,7 +164,7 @@ def _paragraph(run_cube: xr.Dataset) -> str:
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
     phases = [_phases(run)] if grokking else []
-    return " ".join([*sentences, *phases, *grokking, *_claims(run_cube)])
+    return " ".join([*sentences, *phases, *grokking, *_coefficient(run), *_claims(run_cube)])
 
 
 def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
@@ -204,6 +208,23 @@ def _frequencies_without_neurons(last: xr.Dataset, keys: NDArray[np.int64]) -> l
         "without it."
         for k in last.frequency[is_needed]
     ]
+
+
+def _coefficient(run: xr.Dataset) -> list[str]:
+    """Return a sentence on the local learning coefficient at the last checkpoint, and a warning if chains have not converged."""
+    if "learning_coefficient" not in run:
+        return []
+    last, rhat = run.isel(moment=-1), run.learning_coefficient_rhat
+    value, error = float(last.learning_coefficient), float(last.learning_coefficient_error)
+    sentences = [
+        f"The local learning coefficient of the last checkpoint is {value:.3g} ± {error:.2g} (standard error)."
+    ]
+    if unconverged := int((~(rhat <= CONVERGED)).sum()):  # NaN, of a chain that diverges, counts
+        sentences.append(
+            f"WARNING: at {unconverged} of {run.sizes['moment']} selected epochs the chains have not converged (R̂ above "
+            f"{CONVERGED}); give `learning_coefficient` more steps."
+        )
+    return sentences
 
 
 def _losses(last: xr.Dataset) -> str:

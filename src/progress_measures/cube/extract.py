@@ -92,6 +92,7 @@ def _at_epochs(dataset: xr.Dataset, epochs: NDArray[np.int64]) -> xr.Dataset:
 def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | None) -> str:
     """Return a hash of everything that decides the values of a family's measures."""
     digest = hashlib.sha256(f"{family_fingerprint(family)} {run.hash} {first}".encode())
+    digest.update(run.settings_of_family(family).encode())
     digest.update(b"" if train is None else np.packbits(train).tobytes())
     with contextlib.suppress(FileNotFoundError):  # the weights of an unfinished training have no such record
         record = json.loads((runs_folder(run.experiment) / run.name / "done.json").read_bytes())

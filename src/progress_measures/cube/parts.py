@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,13 +41,18 @@ def parts(runs: list[Run]) -> dict[str, list[Run]]:
     return divided
 
 
-def _logits(run: Run) -> int:
-    """Return the number of logits that measuring a run computes: checkpoints x examples x outputs."""
+def _logits(run: Run) -> float:
+    """Return the number of logits that measuring a run computes: checkpoints x examples x outputs.
+
+    A run whose local learning coefficient is measured counts as a whole part.
+    """
+    if "sampling" in run.provides:
+        return PART_LOGITS
     return len(checkpoint_epochs(run.training)) * cost.evaluated_examples(run) * run.task.layout.outputs
 
 
-def write_fingerprint(into: Path, experiment: str, runs: Iterable[Run]) -> str:
-    """Write the fingerprints of all families of measures of an experiment to one file, unless they are unchanged.
+def write_fingerprint(into: Path, experiment: str, runs: Collection[Run]) -> str:
+    """Write the fingerprints of all families of measures of an experiment, and their settings, unless they are unchanged.
 
     Args:
         into: folder of the fingerprint files.
@@ -58,5 +63,6 @@ def write_fingerprint(into: Path, experiment: str, runs: Iterable[Run]) -> str:
         The path of the file; the workflow measures the experiment again if it changes.
     """
     families = sorted({family for run in runs for family in families_of(run)})
-    hashes = " ".join(family_fingerprint(family) for family in families)
-    return fingerprint.write_hash(into, f"measured.{experiment}", hashes)
+    settings = {run.settings_of_family(family) for run in runs for family in families}
+    hashes = [family_fingerprint(family) for family in families]
+    return fingerprint.write_hash(into, f"measured.{experiment}", " ".join([*hashes, *sorted(settings - {""})]))

@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("training.stop_when", schema.StopRule),
     ("training.learning_rate_schedule, training.weight_decay_schedule", schema.RateSchedule),
     ("start_from", schema.StartFrom),
+    ("learning_coefficient", schema.LearningCoefficient),
     ("imported", schema.Imported),
 )
 

@@ -13,6 +13,7 @@ from progress_measures.experiments.schema import (
     CheckpointSchedule,
     Experiment,
     Imported,
+    LearningCoefficient,
     Model,
     RateSchedule,
     Run,
@@ -42,6 +43,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "learning_rate_schedule": RateSchedule,
     "weight_decay_schedule": RateSchedule,
     "start_from": StartFrom,
+    "learning_coefficient": LearningCoefficient,
     "imported": Imported,
 }
 """Sections with the same fields for every task."""

@@ -442,6 +442,29 @@ _FIELDS_OF_CHOICES = {
 """Fields of `training` that only some choices of another field use: the other field and these choices, by field."""
 
 
+class LearningCoefficient(Section):
+    """Langevin dynamics that estimate the local learning coefficient (Lau et al. 2023). With this section, it is measured."""
+
+    step_size: float = Field(
+        5e-5, gt=0, le=1, description="Step size ε: each step adds noise of variance ε to every weight."
+    )
+    localization: float = Field(
+        1000.0,
+        ge=0,
+        le=1e9,
+        description="Strength γ of the pull to the weights of the checkpoint. Where the loss is flat, each weight varies with "
+        "variance 1/γ, and chains need a few times 2/(εγ) steps to converge.",
+    )
+    inverse_temperature: float | None = Field(
+        None, gt=0, le=1, description="Inverse temperature β; by default 1 / log n, for n training pairs."
+    )
+    chains: int = Field(4, ge=2, le=1000, description="Number of chains; the standard error is over them.")
+    burn_in: int = Field(100, ge=0, le=10_000_000, description="Steps of each chain before the first draw.")
+    draws: int = Field(
+        200, ge=4, le=10_000_000, description="Steps of each chain after the burn-in, whose losses are averaged."
+    )
+
+
 class Imported(Section):
     """Origin of a network trained elsewhere; written by `progress-measures import`, not by hand."""
 
@@ -500,6 +523,7 @@ class Run(Section):
     split: Split
     model: Model
     training: Training
+    learning_coefficient: LearningCoefficient | None = None
     imported: Imported | None = None
     start_from: StartFrom | None = None
     labels: dict[str, str] = Field(
@@ -550,12 +574,24 @@ class Run(Section):
 
         Defaults are omitted, so a field added later does not change the hashes of existing runs.
         """
-        config = self.model_dump(mode="json", exclude={"experiment", "name", "labels"}, exclude_defaults=True)
+        without = {"experiment", "name", "labels", "learning_coefficient"}
+        config = self.model_dump(mode="json", exclude=without, exclude_defaults=True)
         for section in (config.get("model", {}), config.get("imported", {})):
             for old, new in RENAMED_FIELDS.items():
                 if new in section:
                     section[old] = section.pop(new)
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+    def settings_of_family(self, family: str) -> str:
+        """Return the settings that only one family of measures depends on, as JSON; empty if the family has none.
+
+        The weights do not depend on them, so they are no part of `hash`.
+
+        Args:
+            family: Name of a family of measures.
+        """
+        section = self.learning_coefficient if family == "learning_coefficient" else None
+        return "" if section is None else section.model_dump_json(exclude_defaults=True)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -597,7 +633,11 @@ class Run(Section):
         flat |= {name: str(getattr(recipe, name)) for name in ("learning_rate_schedule", "weight_decay_schedule")}
         flat |= {"clip_norm": math.inf if recipe.clip_norm is None else recipe.clip_norm}
         flat |= {"start_from": "random" if self.start_from is None else str(self.start_from)}
-        return flat | {"fixed_norm": "free" if recipe.fixed_norm is None else str(recipe.fixed_norm)}
+        flat |= {"fixed_norm": "free" if recipe.fixed_norm is None else str(recipe.fixed_norm)}
+        if self.learning_coefficient is not None:
+            sampler = self.learning_coefficient.model_dump(exclude_none=True)
+            flat |= {f"learning_coefficient_{name}": value for name, value in sampler.items()}
+        return flat
 
 
 _LATER_FIELDS = {
@@ -610,6 +650,8 @@ _LATER_FIELDS = {
     ),
 }  # fmt: skip
 """Fields added after cubes were published, by section; see `Run.omitted_settings`."""
+
+_SECTIONS_OF_A_RUN = ("task", "split", "model", "training", "start_from", "learning_coefficient", "imported")
 
 _SAME_IN_ALL_RUNS = ("epochs", "checkpoint_every", "checkpoints", "evaluate_every", "stop_when", "measure", "keep")
 """Fields of `training` that cannot vary within an experiment, because they decide the epochs of its cube."""
@@ -638,6 +680,14 @@ def _mistakes(run: Run) -> Iterator[str]:
             yield f"`split.train_fraction` ({split.train_fraction:g}) of {pairs} pairs is less than one"
         elif (training.batch or 0) > count:
             yield f"`training.batch` ({training.batch}) exceeds the number of training pairs, {count}"
+    if run.learning_coefficient is not None:
+        if run.on_sequences:
+            yield "`learning_coefficient` is for tasks on pairs; remove it"
+        if training.stop_when is not None:
+            yield (
+                "`learning_coefficient` is estimated at selected epochs, which would differ between runs that stop early; "
+                "remove it, or `training.stop_when`"
+            )
     yield from _mistakes_of_design(run)
     if run.model.doubled_residual and not run.model.attention_only:
         yield "`model.doubled_residual` is for networks with `model.attention_only: true`"
@@ -731,6 +781,12 @@ class Experiment(Section):
     start_from: StartFrom | None = Field(
         None, description="Trained weights from which the runs start, in place of random ones; see below."
     )
+    learning_coefficient: LearningCoefficient | None = Field(
+        None,
+        description="How the local learning coefficient is estimated at the selected epochs (`moment`); see below. By default "
+        "it is not, because this takes as long as hundreds of updates for each of them. A change of this section trains no "
+        "network again.",
+    )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # see `with_sources`
 
@@ -777,7 +833,7 @@ class Experiment(Section):
         Args:
             experiment: Name of the experiment, which is the name of its file.
         """
-        base = self.model_dump(include={"seed", "task", "split", "model", "training", "start_from", "imported"})
+        base = self.model_dump(include={"seed", *_SECTIONS_OF_A_RUN})
         if self.imported:
             return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
         return [self._run(base, entry, experiment) for entry in grids.combinations(self.grid or {"seed": [self.seed]})]

@@ -1,0 +1,80 @@
+"""Beyond the paper: the local learning coefficient over training, beside the progress measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.figures.plots.style import (
+    COLORS,
+    epochs,
+    label,
+    loss_axis,
+    panel_letters,
+    phase_bands,
+    phase_names,
+)
+from progress_measures.figures.registry import figure
+from progress_measures.measures.learning_coefficient import CONVERGED
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+LOSSES = ("train", "test", "restricted", "excluded")
+
+
+@figure(
+    title="Local learning coefficient and progress measures",
+    reference="Lau et al. 2023; not in the sources",
+    experiment="learning_coefficient",
+    variables=(
+        *(f"{name}_loss" for name in LOSSES),
+        "learning_coefficient",
+        "learning_coefficient_error",
+        "learning_coefficient_rhat",
+        *PHASE_ENDS,
+    ),
+    size=(6.8, 4.6),
+)
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Losses (top) and the local learning coefficient (bottom) of the first run, over its phases.
+
+    The local learning coefficient is an estimate of the complexity of the network at each of the selected epochs, from the
+    rise of the train loss at weights that Langevin dynamics samples near the network's. Bars are standard errors over the
+    chains; chains have not converged if their split R̂ exceeds 1.1. Restricted and excluded loss keep and remove
+    the final network's key frequencies. Shaded areas are the phases that the rule finds.
+    """
+    run_cube, run = cube.isel(run=0), str(cube.run.values[0])
+    above, below = fig.subplots(2, 1, sharex=True)
+    for name in LOSSES:
+        above.plot(run_cube.epoch, run_cube[f"{name}_loss"], color=COLORS[name], label=name)
+    above.set(title="Losses")
+    loss_axis(above, label(run_cube.test_loss, "Loss"))
+    above.legend(loc="best")
+    coefficient, error = run_cube.learning_coefficient, run_cube.learning_coefficient_error
+    below.plot(run_cube.moment, coefficient, color=COLORS["weights"], lw=0.8)
+    converged = run_cube.learning_coefficient_rhat <= CONVERGED
+    for chosen, name, face in ((converged, "converged", COLORS["weights"]), (~converged, "not converged", "white")):
+        points = below.errorbar(
+            run_cube.moment[chosen],
+            coefficient[chosen],
+            error[chosen],
+            fmt="o",
+            ms=4,
+            color=COLORS["weights"],
+            markerfacecolor=face,
+            capsize=2,
+            label=f"chains {name}",
+        )
+        points.lines[0].set_clip_on(False)  # the first and the last epoch are on the edges
+    below.set(title="Local learning coefficient", ylabel="Coefficient λ")
+    if (coefficient > 0).all():
+        below.set_yscale("log")
+    below.legend(loc="best")
+    for ax in (above, below):
+        epochs(ax, int(run_cube.epoch[-1]))
+        phase_bands(ax, cube, run)
+    above.set_xlabel("")
+    panel_letters((above, below))
+    phase_names(fig, cube, run)

@@ -1,0 +1,168 @@
+"""Local learning coefficient of a network on pairs, estimated by Langevin dynamics (Lau et al. 2023).
+
+The coefficient λ says how slowly the volume of the weights near w* with a loss below L(w*) + δ shrinks as δ falls: as δ^λ. It is
+half the number of weights where the loss is quadratic in all of them, and less where it is degenerate. The estimate is
+
+    nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n.
+
+L is the mean cross-entropy over the n training pairs, without the weight decay and the other regularization of the training.
+The weights w* of a checkpoint are assumed to be a minimum of L: while L still falls quickly, samples have a smaller loss than
+w*, and the estimate is negative. The settings ε, γ, β and the numbers of chains and steps are the section
+`learning_coefficient` of the experiment. Estimates with different settings are not comparable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from progress_measures.experiments import derived
+from progress_measures.measures.numerics import cached_per_checkpoint
+from progress_measures.measures.registry import measure
+from progress_measures.models.architecture import Architecture
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import LearningCoefficient, Run
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Number
+
+BY_MOMENT = ("run", "moment")
+REQUIRES = {"pairs", "split", "weights", "sampling"}
+REFERENCE = "Lau et al. 2023, 'The Local Learning Coefficient: A Singularity-Aware Complexity Measure'"
+
+CONVERGED = 1.1
+"""Largest split R̂ of chains that have converged (Gelman et al. 2013, section 11.4); the description below states it."""
+
+
+class Estimate(NamedTuple):
+    """Estimates of the local learning coefficient along several chains.
+
+    Attributes:
+        draws: nβ (L(w) - L(w*)) at each draw w: [chain, draw]. Its mean is the estimate.
+    """
+
+    draws: NDArray[np.float64]
+
+    @property
+    def value(self) -> Number:
+        """The local learning coefficient: the mean over chains and draws."""
+        return self.draws.mean()
+
+    @property
+    def error(self) -> Number:
+        """Standard error of `value`, from the spread of the chains' means."""
+        by_chain = self.draws.mean(1)
+        return by_chain.std(ddof=1) / np.sqrt(len(by_chain))
+
+    @property
+    def split_rhat(self) -> Number:
+        """Potential scale reduction R̂ of the chains, each split into halves (Gelman et al. 2013): 1 if they have converged.
+
+        It is NaN if no chain moves, and if a chain diverges.
+        """
+        size = self.draws.shape[1] // 2
+        halves = np.concatenate([self.draws[:, :size], self.draws[:, -size:]])
+        within = halves.var(1, ddof=1).mean()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.sqrt((size - 1) / size + halves.mean(1).var(ddof=1) / within)
+
+
+def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
+    """Estimate the local learning coefficient of a checkpoint.
+
+    The noise of a chain depends on the run's seed and the number of the chain only: at all checkpoints it is the same, so that
+    differences between checkpoints vary less.
+
+    Args:
+        checkpoint: checkpoint of a run on pairs with known weights and training pairs.
+        settings: settings of the Langevin dynamics.
+
+    Returns:
+        The draws of each chain.
+    """
+    import torch  # here, because a dry run imports the declarations of all measures
+
+    from progress_measures.models.langevin import sampled_losses
+    from progress_measures.training.objectives.any_design import AnyDesignObjective
+    from progress_measures.training.objectives.pairs import PairsObjective
+
+    run, context = checkpoint.context.run, checkpoint.context
+    train = torch.from_numpy(context.train).view(1, *run.task.defined().shape)
+    count = int(train.sum())
+    objective_class = PairsObjective if derived.fast_path(run) else AnyDesignObjective
+    objective = objective_class(
+        [_without_regularization(run)] * settings.chains, train.expand(settings.chains, -1, -1), torch.device("cpu")
+    )
+    nbeta = count * (settings.inverse_temperature or 1 / np.log(count))
+    losses = sampled_losses(
+        objective.loss,
+        {name: torch.from_numpy(np.ascontiguousarray(checkpoint.trained[name])) for name in _in_order(run, checkpoint)},
+        steps=settings.burn_in + settings.draws,
+        step_size=settings.step_size,
+        nbeta=nbeta,
+        localization=settings.localization,
+        seeds=[_seed(run.seed, chain) for chain in range(settings.chains)],
+    ).numpy()
+    return Estimate(nbeta * (losses[:, settings.burn_in + 1 :] - losses[:, :1]))
+
+
+def _without_regularization(run: Run) -> Run:
+    """Return the run with a training whose loss is the cross-entropy alone, accurate for small losses."""
+    return run.model_copy(update={"training": type(run.training)(epochs=1, checkpoint_every=1, evaluate_every=1)})
+
+
+def _in_order(run: Run, checkpoint: Checkpoint) -> list[str]:
+    """Return the names of the tensors in an order that does not depend on how the weights are stored, as noise does on it."""
+    order = list(Architecture.of(run).parameters)
+    return sorted(checkpoint.trained, key=lambda name: (order.index(name), "") if name in order else (len(order), name))
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+@cached_per_checkpoint
+def _estimate(checkpoint: Checkpoint) -> Estimate:
+    settings = checkpoint.context.run.learning_coefficient
+    assert settings is not None
+    return estimate(checkpoint, settings)
+
+
+@measure(dims=BY_MOMENT, units="1", long_name="Local learning coefficient", requires=REQUIRES, reference=REFERENCE)
+def learning_coefficient(checkpoint: Checkpoint) -> Number:
+    """nβ times the mean difference between the train loss of weights sampled near the checkpoint's and the checkpoint's own.
+
+    The train loss is the mean cross-entropy over the n training pairs. The samples are the draws of all chains of Langevin
+    dynamics, whose settings are the coordinates `learning_coefficient_…`; β is 1 / log n unless such a coordinate gives it.
+    The coefficient is negative if training still lowers the loss of the checkpoint fast, so that it is no minimum.
+    """
+    return _estimate(checkpoint).value
+
+
+@measure(
+    dims=BY_MOMENT,
+    units="1",
+    long_name="Standard error of the local learning coefficient",
+    requires=REQUIRES,
+    reference=REFERENCE,
+)
+def learning_coefficient_error(checkpoint: Checkpoint) -> Number:
+    """Standard deviation of the chains' estimates of the local learning coefficient, over the root of the number of chains."""
+    return _estimate(checkpoint).error
+
+
+@measure(
+    dims=BY_MOMENT,
+    units="1",
+    long_name="Split R̂ of the local learning coefficient",
+    requires=REQUIRES,
+    reference="Gelman et al. 2013, Bayesian Data Analysis, section 11.4",
+)
+def learning_coefficient_rhat(checkpoint: Checkpoint) -> Number:
+    """Potential scale reduction of the chains' losses, each chain split into halves; above 1.1, they have not converged.
+
+    Draws of a chain are correlated, so short chains exceed 1.1 by chance, too.
+    """
+    return _estimate(checkpoint).split_rhat
