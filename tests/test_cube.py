@@ -10,6 +10,7 @@ import xarray as xr
 import zarr
 
 from progress_measures import open_cube, open_run
+from progress_measures.analysis.select import select
 from progress_measures.cube import extract, gather, publish
 from progress_measures.cube.extract import measure_run
 from progress_measures.cube.parts import parts
@@ -290,6 +291,37 @@ def test_cube_above_the_size_limit_is_rounded(copy, monkeypatch):
     (again,) = publish.renew("small", small_runs())  # keeps variables over epochs and their mantissa bits
     assert open_cube(again).neuron_fraction_explained.published_mantissa_bits == bits * 3 // 4
     assert open_cube(again).W_E.published_mantissa_bits == measures()["W_E"].digits
+
+
+def test_large_families_of_a_cube_above_the_size_limit_are_left_out(copy, monkeypatch):
+    """The published cube names the variables that it lacks; runs that are published later lack them, too."""
+    monkeypatch.chdir(copy)
+    publish.publish("small", small_runs())
+    monkeypatch.setattr(publish, "_publish_weights", lambda *_: False)
+    zip_file, sizes = publish._zip, []
+
+    def too_large_with_spectra(dataset, path):
+        sizes.append("W_E" in dataset)
+        if sizes[-1]:
+            raise publish._TooLarge("too large")
+        zip_file(dataset, path)
+
+    monkeypatch.setattr(publish, "_zip", too_large_with_spectra)
+    published_cube("small").unlink()
+    (path,) = publish.publish("small", small_runs())
+    assert sizes == [True, True, False]
+    whole, smaller = open_cube("small"), open_cube(path)
+    left_out = smaller.attrs["left_out"]
+    assert set(whole.data_vars) - set(smaller.data_vars) == set(left_out)
+    assert {"W_E", "neuron_fit_coefficient"} <= set(left_out)
+    assert "test_loss" not in left_out
+    assert set(smaller.dims) == {dim for variable in smaller.data_vars.values() for dim in variable.dims}
+    with pytest.raises(UserError, match="the published cube leaves them out to stay small; train the experiment"):
+        select(smaller, ["W_E"], "Figure paper/fig03")
+    gather.gather("small", "Small", small_runs()[1:], missing_allowed=False)
+    (path,) = publish.publish("small", small_runs())
+    assert open_cube(path).attrs["left_out"] == left_out
+    assert open_cube(path).run.values.tolist() == smaller.run.values.tolist()
 
 
 def test_weights_above_the_size_limit_are_left_out(copy, monkeypatch):

@@ -38,6 +38,8 @@ def _reason(cube: xr.Dataset, missing: Sequence[str]) -> str:
     """Return the reason why a cube lacks variables: the capabilities that its networks lack, if these are the reason."""
     if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
         return "its training pairs are not known; import it again with --split"
+    if set(missing) <= set(cube.attrs.get("left_out", [])):
+        return "the published cube leaves them out to stay small; train the experiment to have them"
     from progress_measures.measures.registry import measures
 
     required = {name for variable in missing if variable in measures() for name in measures()[variable].requires}

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 LIMIT = 12_000_000  # maximum size of a published file in bytes
 
+LARGE_FAMILIES = ("maps", "spectra")
+"""Families of measures with the most numbers per run, which the published cube of a large sweep lacks."""
+
 # Epochs at which the first run's weights are published if the run has no phases, as fractions of the last epoch.
 FALLBACK_FRACTIONS = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
 
@@ -118,6 +121,7 @@ def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], k
         UserError: the two cubes have different measures.
     """
     path, records = published_cube(runs[0].experiment), _records(earlier) | _records(cube)
+    cube = cube.drop_vars(earlier.attrs.get("left_out", []), errors="ignore")
     if different := _run_variables(earlier) ^ _run_variables(cube):
         raise UserError(
             f"{path} has {', '.join(kept_runs)}, which {cube_store(runs[0].experiment)} lacks, and only one of the two cubes has "
@@ -136,6 +140,7 @@ def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], k
         "runs_missing": [run.name for run in runs if run not in present],
         "manifest": json.dumps([records[run.name] for run in present]),
     }
+    joined.attrs |= {"left_out": earlier.attrs["left_out"]} if "left_out" in earlier.attrs else {}
     return joined
 
 
@@ -253,11 +258,25 @@ class _PublishedWeights:
 
 
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
-    """Write the published cube with the mantissa bits that each measure declares, or 3/4 of these if the file is too large."""
+    """Write the published cube with the mantissa bits that each measure declares.
+
+    If the file is too large, it has 3/4 of these bits; if it is still too large, as for a sweep, it also lacks the families
+    `LARGE_FAMILIES`. The attribute `left_out` then names the variables that it lacks.
+    """
+    path, large = published_cube(experiment), [m.name for family in LARGE_FAMILIES for m in family_measures(family)]
+    smaller = _round_mantissas(cube, 3 / 4)
+    left_out = sorted({*cube.attrs.get("left_out", []), *(name for name in large if name in cube)})
+    without = smaller.drop_vars(left_out, errors="ignore").assign_attrs(left_out=left_out)
+    without = without.drop_dims(
+        [dim for dim in without.dims if not any(dim in values.dims for values in without.values())]
+    )
     try:
-        _zip(_round_mantissas(cube, 1), published_cube(experiment))
+        _zip(_round_mantissas(cube, 1), path)
     except _TooLarge:
-        _zip(_round_mantissas(cube, 3 / 4), published_cube(experiment))
+        try:
+            _zip(smaller, path)
+        except _TooLarge:
+            _zip(without, path)
 
 
 def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
