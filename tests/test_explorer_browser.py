@@ -134,7 +134,7 @@ def explore(browser, page_file):
                 request.url.startswith((file.as_uri(), "blob:")) or events.append(f"requests {request.url}")
             ),
         )
-        page.goto(file.as_uri() + (f"#{urlencode(choice)}" if choice else ""))
+        page.goto(file.as_uri() + (f"#{urlencode(choice)}" if choice else ""), timeout=60_000)
         expect(page.locator("[data-shown]").first).to_be_visible(timeout=60_000)
         return Explorer(page)
 
