@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from progress_measures.cube.extract import CheckpointReader, measure_run
 from progress_measures.cube.gather import gather
-from progress_measures.cube.open import open_run
+from progress_measures.cube.open import open_cube, open_run
 from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.data.label_noise import training_labels
 from progress_measures.edit import edit
@@ -146,6 +146,14 @@ def test_cube_has_the_settings_and_names_in_which_recipes_differ(cubes):
     assert grid.momentum.values.tolist() == [0.0, 0.5]
     assert "loss" not in grid.coords, "a setting with its default in all runs"
     assert not {"optimizer", "momentum", "recipe", "label_noise"} & set(alone.coords)
+
+
+def test_settings_of_published_cubes_stay_the_same():
+    """A field added to the schema adds no coordinate to the cubes of experiments that leave it at its default."""
+    runs = load_experiment("mainline").runs("mainline")
+    stored = open_cube("mainline", published=True)
+    along_run = {str(key) for key, values in stored.coords.items() if values.dims == ("run",)} - {"run", "stopped_at"}
+    assert along_run == set(runs[0].settings) - runs[0].omitted_settings
 
 
 def test_dataset_of_several_primes_is_padded(tmp_path):

@@ -605,6 +605,7 @@ class Run(Section):
         names = {
             name for section, fields in _LATER_FIELDS.items() for name in fields if _is_default(sections[section], name)
         }
+        names |= {"start_from"} if self.start_from is None else set()
         return frozenset(names - ({"batch"} if self.on_sequences else set()))
 
     @property
