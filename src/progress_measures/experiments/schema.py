@@ -570,7 +570,8 @@ class Experiment(Section):
     learning_coefficient: LearningCoefficient | None = Field(
         None,
         description="How the local learning coefficient is estimated at the selected epochs (`moment`); see below. By default "
-        "it is not, because this takes as long as hundreds of updates for each of them. A change of this section trains no network again.",
+        "it is not, because this takes as long as hundreds of updates for each of them. A change of this section trains no "
+        "network again.",
     )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
 
