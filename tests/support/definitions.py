@@ -717,8 +717,8 @@ def langevin_draws(run, weights, train, labels, logits):
             loss = -sum(log_p[i, right[i]] for i in range(n)) / n
             losses.append(nbeta * loss.item())
             gradients = torch.autograd.grad(loss, list(w.values()))
-            noise = torch.empty(sum(tensor.numel() for tensor in w.values()), dtype=loss.dtype)
-            noise = noise.normal_(generator=generator).split([tensor.numel() for tensor in w.values()])
+            noise = torch.empty(sum(tensor.numel() for tensor in w.values()))  # in float32
+            noise = noise.normal_(generator=generator).to(loss.dtype).split([tensor.numel() for tensor in w.values()])
             w = {
                 name: (
                     tensor
