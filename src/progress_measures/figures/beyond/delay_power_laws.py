@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73")
+LABELS_APART = 1.08
+"""Smallest ratio of two neighboring settings at which both ticks have a label."""
 NAMES = {"weight_decay": "Weight decay", "train_fraction": "Training fraction"}
 
 
@@ -62,4 +64,8 @@ def _power_laws(ax: Axes, sweep: xr.Dataset, along: str, other: str) -> None:
             text += f": {fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f})"
         ax.plot([], [], "o-", color=color, ms=3, label=text)
     ax.set(xscale="log", yscale="log", xlabel=NAMES[along], title=f"Against {NAMES[along].lower()}")
+    settings = delay[along].values[delay.notnull().any([dim for dim in delay.dims if dim != along]).values]
+    labels = [f"{x:g}" if i == 0 or x > LABELS_APART * settings[i - 1] else "" for i, x in enumerate(settings)]
+    ax.set_xticks(settings, labels)
+    ax.set_xticks([], minor=True)
     ax.legend(title=f"{NAMES[other]}: exponent", loc="best")
