@@ -118,7 +118,7 @@ CHANGES = {
         {"dataset": 1, "train": 1, **MEASURED, "gather": 1, "figure": 1},
     ),
     "a figure": ("src/progress_measures/figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"figure": 1}),
-    "another figure": ("src/progress_measures/figures/paper/fig02.py", '"center right"', '"lower right"', {}),
+    "another figure": ("src/progress_measures/figures/paper/fig02.py", 'title="Loss"', 'title="Losses"', {}),
     "a drawing that the figure uses": (
         "src/progress_measures/figures/plots/style.py",
         '"train": "#0072B2"',
@@ -132,7 +132,7 @@ CHANGES = {
         {},
     ),
     "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
-    "progress messages": ("src/progress_measures/training/progress.py", "left", "to go", {}),
+    "progress messages": ("src/progress_measures/training/progress.py", ' left"', ' to go"', {}),
     "the optimizer": (
         "src/progress_measures/training/optimizers/base.py",
         "self.parameters.mul_(1 - self.rate * self.decay)",

@@ -228,6 +228,7 @@ COMMAND_LINES = [
     "explore small --no-open --out explorer.html",
     "publish small",
     "export small --to theirs.pth",
+    "edit small --function edit.py:halved --to edited.safetensors",
     "import theirs.pth --out results/theirs --accept-doubtful",
 ]
 """Commands that use every verb except those of `NOT_TRIED`."""
@@ -262,6 +263,9 @@ def verbs_offline(tmp_path_factory):
     """A folder in which every verb ran offline, with its records."""
     folder = folder_with(tmp_path_factory.mktemp("offline"), epochs=40)
     (folder / "config/claims").symlink_to(ROOT / "config/claims")
+    (folder / "edit.py").write_text(
+        "def halved(weights):\n    return {name: tensor / 2 for name, tensor in weights.items()}\n"
+    )
     offline = Offline(folder)
     commands(*COMMAND_LINES, folder=folder, prefix=tuple(without_network()), **offline.environment)
     return offline

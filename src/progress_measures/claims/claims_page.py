@@ -27,7 +27,7 @@ from progress_measures.claims.judge import (
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import ROOT, Claim
 from progress_measures.files import atomic_path
-from progress_measures.pages.markdown import cell
+from progress_measures.markdown import cell
 
 
 def as_objects(judgments: list[Judgment]) -> list[dict[str, Any]]:
@@ -318,7 +318,8 @@ def _experiments(claim: Claim) -> str:
 
 def _text(text: str) -> str:
     """Escape a text for HTML; text in backquotes becomes code."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(" ".join(text.split()), quote=False))
+    escaped = html.escape(" ".join(text.split()), quote=False).replace("](", "]&#40;")  # no link of Markdown
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escaped)
 
 
 def _code(quantity: str) -> str:

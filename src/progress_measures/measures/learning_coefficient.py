@@ -91,20 +91,22 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
     run, context = checkpoint.context.run, checkpoint.context
     train = torch.from_numpy(context.train).view(1, *run.task.defined().shape)
     count = int(train.sum())
-    objective_class = PairsObjective if derived.fast_path(run) else AnyDesignObjective
-    objective = objective_class(
-        [_without_regularization(run)] * settings.chains, train.expand(settings.chains, -1, -1), torch.device("cpu")
-    )
     nbeta = count * (settings.inverse_temperature or 1 / np.log(count))
-    losses = sampled_losses(
-        objective.loss,
-        {name: torch.from_numpy(np.ascontiguousarray(checkpoint.trained[name])) for name in _in_order(run, checkpoint)},
-        steps=settings.burn_in + settings.draws,
-        step_size=settings.step_size,
-        nbeta=nbeta,
-        localization=settings.localization,
-        seeds=[_seed(run.seed, chain) for chain in range(settings.chains)],
-    ).numpy()
+    center = {n: torch.from_numpy(np.ascontiguousarray(checkpoint.trained[n])) for n in _in_order(run, checkpoint)}
+    objective_class = PairsObjective if derived.fast_path(run) else AnyDesignObjective
+    with torch.device("cpu"):  # whatever torch's default device is
+        objective = objective_class(
+            [_without_regularization(run)] * settings.chains, train.expand(settings.chains, -1, -1), torch.device("cpu")
+        )
+        losses = sampled_losses(
+            objective.loss,
+            center,
+            steps=settings.burn_in + settings.draws,
+            step_size=settings.step_size,
+            nbeta=nbeta,
+            localization=settings.localization,
+            seeds=[_seed(run.seed, chain) for chain in range(settings.chains)],
+        ).numpy()
     return Estimate(nbeta * (losses[:, settings.burn_in + 1 :] - losses[:, :1]))
 
 

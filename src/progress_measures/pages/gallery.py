@@ -12,7 +12,7 @@ from progress_measures.claims.claims_page import SIGNS
 from progress_measures.claims.schema import Claim, load_claims
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import Figure, figure_module
-from progress_measures.pages.markdown import inline
+from progress_measures.markdown import inline
 from progress_measures.paths import published_cube
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module

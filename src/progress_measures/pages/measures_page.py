@@ -16,8 +16,8 @@ from progress_measures.capabilities import CAPABILITIES
 from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.experiments.load import FOLDER
 from progress_measures.experiments.schema import Experiment
+from progress_measures.markdown import cell, inline, table
 from progress_measures.measures.registry import DIMENSIONS, Measure, measures
-from progress_measures.pages.markdown import cell, inline, table
 from progress_measures.paths import PUBLISHED, published_cube
 
 if TYPE_CHECKING:
