@@ -131,7 +131,7 @@ def _current_names(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _by_family(cube: xr.Dataset) -> xr.Dataset:
-    """Sort the variables by family; variables that are no measures, such as the recorded history, follow."""
+    """Sort the variables by family; variables that are not measures, such as the recorded history, follow."""
     from progress_measures.measures.registry import measures
 
     position = {name: index for index, name in enumerate(measures())}

@@ -293,7 +293,7 @@ figure(
     size=(5.4, 2.6),
 )
 def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared Fourier coefficients over the numbers of dimension 0 of the first run's embedding W_E.
+    """Squared Fourier coefficients of dimension 0 of the first run's embedding W_E, as a function of the number.
 
     All values are from the end of training. A few frequencies account for nearly all of this dimension's squared norm.
     Key frequencies are colored and numbered.
@@ -348,8 +348,8 @@ figure(
     cell is the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the
     largest absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin
     of the key frequencies. Each title gives the frequency k that explains most of the variance of the head's attention,
-    and the largest absolute coefficient that is not shown. Large cells lie on the edges, whose functions depend on a or
-    on b alone, at frequency k.""",
+    and the largest absolute coefficient that is not shown. Large cells lie in the first row
+    and the first column, whose functions depend on a or on b alone, at frequency k.""",
 )
 
 figure(
@@ -442,8 +442,8 @@ def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
     """Squared 2D Fourier coefficients of the first run's neurons, averaged over neurons, at the end of training.
 
     The neurons are taken after the ReLU, and their means over pairs are subtracted. Colors scale with the square root,
-    so that weak cells are visible. On the edges lie cos and sin of a alone or of b alone, at the key frequencies. On
-    the diagonal lie 2 x 2 cells: products of cos or sin of a with cos or sin of b at the same key frequency. All other
+    so that weak cells are visible. The first row and column are cos and sin of a alone or of b alone, at the key
+    frequencies. On the diagonal are 2 x 2 cells: products of cos or sin of a with cos or sin of b at the same key frequency. All other
     coefficients are small.
     """
     squares = np.square(cube.neuron_fourier_norm_2d.isel(run=0).values) / cube.sizes["neuron"]
@@ -476,7 +476,9 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
     ax = fig.subplots()
     in_cluster = fraction >= CLUSTER_FRACTION
     frequencies = np.unique(frequency[in_cluster])
-    cluster_columns(ax, [f"k = {k}\n{(in_cluster & (frequency == k)).sum()} above" for k in frequencies] + ["other k"])
+    cluster_columns(
+        ax, [f"k = {k}\n{(in_cluster & (frequency == k)).sum()} in cluster" for k in frequencies] + ["other k"]
+    )
     column = np.where(np.isin(frequency, frequencies), np.searchsorted(frequencies, frequency), len(frequencies))
     if column.max() < len(frequencies):
         ax.set_xlim(-0.5, len(frequencies) - 0.5)
@@ -576,7 +578,7 @@ def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     All values are from the first run at the end of training. The key frequencies, colored and numbered, hold nearly all
     of the row's squared norm.
     """
-    p = prime(cube)  # outputs that are no answers come last
+    p = prime(cube)  # outputs that are not residues mod p come last
     squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=ROW).values)
     ax = fig.subplots()
     by_component(ax, last_checkpoint(cube.W_L_fourier_norm.isel(run=0)).copy(data=squares),

@@ -219,11 +219,11 @@ def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     Returns:
         A function of an epoch that draws it into the panel.
     """
-    neuron_clusters = cluster_frequencies(last_checkpoint(cube.isel(run=0)))
-    frequencies = [int(k) for k in np.unique(neuron_clusters)]
+    cluster_frequency = cluster_frequencies(last_checkpoint(cube.isel(run=0)))
+    frequencies = [int(k) for k in np.unique(cluster_frequency)]
     names = [f"k = {k}" if k else "none" for k in frequencies]
     cluster_columns(ax, names)
-    x = np.searchsorted(frequencies, neuron_clusters) + jitter(len(neuron_clusters), 0.17)
+    x = np.searchsorted(frequencies, cluster_frequency) + jitter(len(cluster_frequency), 0.17)
     points = {
         name: ax.scatter(x + shift, 0 * x, s=4, c=0 * x, vmin=0, vmax=1, marker=marker, lw=0)
         for name, (marker, shift) in SHAPES.items()

@@ -224,7 +224,7 @@ def _last(value: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number that is no boolean and not larger than any setting can be."""
+    """Return whether a value is a number, not a boolean, and not larger than any setting can be."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 

@@ -47,7 +47,7 @@ class TokenLayout(NamedTuple):
             operands: number n of operand values.
 
         Raises:
-            ValueError: the text is no layout, or it lacks one of the operands; the message is for its author.
+            ValueError: the text is not a layout, or it lacks one of the operands; the message is for its author.
         """
         words = text.split()
         matches = [_WORD.fullmatch(word) for word in words]

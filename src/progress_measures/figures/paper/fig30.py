@@ -24,7 +24,7 @@ SAVED_RUN = ((1675, 8.51), (11_386, 1.0), (18_053, 0.204))
     size=(6.8, 2.6),
 )
 def draw(
-    fig: Figure, mainline_settings_cube: xr.Dataset, saved_run_cube: xr.Dataset, fresh_settings_cube: xr.Dataset
+    fig: Figure, stated_settings_cube: xr.Dataset, saved_run_cube: xr.Dataset, fresh_settings_cube: xr.Dataset
 ) -> None:
     """Train and test loss of five-digit addition on a fixed set of 700 sums.
 
@@ -36,7 +36,7 @@ def draw(
     above the loss of a uniform guess.
     """
     axes = panels(fig, 3, columns=3, sharey=True)
-    cubes = (mainline_settings_cube, saved_run_cube, fresh_settings_cube)
+    cubes = (stated_settings_cube, saved_run_cube, fresh_settings_cube)
     titles = ("700 sums,\nmainline's settings", "700 sums,\nnear the saved run", "700 sums,\nsettings of Figure 29 (a)")
     for ax, cube, title in zip(axes, cubes, titles, strict=True):
         losses(ax, cube.isel(run=[0]), title)

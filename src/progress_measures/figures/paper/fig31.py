@@ -20,21 +20,22 @@ if TYPE_CHECKING:
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig: Figure, saved_settings_cube: xr.Dataset, mainline_settings_cube: xr.Dataset) -> None:
+def draw(fig: Figure, saved_settings_cube: xr.Dataset, stated_settings_cube: xr.Dataset) -> None:
     """Train and test loss on repeated subsequences, with fresh sequences at every update.
 
     The two losses coincide, since every sequence is new. They drop sharply when the network has learned induction.
-    First and second panel: the settings of the authors' saved run. By an error, the authors' network adds the residual
-    stream twice. The network of the first panel is without this error, that of the second panel has it. Third panel:
-    the settings that the paper states, which are those of the experiment `mainline`. In the first and third panel, the
-    loss has spikes (slingshots) and needs a while to fall again.
+    First and second panel: the settings of the authors' saved run. By an error, an attention layer of the authors'
+    network computes x -> 2x + attention(x). The network of the first panel is without this error, that of the second
+    panel has it. Third panel: the settings that the paper states, those of the experiment `mainline` except the task, the
+    two layers of attention and the batch. In the first and third panel, the loss has spikes (slingshots), from which it
+    takes many updates to fall again.
     """
     titles = {False: "Saved run's settings,\nstream added once", True: "Saved run's settings,\nstream added twice"}
     runs = [
         (titles[bool(twice)], saved_settings_cube.isel(run=[i]))
         for i, twice in enumerate(saved_settings_cube.doubled_residual.values)
     ]
-    runs.append(("Mainline's settings,\nstream added once", mainline_settings_cube.isel(run=[0])))
+    runs.append(("Mainline's settings,\nstream added once", stated_settings_cube.isel(run=[0])))
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
     for ax, (name, run) in zip(axes, runs, strict=True):
         losses(ax, run, name, overlapping=True)

@@ -25,7 +25,7 @@ SAVED_RUN = ((236, 1.0), (1774, 0.1), (5000, 0.032))
     variables=LOSSES,
     size=(6.8, 2.6),
 )
-def draw(fig: Figure, mainline_settings_cube: xr.Dataset, small_network_cube: xr.Dataset) -> None:
+def draw(fig: Figure, stated_settings_cube: xr.Dataset, small_network_cube: xr.Dataset) -> None:
     """Train and test loss on skip trigrams, trained on a fixed set of sequences.
 
     At the last token, the network recalls the one signal token among noise tokens. In the paper the test loss falls
@@ -34,8 +34,8 @@ def draw(fig: Figure, mainline_settings_cube: xr.Dataset, small_network_cube: xr
     Thin: one run per seed. Bold: median. Crosses are points of the test loss of the authors' saved
     run, which does not record its number of sequences.
     """
-    stated = f"{_examples(mainline_settings_cube)[0]:g} sequences,\nmainline's settings"
-    runs = [(stated, mainline_settings_cube.isel(run=[0]))]
+    stated = f"{_examples(stated_settings_cube)[0]:g} sequences,\nmainline's settings"
+    runs = [(stated, stated_settings_cube.isel(run=[0]))]
     numbers = _examples(small_network_cube)
     runs += [
         (f"{n:g} sequences,\nsmall network", small_network_cube.isel(run=numbers == n))

@@ -345,7 +345,7 @@ def _number(submission: Submission) -> str:
 def _by_job(submissions: list[Submission], lines: list[Line]) -> dict[tuple[str, int], Line]:
     """Return the lines of the jobs of submissions, by submission name and job index.
 
-    A line without an index stands for an array's forgotten jobs, unless the submission is a single job, which is no array.
+    A line without an index stands for an array's forgotten jobs, unless the submission is a single job, which is not an array.
     """
     numbers = {submission.name: (_number(submission), len(submission.specs)) for submission in submissions}
     by_job = {}
