@@ -443,8 +443,8 @@ def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
 
     The neurons are taken after the ReLU, and their means over pairs are subtracted. Colors scale with the square root,
     so that weak cells are visible. The first row and column are cos and sin of a alone or of b alone, at the key
-    frequencies. On the diagonal are 2 x 2 cells: products of cos or sin of a with cos or sin of b at the same key frequency. All other
-    coefficients are small.
+    frequencies. On the diagonal are 2 x 2 cells: products of cos or sin of a with cos or sin of b at the same key
+    frequency. All other coefficients are small.
     """
     squares = np.square(cube.neuron_fourier_norm_2d.isel(run=0).values) / cube.sizes["neuron"]
     squares[0, 0] = 0  # the mean
