@@ -32,7 +32,7 @@ quickstart: setup  ## Train two real networks until they grok, and draw the main
 	@echo "      results/quickstart/figures/paper/fig02.png   test accuracy reaches 1 long after train accuracy"
 	@echo "      results/quickstart/figures/paper/fig07.png   the progress measures change before the test loss falls"
 	@echo "Print $(BIN)/python -c 'from progress_measures import open_cube; print(open_cube(\"quickstart\"))'"
-	@echo "Next  $(BIN)/snakemake -c$(CORES) results/figures/paper/fig07.pdf --config cubes=published   the paper's own network, in seconds"
+	@echo "Next  $(BIN)/snakemake -c$(CORES) results/figures/paper/fig07.pdf --config cubes=published   a network with the paper's settings, in seconds"
 
 explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore

@@ -416,3 +416,13 @@ def test_log_gets_a_line_when_a_shard_fails_or_is_retried(capsys):
     failed = running("seed0", 101)._replace(state="failed", note="killed by signal 9")
     display.show([failed])
     assert capsys.readouterr().err.splitlines() == ["small: seed0 failed: killed by signal 9", "small: 1 failed"]
+
+
+def test_log_gets_a_line_when_a_job_will_never_start(capsys):
+    display = table.Display("small", every=(60.0, 60.0))
+    waiting = table.JobRow("seed0", "7", "queued", None, "Resources")
+    display.show([waiting])
+    assert capsys.readouterr().err == "small: 1 queued\n"
+    display.show([waiting._replace(note="runtime is more than the partition allows (PartitionTimeLimit)")])
+    note = "small: seed0 queued: runtime is more than the partition allows (PartitionTimeLimit)\n"
+    assert capsys.readouterr().err == note

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from progress_measures.training.launcher.slurm_status import UNSATISFIABLE
 from progress_measures.training.progress import duration
 
 STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}
@@ -101,10 +102,17 @@ def progress_line(title: str, rows: list[JobRow]) -> str:
     return f"{title}: {'; '.join([*parts, summary(rows)])}"
 
 
+def _is_notable(row: JobRow) -> bool:
+    """Return whether a log gets a line for a row: its shard has failed or is retried, or its job waits for the user to act."""
+    waits_forever = any(advice in row.note for advice in UNSATISFIABLE.values())
+    return row.state in NOTED or row.note.startswith(("try ", "sbatch: ")) or waits_forever
+
+
 class Display:
     """Shows the jobs on standard error: in a terminal the table at each call, in a log a line from time to time.
 
-    A log also gets a line for each shard that fails, is canceled or retried, or whose state is unknown.
+    A log also gets a line for each shard that fails, is canceled or retried, whose state is unknown, or whose job Slurm does not
+    take or will never start.
 
     Args:
         title: title of the table.
@@ -139,7 +147,7 @@ class Display:
             return
         for row in rows:
             note = f"{row.state}: {row.note}" if row.note else row.state
-            if (row.state in NOTED or row.note.startswith("try ")) and self._noted.get(row.name) != note:
+            if _is_notable(row) and self._noted.get(row.name) != note:
                 self._noted[row.name] = note
                 print(f"{self._title}: {row.name} {note}", file=sys.stderr, flush=True)
         now = time.monotonic()
