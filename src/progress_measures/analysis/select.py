@@ -102,7 +102,7 @@ def network_alone(cube: xr.Dataset, index: int) -> xr.Dataset:
     name = str(cube.run.values[index])
     network = cut_to_run(cube, name).isel(run=[index])
     is_first = cube.attrs.get("first_run", str(cube.run.values[0])) == name
-    return network if is_first else network.drop_vars([v for v in cube.data_vars if "run" not in cube[v].dims])
+    return network if is_first else network.drop_vars(variables_of_first_run(cube))
 
 
 ONLY_RUN = "only_run"

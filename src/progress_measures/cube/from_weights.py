@@ -23,15 +23,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class _LastWeights:
-    """The last stored weights of a run, as a `WeightSource`."""
+class StoredWeights:
+    """The stored weights of a run, as a `WeightSource`.
 
-    def __init__(self, run: OpenRun) -> None:
-        self.epochs = np.array([max(run.epochs)], dtype=np.int64)
-        self._weights = run.weights(int(self.epochs[0]))
+    Args:
+        run: the run.
+        epochs: epochs in ascending order; weights can be read only at epochs whose weights are stored.
+    """
+
+    def __init__(self, run: OpenRun, epochs: NDArray[np.int64]) -> None:
+        self.epochs, self._run = epochs, run
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
-        return {name: np.ascontiguousarray(tensor) for name, tensor in self._weights.items()}
+        return {name: np.ascontiguousarray(w) for name, w in self._run.weights(int(self.epochs[index])).items()}
 
 
 def measures_of_last_weights(experiment: str, run_name: str, names: Collection[str], published: bool) -> xr.Dataset:
@@ -48,7 +52,7 @@ def measures_of_last_weights(experiment: str, run_name: str, names: Collection[s
     """
     try:
         run = OpenRun(experiment, run_name, published)
-        settings, weights = run.settings, _LastWeights(run)
+        settings, weights = run.settings, StoredWeights(run, np.array([max(run.epochs)], dtype=np.int64))
     except UserError:
         return xr.Dataset()
     applicable = [measures()[name] for name in names if measures()[name].applies_to(settings)]

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.cube.extract import compute_measures, measures_for
+from progress_measures.cube.from_weights import StoredWeights
 from progress_measures.cube.gather import join, run_part, same_architecture
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
@@ -200,14 +201,13 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
             [m.name for m in (*of_last_checkpoint, *derived)], errors="ignore"
         )
         if not first:
-            unchanged = unchanged.drop_vars(
-                [name for name, variable in cube.data_vars.items() if "run" not in variable.dims]
-            )
+            unchanged = unchanged.drop_vars(set(cube.data_vars) - _run_variables(cube))
         unchanged = unchanged.drop_vars([name for name, c in unchanged.coords.items() if not c.dims])
         train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
         last = last_checkpoint(cube.sel(run=run.name)).epoch.values.reshape(1)
-        measured = compute_measures(run, of_last_checkpoint, _PublishedWeights(run, last), train)
-        weights = _PublishedWeights(run, published_epochs(run))
+        stored = OpenRun(experiment, name, published=True)
+        measured = compute_measures(run, of_last_checkpoint, StoredWeights(stored, last), train)
+        weights = StoredWeights(stored, published_epochs(run))
         if new_over_epochs:
             added = compute_measures(run, new_over_epochs, weights, train).reindex(epoch=unchanged.epoch)
             measured = xr.merge([measured, added], join="outer", combine_attrs="override")
@@ -240,43 +240,26 @@ def published_epochs(run: Run) -> NDArray[np.int64]:
     return np.sort(weights.epoch.values[weights.run.values == run.name])
 
 
-class _PublishedWeights:
-    """The published weights of a run, as a `WeightSource`.
-
-    Args:
-        run: settings of the run.
-        epochs: epochs in ascending order; weights can be read only at epochs whose weights are published.
-    """
-
-    def __init__(self, run: Run, epochs: NDArray[np.int64]) -> None:
-        self.epochs = epochs
-        self._run = run
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        weights = OpenRun(self._run.experiment, self._run.name, published=True).weights(int(self.epochs[index]))
-        return {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
-
-
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
     """Write the published cube with the mantissa bits that each measure declares.
 
     If the file is too large, it has 3/4 of these bits; if it is still too large, as for a sweep, it also lacks the families
     `LARGE_FAMILIES`. The attribute `left_out` then names the variables that it lacks.
     """
-    path, large = published_cube(experiment), [m.name for family in LARGE_FAMILIES for m in family_measures(family)]
-    smaller = _round_mantissas(cube, 3 / 4)
-    left_out = sorted({*cube.attrs.get("left_out", []), *(name for name in large if name in cube)})
-    without = smaller.drop_vars(left_out, errors="ignore").assign_attrs(left_out=left_out)
-    without = without.drop_dims(
-        [dim for dim in without.dims if not any(dim in values.dims for values in without.values())]
-    )
-    try:
-        _zip(_round_mantissas(cube, 1), path)
-    except _TooLarge:
-        try:
-            _zip(smaller, path)
-        except _TooLarge:
-            _zip(without, path)
+    path = published_cube(experiment)
+    for smaller in (lambda: _round_mantissas(cube, 1), lambda: _round_mantissas(cube, 3 / 4)):
+        with contextlib.suppress(_TooLarge):
+            _zip(smaller(), path)
+            return
+    _zip(_without_large_families(_round_mantissas(cube, 3 / 4)), path)
+
+
+def _without_large_families(cube: xr.Dataset) -> xr.Dataset:
+    """Drop the variables of `LARGE_FAMILIES` and their dimensions, and name them in the attribute `left_out`."""
+    large = {m.name for family in LARGE_FAMILIES for m in family_measures(family)} & set(cube.data_vars)
+    smaller = cube.drop_vars(large).assign_attrs(left_out=sorted({*cube.attrs.get("left_out", []), *large}))
+    used = {dim for values in smaller.values() for dim in values.dims}
+    return smaller.drop_dims(set(smaller.dims) - used)
 
 
 def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
