@@ -45,6 +45,7 @@ class Lab:
     def __enter__(self) -> "Lab":
         if reason := unavailable():
             raise RuntimeError(reason)
+        self._squeue = shutil.which("squeue") or "squeue"  # a test's PATH may hold commands that give wrong answers
         self._lock = _lock()
         if stale := _last_folder():
             _stop(stale)
@@ -97,7 +98,7 @@ class Lab:
 
     def queue(self) -> list[Job]:
         """Return all jobs, including ended ones."""
-        done = _run(10, "squeue", "--states=all", "-r", "-h", "-o", "%i|%T|%P|%r|%j")
+        done = _run(10, self._squeue, "--states=all", "-r", "-h", "-o", "%i|%T|%P|%r|%j")
         done.check_returncode()
         return [Job(*line.split("|", maxsplit=4)) for line in done.stdout.splitlines()]
 

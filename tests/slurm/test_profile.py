@@ -39,9 +39,7 @@ def test_training_ran_as_slurm_jobs(lab, cluster):
     names = [job.name for job in lab.queue()]
     (submission,) = (cluster.folder / "results/mainline/jobs").glob("pm-*")
     assert names.count(submission.name) == 2  # an array of two runs
-    log = (cluster.folder / "results/logs/train/mainline.log").read_text()
-    assert "2 done" in log
-    assert "running" in log
+    assert "2 done" in (cluster.folder / "results/logs/train/mainline.log").read_text()
 
 
 def test_a_measuring_job_gets_what_its_rule_states(lab, cluster):
