@@ -50,11 +50,11 @@ def judgments():
 
 
 def test_claims_are_complete():
-    assert len(CLAIMS) == 328
+    assert len(CLAIMS) == 337
     kinds = Counter(claim.kind for claim in CLAIMS.values())
     assert kinds["contradiction"] == 63
     assert {claim.source for claim in CLAIMS.values()} == {
-        "paper", "subtraction", "integer_addition", "demo", "mod_addition", "beyond",
+        "paper", "subtraction", "integer_addition", "demo", "mod_addition", "beyond", "accelerators",
     }  # fmt: skip
 
 
