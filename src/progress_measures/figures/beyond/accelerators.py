@@ -95,7 +95,7 @@ def _rows(sizes: dict[str, int]) -> dict[str, NDArray[np.float64]]:
     """Return the vertical positions of the networks of each recipe, with a gap between recipes."""
     rows, start = {}, 0.0
     for name, size in sizes.items():
-        rows[name] = start + np.arange(size)
+        rows[name] = np.linspace(start, start + size - 1, size)
         start += size + 1
     return rows
 
