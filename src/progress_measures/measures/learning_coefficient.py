@@ -32,7 +32,7 @@ BY_MOMENT = ("run", "moment")
 REQUIRES = {"pairs", "split", "weights", "sampling"}
 REFERENCE = "Lau et al. 2023, 'The Local Learning Coefficient: A Singularity-Aware Complexity Measure'"
 
-CONVERGED = 1.1
+MAX_RHAT = 1.1
 """Largest split R̂ of chains that have converged (Gelman et al. 2013, section 11.4); the description below states it."""
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def first_cluster(cube: xr.Dataset) -> Values:
     """Return each run's lowest key frequency and the size of its neuron cluster.
 
-    Also return the fraction of the squared norm of W_L's rows for these neurons that is at this frequency.
+    Also return the fraction of the squared norm of W_L's rows for these neurons that is at this frequency. Values of a run
+    without key frequencies are 0, 0 and NaN.
     """
 
     def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
@@ -44,16 +45,19 @@ def first_cluster(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency",))
 def key_interference(cube: xr.Dataset) -> Values:
-    """Average cos(w x) over the key frequencies; return the value at x = 0 over the maximum at other x, for each run."""
+    """Average cos(w x) over the key frequencies; return the ratio of its value at x = 0 to its maximum at other x.
 
-    def peak_over_next(run_cube: xr.Dataset) -> float:
+    The list has one entry per run: NaN for a run without key frequencies.
+    """
+
+    def ratio_of_peak_to_next(run_cube: xr.Dataset) -> float:
         keys = key_frequencies_of(run_cube)
         if not keys.size:
             return np.nan
         mean_cosine = fourier.basis(operands(run_cube))[component_indices(keys)[::2]].mean(0)
         return float(mean_cosine[0] / mean_cosine[1:].max())
 
-    return {"at_0_over_the_next": by_run(cube, peak_over_next)}
+    return {"at_0_over_the_next": by_run(cube, ratio_of_peak_to_next)}
 
 
 def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
@@ -79,7 +83,7 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "cosine_residual", "cosine_similarity", "key_frequency"))
 def cosines_and_control(cube: xr.Dataset) -> Values:
-    """Return the norm of the logits without the key cosines, over the norm of the logits.
+    """Return the norm of the logits without the key cosines, divided by the norm of the logits.
 
     Also return the cosine similarity of the logits with each key cosine and, as a control, of the first run's logits
     with a Gaussian array [a, b, c].
@@ -118,9 +122,10 @@ def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier", "key_frequency"))
 def transpose_left_out(cube: xr.Dataset) -> Values:
-    """Return the cosine similarity of W_L's component along one sine, with and without the transpose of the Fourier basis.
+    """Return the cosine similarity of W_L F^T and W_L F in the column of one sine; F is the Fourier basis over outputs.
 
-    The transpose is correct; the notebook leaves it out. The sine is that of the first run's lowest key frequency.
+    The transpose is correct; the notebook leaves it out. The sine is that of the first run's lowest key frequency; NaN
+    without key frequencies.
     """
     F, keys = fourier.basis(operands(cube)), key_frequencies_of(cube.isel(run=0))
     if not keys.size:
@@ -159,15 +164,15 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     neurons = neuron_maps(cube).values
     key_marginals = fourier.project(fourier.marginals(neurons), keys)
     a, b = np.indices((p, p))
-    in_key_directions = key_marginals.plus[(a + b) % p]
+    on_key_directions = key_marginals.plus[(a + b) % p]
     W_L = W_L_of(cube)
     train, test = split_pairs(run_cube)
     labels = task_of(cube).label_table().ravel()
 
-    def loss(kept_neurons: NDArray[np.floating], pairs: NDArray[np.int64]) -> float:
-        return float(cross_entropy(kept_neurons.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
+    def loss(activations: NDArray[np.floating], pairs: NDArray[np.int64]) -> float:
+        return float(cross_entropy(activations.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
 
     return result | {
-        "restricted_without_mean_skip": loss(in_key_directions + neurons.mean((0, 1)), test),
-        "excluded_without_skip": loss(neurons - in_key_directions, train),
+        "restricted_without_mean_skip": loss(on_key_directions + neurons.mean((0, 1)), test),
+        "excluded_without_skip": loss(neurons - on_key_directions, train),
     }
