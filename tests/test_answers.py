@@ -6,7 +6,7 @@ import torch
 
 from progress_measures.data.examples import DrawnExamples
 from progress_measures.experiments.derived import train_mask
-from progress_measures.models import forward_at
+from progress_measures.models import forward_at_answers
 from progress_measures.models.design import Design
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
@@ -30,8 +30,8 @@ def reference_loss(weights, examples, doubled=False, masks=None):
         0
     ]
     losses, accuracy = [], []
-    for example, (read_positions, expected) in enumerate(zip(positions, labels, strict=True)):
-        for position, label in zip(read_positions, expected, strict=True):
+    for example, (sequences, expected) in enumerate(zip(positions, labels, strict=True)):
+        for position, label in zip(sequences, expected, strict=True):
             row = logits[example, position].double()
             losses.append(row.logsumexp(-1) - row[label])
             accuracy.append(float(row.argmax() == label))
@@ -120,13 +120,13 @@ def test_short_sequences_can_be_replaced():
     weights, generator = random_tensors([run], torch.float64, SCALE), torch.Generator().manual_seed(0)
     drawn = [torch.randint(0, 14, (1, 60, 3), generator=generator) for _ in range(2)]
     answers = torch.full((1, 60, 1), 2)
-    replaced = forward_at.ReadPositions(drawn[0], answers, 14)
+    replaced = forward_at_answers.TokenSequences(drawn[0], answers, 14)
     assert replaced.is_short
     results = []
-    for read_positions in (replaced, forward_at.ReadPositions(drawn[1], answers, 14)):
-        forward_at.logits(weights, read_positions)
-        read_positions.fill(drawn[1], answers)
-        logits = forward_at.logits(weights, read_positions)
+    for sequences in (replaced, forward_at_answers.TokenSequences(drawn[1], answers, 14)):
+        forward_at_answers.logits(weights, sequences)
+        sequences.fill(drawn[1], answers)
+        logits = forward_at_answers.logits(weights, sequences)
         results.append([logits.detach(), *torch.autograd.grad(logits.square().sum(), list(weights.values()))])
     for actual, expected in zip(*results, strict=True):
         assert torch.equal(actual, expected)
@@ -135,20 +135,20 @@ def test_short_sequences_can_be_replaced():
 def test_attention_only_network_has_no_neurons():
     runs = pair_runs(attention_only=True)
     masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
-    weights, read_positions = (
+    weights, sequences = (
         random_tensors(runs, torch.float64, SCALE),
-        Objective(runs, masks, CPU)._batch.read_positions,
+        Objective(runs, masks, CPU)._batch.sequences,
     )
-    neurons, logits = forward_at.neurons_and_logits(weights, read_positions)
+    neurons, logits = forward_at_answers.neurons_and_logits(weights, sequences)
     assert neurons.shape == (*logits.shape[:2], 0)
-    assert_close_tensors(logits, forward_at.logits(weights, read_positions), torch.float64)
+    assert_close_tensors(logits, forward_at_answers.logits(weights, sequences), torch.float64)
 
 
 def test_evaluation_in_pieces_equals_evaluation_at_once(monkeypatch):
     (run,) = sequence_runs("repeated_subsequence")
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     at_once = Objective([run], NO_PAIRS[:1], CPU).evaluate(weights)
-    monkeypatch.setattr("progress_measures.training.objectives.general.PIECE", 7 * 2 * 18**2)
+    monkeypatch.setattr("progress_measures.training.objectives.general.MAX_PATTERN_ENTRIES", 7 * 2 * 18**2)
     objective = Objective([run], NO_PAIRS[:1], CPU)
     assert len(objective._test) > 3
     for name, value in objective.evaluate(weights).items():
@@ -178,7 +178,9 @@ def test_answers_do_not_depend_on_later_tokens(kind):
     is_later = torch.arange(sizes.context_length) > first
     changed = torch.where(is_later, (tokens + 1) % sizes.vocabulary, tokens)
     logits = [
-        forward_at.logits(weights, forward_at.ReadPositions(t[..., : sizes.input_length], first, sizes.vocabulary))
+        forward_at_answers.logits(
+            weights, forward_at_answers.TokenSequences(t[..., : sizes.input_length], first, sizes.vocabulary)
+        )
         for t in (tokens, changed)
     ]
     assert torch.equal(*logits)

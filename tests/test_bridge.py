@@ -10,7 +10,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.transformer import forward
-from progress_measures.models.transformer_lens_bridge import settings, to_transformer_lens
+from progress_measures.models.transformer_lens_bridge import lens_config, to_transformer_lens
 from support import ROOT
 from support.comparing import assert_close_tensors
 from support.experiments import pair_runs
@@ -86,7 +86,7 @@ def results_of_heads(wrong, right):
     names, (activations, _) = Names(), ours()
     with pytest.raises(KeyError, match="hook_result"):
         names.run(wrong)
-    config = TransformerBridgeConfig(**settings(Architecture.of(RUN), False, torch.float32), use_attn_result=True)
+    config = TransformerBridgeConfig(**lens_config(Architecture.of(RUN), False, torch.float32), use_attn_result=True)
     _, cache = TransformerBridge.boot_native(config).run_with_cache(TOKENS)
     assert not [name for name in cache if "result" in name]
     assert names.run(right).shape == (169, 3, 3, 24)
@@ -140,7 +140,7 @@ def files(wrong, right):
 
 def types(wrong, right):
     names = Names()
-    names["sizes"] = settings(Architecture.of(RUN), False, torch.float32)
+    names["sizes"] = lens_config(Architecture.of(RUN), False, torch.float32)
     del names["sizes"]["dtype"]
     for code, dtype in ((wrong, torch.float32), (right, torch.float64)):
         assert names.run(code)(TOKENS).dtype == dtype

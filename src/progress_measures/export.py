@@ -67,12 +67,12 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> str:
         weights = opened.weights(epoch)
         network = transformer_lens_bridge.network_of(run, weights)  # raises UserError for unsupported networks
         architecture = transformer_lens_bridge.architecture_of(run, weights)
-        state = transformer_lens_bridge.state(weights, architecture, layer_norm)
+        state = transformer_lens_bridge.lens_state_dict(weights, architecture, layer_norm)
         states.append(network.state_dict() if format == "transformer-lens-4" else state)
     dtype = torch.as_tensor(weights["W_E"]).dtype
     content: dict[str, Any] = {
         "model": states[-1],
-        "config": transformer_lens_bridge.settings(architecture, layer_norm, dtype),
+        "config": transformer_lens_bridge.lens_config(architecture, layer_norm, dtype),
         "updates": epochs,
     }
     if len(states) > 1:

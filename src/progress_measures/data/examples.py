@@ -59,7 +59,7 @@ class PairExamples:
 
         def examples(mask: NDArray[np.bool_], labels: NDArray[np.int64]) -> Examples:
             a, b = mask.nonzero()
-            positions = np.full((len(a), 1), task.read_position)
+            positions = np.full((len(a), 1), task.answer_position)
             return Examples(layout.sequences(a, b), positions, labels[a, b][:, None])
 
         self.fixed: Examples | None = examples(train, training_labels(run, train))

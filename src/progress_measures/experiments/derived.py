@@ -55,7 +55,7 @@ def closed_form(run: Run) -> bool:
         and model.normalization == "none"
         and model.positions != "rotary"
         and run.task.token_layout.is_triple
-        and run.task.read_position == 2
+        and run.task.answer_position == 2
     )
 
 

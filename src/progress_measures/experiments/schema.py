@@ -628,7 +628,7 @@ class Run(Section):
         scale = model.d_head**-0.5 if model.attention_scale is None else model.attention_scale
         flat |= {"mlp_input": model.mlp_input or "none", "final_norm": model.has_final_norm, "attention_scale": scale}
         if not self.on_sequences:
-            flat |= {"outputs": self.task.layout.outputs, "read": self.task.read_position}
+            flat |= {"outputs": self.task.layout.outputs, "read": self.task.answer_position}
         flat |= {"beta1": recipe.betas[0], "beta2": recipe.betas[1], "momentum": derived.momentum(self)}
         flat |= {"adamw_learning_rate": derived.adamw_learning_rate(self)}
         flat |= {name: str(getattr(recipe, name)) for name in ("learning_rate_schedule", "weight_decay_schedule")}

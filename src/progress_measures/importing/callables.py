@@ -19,7 +19,7 @@ from progress_measures.models.gradients import gradient_cosines
 from progress_measures.tasks import PairTask
 from progress_measures.tasks.order import Order
 
-GROUP = 2**12
+PAIRS_AT_ONCE = 2**12
 """Number of pairs that a network computes at once."""
 
 Network = Callable[[Tensor], Any]
@@ -100,7 +100,7 @@ class CallableNetwork:
         # Gradients need tensors from outside of inference mode, in which a training program may call this.
         with torch.inference_mode(False), self._evaluation_mode():
             with torch.no_grad():
-                parts = [self._outputs(group) for group in tokens.split(GROUP)]
+                parts = [self._outputs(group) for group in tokens.split(PAIRS_AT_ONCE)]
             result = {"logits": _array(torch.cat([logits for logits, _ in parts]))}
             if all("neurons" in named for _, named in parts):
                 result["neurons"] = _array(torch.cat([named["neurons"] for _, named in parts]))
@@ -150,7 +150,7 @@ class CallableNetwork:
 
     def _outputs(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the logits at the answer position and the named activations of some pairs."""
-        position = self._task.read_position
+        position = self._task.answer_position
         outputs, named = self._logits_and_named(tokens)
         logits = self._at_answer(outputs, tokens, position).cpu()
         if logits.ndim != 2 or len(logits) != len(tokens) or logits.shape[-1] < self._task.classes:

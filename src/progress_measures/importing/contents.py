@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
 from progress_measures.importing.stated import (
-    Stated,
+    StatedSetting,
     canonical,
     is_weights,
     optimizer_group,
@@ -28,7 +28,7 @@ from progress_measures.importing.stated import (
     stated_settings,
 )
 
-State = dict[str, NDArray[Any]]
+StateDict = dict[str, NDArray[Any]]
 
 # Keys of a state dict, and of all state dicts of a run.
 NETWORK_KEYS = ("model", "final_state_dict", "model_state_dict", "state_dict")
@@ -65,7 +65,7 @@ EPOCHS = ("checkpoint_epochs", "epochs")  # number of the last update before eac
 STEPS = ("global_step", "step")  # number of updates
 
 AFTER_UPDATE = "e means e + 1 updates: counted from 0 and saved after the update"
-ITSELF = "it is the number of updates"
+IS_UPDATE_COUNT = "it is the number of updates"
 
 MAX_NESTING = 8  # of mappings of tensors
 MAX_ENTRIES = 100_000  # of a file, in mappings within mappings
@@ -113,7 +113,7 @@ class Contents(NamedTuple):
         epochs_source: description of how the epochs were found; empty if the file does not state them.
     """
 
-    states: list[State]
+    states: list[StateDict]
     epochs: list[int] | None
     layout: str
     config: dict[str, Any] = {}  # noqa: RUF012 - never changed
@@ -122,7 +122,7 @@ class Contents(NamedTuple):
     test: Losses | None = None
     train_indices: NDArray[np.int64] | None = None
     assumed: list[str] = []  # noqa: RUF012
-    stated: dict[str, Stated] = {}  # noqa: RUF012
+    stated: dict[str, StatedSetting] = {}  # noqa: RUF012
     contradictions: list[str] = []  # noqa: RUF012
     unused: list[str] = []  # noqa: RUF012
     skipped: list[str] = []  # noqa: RUF012
@@ -132,7 +132,7 @@ class Contents(NamedTuple):
 class _Network(NamedTuple):
     """A state dict, what is beside its tensors, and names of tensors that are not part of the network."""
 
-    state: State
+    state: StateDict
     beside: dict[str, Any]
     skipped: list[str]
 
@@ -312,9 +312,9 @@ def _is_nested(value: Any) -> bool:
     return is_weights(flat) and all(isinstance(tensor, np.ndarray) for tensor in flat.values())
 
 
-def _flat(value: Mapping[str, Any]) -> State:
+def _flat(value: Mapping[str, Any]) -> StateDict:
     """Return the entries of nested mappings under names joined by points; empty if there are too many."""
-    flat: State = {}
+    flat: StateDict = {}
     level = list(value.items())
     for _ in range(MAX_NESTING):
         flat |= {name: entry for name, entry in level if not isinstance(entry, Mapping)}
@@ -445,7 +445,7 @@ def _epochs_of_run(
 ) -> tuple[list[int], str, list[str]]:
     """Return the number of updates before each checkpoint, how it was found, and descriptions of what was assumed."""
     if UPDATES in beside:
-        return _as_epochs(beside, len(numbered), path, UPDATES), f"`{UPDATES}`: {ITSELF}", []
+        return _as_epochs(beside, len(numbered), path, UPDATES), f"`{UPDATES}`: {IS_UPDATE_COUNT}", []
     for name in EPOCHS:
         if name in beside:
             epochs = [epoch + 1 for epoch in _as_epochs(beside, len(numbered), path, name)]
@@ -455,7 +455,7 @@ def _epochs_of_run(
         return stated, f"in each checkpoint, {numbered[-1][2].epochs_source}", []
     if is_mapping:
         offset = int(key in RUN_KEYS and all(name.isdecimal() for _, name, _ in numbered))
-        source = f"keys of the checkpoints, such as {numbered[-1][1]}: {AFTER_UPDATE if offset else ITSELF}"
+        source = f"keys of the checkpoints, such as {numbered[-1][1]}: {AFTER_UPDATE if offset else IS_UPDATE_COUNT}"
         return [number + offset for number, _, _ in numbered], source, []
     interval = max(1, len(_numbers(beside, "train_losses", path)) // len(numbered))
     text = f"checkpoints every {interval} epochs, the first after one update: the file has no `epochs`"
@@ -481,12 +481,12 @@ def _last_epoch(beside: Mapping[str, Any], path: Path, counts_losses: bool = Tru
         numbers[name] = int(counts[-1])
     for name in (UPDATES, *STEPS):
         if name in numbers and numbers[name] >= numbers.get("epoch", 0):  # a step within the epoch is smaller
-            return numbers[name], f"`{name}` {numbers[name]}: {ITSELF}"
+            return numbers[name], f"`{name}` {numbers[name]}: {IS_UPDATE_COUNT}"
     losses = len(_numbers(beside, "train_losses", path))
     if "epoch" in numbers:
         epoch = numbers["epoch"]
         if epoch and losses == epoch:
-            return epoch, f"`epoch` {epoch}: {ITSELF}, as there are as many train losses"
+            return epoch, f"`epoch` {epoch}: {IS_UPDATE_COUNT}, as there are as many train losses"
         return epoch + 1, f"`epoch` {epoch}: {AFTER_UPDATE}"
     return (losses, f"number of train losses, {losses}") if losses and counts_losses else (None, "")
 
@@ -692,4 +692,4 @@ def _epoch_of_file(name: str, contents: Contents) -> tuple[int, str] | None:
     numbers = _NAMED_NUMBER.findall(stem) or re.findall(r"\d+", stem)
     if not numbers or len(numbers[-1]) > 12:
         return None
-    return int(numbers[-1]), f"last numbers of the files' names: {ITSELF}"
+    return int(numbers[-1]), f"last numbers of the files' names: {IS_UPDATE_COUNT}"

@@ -13,7 +13,7 @@ from progress_measures.importing.contents import Contents
 from progress_measures.importing.findings import Choice
 from progress_measures.importing.names import FormatMatch
 
-Design = dict[str, Any]
+ModelFields = dict[str, Any]
 """Fields of the section `model`."""
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -55,7 +55,7 @@ ORDINARY_ROTATIONS: dict[str, tuple[Any, ...]] = {
 """Values of a file's settings of rotary positions that `models.design` computes."""
 
 
-def stated(contents: Contents, match: FormatMatch, options: Mapping[str, Any], path: Path) -> dict[str, Choice]:
+def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, Any], path: Path) -> dict[str, Choice]:
     """Return the fields of `model` that the file, the mapping file or the options state, with their sources.
 
     Args:
@@ -171,7 +171,7 @@ def _is_positive(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
-def possibilities(choices: Mapping[str, Choice], match: FormatMatch) -> Iterator[tuple[int, Design]]:
+def possible_designs(choices: Mapping[str, Choice], match: FormatMatch) -> Iterator[tuple[int, ModelFields]]:
     """Yield the possible designs: combinations of what is stated, what the tensors show, and what neither determines.
 
     Args:
@@ -215,7 +215,7 @@ def _possible_heads(match: FormatMatch) -> list[int]:
     )
 
 
-def model_section(weights: Mapping[str, Any], design: Design) -> Design:
+def model_section(weights: Mapping[str, Any], design: ModelFields) -> ModelFields:
     """Return the fields of the section `model`, from a network's tensors and its design.
 
     Args:
@@ -250,7 +250,7 @@ def model_section(weights: Mapping[str, Any], design: Design) -> Design:
     return section
 
 
-def defaults(design: Design, match: FormatMatch) -> list[str]:
+def paper_defaults(design: ModelFields, match: FormatMatch) -> list[str]:
     """Describe the parts of a transformer that its tensors do not show and that nothing states."""
     if design.get("mlp_input") is not None:
         return []
@@ -262,7 +262,7 @@ def defaults(design: Design, match: FormatMatch) -> list[str]:
     return [text for name, text in texts.items() if text and name not in design]
 
 
-def _has_final_norm(present: set[str], section: Design) -> bool:
+def _has_final_norm(present: set[str], section: ModelFields) -> bool:
     """Return whether the unembedding's input is normalized: as the tensors show, or by the kind of network."""
     if any(name.startswith("ln1") for name in present):
         return "ln_final_w" in present or "ln_final_b" in present

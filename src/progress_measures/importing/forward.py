@@ -18,7 +18,7 @@ from progress_measures.importing.callables import CallableNetwork, Network, load
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.findings import Choice, Finding
 from progress_measures.importing.operations import task_of
-from progress_measures.importing.settings import Computed, Options, operations_of, stated_modulus
+from progress_measures.importing.settings import ComputedNetwork, Options, operations_of, stated_modulus
 from progress_measures.importing.sizes import Sizes
 from progress_measures.section import MAX_OPERANDS
 from progress_measures.tasks import PairTask
@@ -27,7 +27,7 @@ from progress_measures.tasks.tokens import PAPER, TokenLayout
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
-def computed_by_forward(path: Path, contents: Contents, options: Options) -> Computed:
+def computed_by_forward(path: Path, contents: Contents, options: Options) -> ComputedNetwork:
     """Compute the logits of all checkpoints by the user's function. This runs the user's code.
 
     Args:
@@ -75,7 +75,7 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
         "gradients": gradients,
     }
     logits = stored[-1]["logits"].astype(np.float64)
-    return Computed(
+    return ComputedNetwork(
         stored,
         logits,
         sizes,

@@ -88,7 +88,7 @@ class Call:
 
 
 @dataclass(slots=True, eq=False)
-class Pairs:
+class UnhashedDict:
     """A dictionary whose keys are not yet hashed: hashing a hostile key can exhaust the stack."""
 
     pairs: list[tuple[Any, Any]]
@@ -180,7 +180,7 @@ class Machine:
     _empty_set = _empty_list
 
     def _empty_dict(self, _: Any) -> None:
-        self._stack.append(Pairs([]))
+        self._stack.append(UnhashedDict([]))
 
     def _list(self, _: Any) -> None:
         self._stack.append(self._to_mark())
@@ -202,7 +202,7 @@ class Machine:
         self._stack.append((first, second, third))
 
     def _dict(self, _: Any) -> None:
-        self._stack.append(Pairs(_in_pairs(self._to_mark())))
+        self._stack.append(UnhashedDict(_in_pairs(self._to_mark())))
 
     def _append(self, _: Any) -> None:
         self._extend([self._pop()])
@@ -231,7 +231,7 @@ class Machine:
         target = self._stack[-1]
         if isinstance(target, Call):
             target.items.extend(pairs)
-        elif isinstance(target, Pairs):
+        elif isinstance(target, UnhashedDict):
             target.pairs.extend(pairs)
         else:
             raise ValueError("the pickle sets an item of something that is not a dictionary")
@@ -256,7 +256,7 @@ class Machine:
     def _newobj_ex(self, _: Any) -> None:
         options, arguments, cls = self._pop(), self._pop(), self._pop()
         call = make_call(cls, arguments, is_new=True)
-        if isinstance(call, Call) and isinstance(options, Pairs):
+        if isinstance(call, Call) and isinstance(options, UnhashedDict):
             call.items.extend(options.pairs)
         self._stack.append(call)
 
@@ -271,7 +271,9 @@ class Machine:
         state, target = self._pop(), self._stack[-1]
         if not isinstance(target, Call):
             raise ValueError("the pickle sets the state of something that is not an object")
-        if isinstance(state, Pairs) and {"_parameters", "_modules"} <= {k for k, _ in state.pairs if type(k) is str}:
+        if isinstance(state, UnhashedDict) and {"_parameters", "_modules"} <= {
+            k for k, _ in state.pairs if type(k) is str
+        }:
             raise CodeFoundError(target.function.text)
         target.states.append(state)
 
@@ -310,7 +312,7 @@ def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
         content = arguments[2] if len(arguments) > 2 else None
         if isinstance(content, list):
             call.appended.extend(content)
-        elif isinstance(content, Pairs):
+        elif isinstance(content, UnhashedDict):
             call.items.extend(content.pairs)
         elif content is not None:
             call.arguments = content if isinstance(content, tuple) else (content,)

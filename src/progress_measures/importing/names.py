@@ -28,7 +28,7 @@ from pydantic import ValidationError
 from progress_measures.errors import UserError
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Model
-from progress_measures.importing.contents import State
+from progress_measures.importing.contents import StateDict
 from progress_measures.tasks.tokens import PAPER, TokenLayout
 from progress_measures.yaml_files import read_yaml
 
@@ -89,7 +89,7 @@ ALL_OR_NONE = (
 )
 """A network has either all or none of each group, counting only tensors that the format lists."""
 
-ALWAYS = ("W_E", "W_Q", "W_K", "W_V", "W_O")
+ALWAYS_PRESENT = ("W_E", "W_Q", "W_K", "W_V", "W_O")
 """Tensors that every transformer has."""
 
 SETTINGS = ("tokens", "read", *(name for name in Model.model_fields if name not in DETERMINED_BY_TENSORS))
@@ -129,7 +129,7 @@ class Format:
         self.settings = self._checked_settings(content)
         self.axes = AXES if self.settings.get("mlp_input") is None else MLP_AXES
         self.locations: dict[str, tuple[str, Groups]] = dict(self._checked_locations(content))
-        always = ALWAYS if self.axes is AXES else ("W_in", "W_out")
+        always = ALWAYS_PRESENT if self.axes is AXES else ("W_in", "W_out")
         missing = [name for name in always if name not in self.locations]
         if missing:
             raise UserError(f"{path}: entries are missing for {', '.join(missing)}; every network has these tensors.")
@@ -147,7 +147,7 @@ class Format:
 
     def _checked_optional(self, names: Any) -> list[str]:
         """Return the names of the matrices that a network of this format may lack, or raise an error for other names."""
-        known = [name for name in AXES if name.startswith("W_") and name not in ALWAYS]
+        known = [name for name in AXES if name.startswith("W_") and name not in ALWAYS_PRESENT]
         if not (isinstance(names, list) and all(name in known for name in names)):
             raise UserError(f"{self._path}: optional: expected a list of {', '.join(known)}; found {names!r:.60}.")
         return names
@@ -209,7 +209,7 @@ class Format:
                 )
             yield name, (location[0], groups)
 
-    def match(self, state: State, sizes: Mapping[str, int], absent: frozenset[str] = frozenset()) -> FormatMatch:
+    def match(self, state: StateDict, sizes: Mapping[str, int], absent: frozenset[str] = frozenset()) -> FormatMatch:
         """Match a state dict against this format.
 
         Args:
@@ -238,7 +238,7 @@ class FormatMatch:
         problems: descriptions of what does not fit the format; empty if everything fits.
     """
 
-    def __init__(self, format: Format, state: State, sizes: dict[str, int], absent: frozenset[str]) -> None:
+    def __init__(self, format: Format, state: StateDict, sizes: dict[str, int], absent: frozenset[str]) -> None:
         self.format, self._state, self.sizes = format, state, sizes
         self._absent = absent
         self._required = [name for name in format.required if name not in absent]
@@ -360,7 +360,7 @@ class FormatMatch:
         """Names of tensors in the state dict that the format does not use."""
         return sorted(set(self._state) - {foreign_name for _, foreign_name, _ in self._present_or_required()})
 
-    def weights(self, state: State | None = None, heads: int | None = None) -> dict[str, NDArray[Any]]:
+    def weights(self, state: StateDict | None = None, heads: int | None = None) -> dict[str, NDArray[Any]]:
         """Return the tensors with our names and axis orders.
 
         Args:
@@ -407,7 +407,7 @@ def formats() -> list[Format]:
 
 
 def best_match(
-    state: State,
+    state: StateDict,
     sizes: Mapping[str, int],
     mapping_file: Path | None,
     path: Path,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from progress_measures.importing.inert import TENSOR_CALLS, Call, CodeFoundError, Global, Machine, Pairs, Storage
+from progress_measures.importing.inert import TENSOR_CALLS, Call, CodeFoundError, Global, Machine, Storage, UnhashedDict
 from progress_measures.untrusted import check_size
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Builder:
         """Convert a node; something that contains itself becomes None within itself."""
         if isinstance(node, Global):
             return node.full.removeprefix("builtins.")
-        if not isinstance(node, list | tuple | bytearray | Pairs | Call | Storage):
+        if not isinstance(node, list | tuple | bytearray | UnhashedDict | Call | Storage):
             return node
         key = id(node)
         if key in self._values:
@@ -193,7 +193,7 @@ class Builder:
             return None
         self._open.add(key)
         value: Any
-        if isinstance(node, Pairs):
+        if isinstance(node, UnhashedDict):
             value = self._with_text_keys(node.pairs)
         elif isinstance(node, Call):
             value = self._object(node)
@@ -234,7 +234,11 @@ class Builder:
         """Return the fields of an object, or its only argument, such as the value of a member of an enumeration."""
         fields: dict[str, Any] = {}
         for node in call.states:
-            parts = node if isinstance(node, tuple) and all(isinstance(part, Pairs | None) for part in node) else [node]
+            parts = (
+                node
+                if isinstance(node, tuple) and all(isinstance(part, UnhashedDict | None) for part in node)
+                else [node]
+            )
             for part in map(self.value, parts):
                 if isinstance(part, dict):
                     fields |= part

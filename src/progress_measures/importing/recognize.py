@@ -18,7 +18,7 @@ from scipy.special import log_softmax
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Model
-from progress_measures.importing.designs import Design, model_section
+from progress_measures.importing.designs import ModelFields, model_section
 from progress_measures.importing.names import FormatMatch
 from progress_measures.importing.operations import Operation
 from progress_measures.models import network
@@ -37,7 +37,7 @@ SAMPLE = 1500
 """Number of pairs on which possible designs are compared."""
 
 
-class Reading(NamedTuple):
+class DesignFit(NamedTuple):
     """A possible design, and how well the network's answers fit an operation under it.
 
     Attributes:
@@ -49,13 +49,13 @@ class Reading(NamedTuple):
     """
 
     heads: int
-    design: Design
+    design: ModelFields
     operation: str
     agreement: float
     confidence: float
 
 
-class Recognized(NamedTuple):
+class ChosenDesign(NamedTuple):
     """The chosen design, and the fields that the network's answers do not decide.
 
     Attributes:
@@ -64,18 +64,18 @@ class Recognized(NamedTuple):
         tested: number of designs.
     """
 
-    reading: Reading
+    fit: DesignFit
     undecided: dict[str, list[Any]]
     tested: int
 
 
 def choose_design(
-    possible: Iterable[tuple[int, Design]],
+    possible: Iterable[tuple[int, ModelFields]],
     match: FormatMatch,
     operations: list[Operation],
     layout: TokenLayout,
     read: int,
-) -> Recognized:
+) -> ChosenDesign:
     """Choose the design under which the right answers of an operation have the highest mean probability.
 
     Args:
@@ -101,7 +101,7 @@ def choose_design(
         raise UserError("positions: rotary needs heads of an even d_head, and the network has none.")
     if len(options) == 1:
         heads, design = options[0]
-        return Recognized(Reading(heads, design, "", 0.0, 0.0), {}, 1)
+        return ChosenDesign(DesignFit(heads, design, "", 0.0, 0.0), {}, 1)
     readings = []
     for heads, design in options:
         weights = match.weights(heads=heads)
@@ -116,30 +116,30 @@ def choose_design(
         values = dict.fromkeys(r.heads if name == "heads" else r.design[name] for r in similar)
         if others := [other for other in values if other != value]:
             undecided[name] = others
-    return Recognized(chosen, undecided, len(readings))
+    return ChosenDesign(chosen, undecided, len(readings))
 
 
 def _reading(
-    heads: int, design: Design, logits: NDArray[np.floating], operations: list[Operation], pairs: NDArray[np.int64]
-) -> Reading:
+    heads: int, design: ModelFields, logits: NDArray[np.floating], operations: list[Operation], pairs: NDArray[np.int64]
+) -> DesignFit:
     """Return how well the logits of some pairs fit the operation that they fit best."""
     if not np.isfinite(logits).all():
-        return Reading(heads, design, "", 0.0, 0.0)
+        return DesignFit(heads, design, "", 0.0, 0.0)
     answers, log_probabilities = logits.argmax(-1), log_softmax(logits.astype(np.float64), -1)
-    best = Reading(heads, design, "", 0.0, 0.0)
+    best = DesignFit(heads, design, "", 0.0, 0.0)
     for operation in operations:
         labels = operation.labels.ravel()[pairs]
         known = labels >= 0
         agreement = float((answers == labels)[known].mean())
         if agreement > best.agreement:
             of_labels = log_probabilities[known, labels[known]]
-            best = Reading(heads, design, operation.name, agreement, float(np.exp(of_labels).mean()))
+            best = DesignFit(heads, design, operation.name, agreement, float(np.exp(of_labels).mean()))
     return best
 
 
 def pair_logits(
     weights: Weights,
-    design: Design,
+    design: ModelFields,
     layout: TokenLayout,
     read: int,
     pairs: NDArray[np.int64],

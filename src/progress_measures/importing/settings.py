@@ -94,7 +94,7 @@ class RecognizedNetwork(NamedTuple):
     doubts: list[str]
 
 
-class Computed(NamedTuple):
+class ComputedNetwork(NamedTuple):
     """A network whose logits are computed, by its design or by the user's forward pass.
 
     Attributes:
@@ -122,7 +122,7 @@ class Computed(NamedTuple):
     unknown: dict[str, float | str]
 
 
-def computed_by_design(path: Path, contents: Contents, match: FormatMatch, options: Options) -> Computed:
+def computed_by_design(path: Path, contents: Contents, match: FormatMatch, options: Options) -> ComputedNetwork:
     """Find the design of a network from its tensors, and compute its logits.
 
     Args:
@@ -134,14 +134,14 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
     Raises:
         UserError: an option does not fit the file, or the network is not one on pairs.
     """
-    choices = designs.stated(contents, match, options.model, path)
+    choices = designs.stated_fields(contents, match, options.model, path)
     designs.check_norms(choices, match)
     sizes = _sizes(contents, match, options, choices)
     layout = TokenLayout.parse(sizes.tokens.value, sizes.operands.value)
     read = len(layout.slots) - 1 if sizes.read.value == "last" else int(sizes.read.value)
     tested = operations_of(options, sizes)
-    chosen = recognize.choose_design(designs.possibilities(choices, match), match, tested, layout, read)
-    design, heads = chosen.reading.design, chosen.reading.heads
+    chosen = recognize.choose_design(designs.possible_designs(choices, match), match, tested, layout, read)
+    design, heads = chosen.fit.design, chosen.fit.heads
     weights = _without_zero_biases([match.weights(state, heads) for state in contents.states])
     logits = recognize.pair_logits(weights[-1], design, layout, read, np.arange(layout.operands**2), np.float64)
     recognize.check_finite(logits, path)
@@ -150,7 +150,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
         Finding("architecture", _architecture(weights[-1]), "tensors"),
         *_design_findings(design, choices, chosen, match),
     ]
-    return Computed(
+    return ComputedNetwork(
         weights,
         logits,
         sizes,
@@ -166,7 +166,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
     )
 
 
-def recognize_network(path: Path, contents: Contents, computed: Computed, options: Options) -> RecognizedNetwork:
+def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork, options: Options) -> RecognizedNetwork:
     """Find the operation, the split and the recipe of a network, and build the experiment.
 
     Args:
@@ -406,7 +406,7 @@ def _norm_doubts(contents: Contents, ignored: list[str]) -> list[str]:
 
 
 def _design_findings(
-    design: designs.Design, choices: Mapping[str, Choice], chosen: recognize.Recognized, match: FormatMatch
+    design: designs.ModelFields, choices: Mapping[str, Choice], chosen: recognize.ChosenDesign, match: FormatMatch
 ) -> list[Finding]:
     """Return the fields of the design with their sources."""
     findings = []
@@ -424,7 +424,7 @@ def _design_findings(
             findings.append(
                 Finding(name, text, "inferred", detail) if chosen.tested > 1 else Finding(name, text, "tensors")
             )
-    defaults = designs.defaults(design, match)
+    defaults = designs.paper_defaults(design, match)
     if defaults:
         detail = "the paper's design, where nothing states another (--model FIELD=VALUE)"
         findings.append(Finding("otherwise", ", ".join(defaults), "assumed", detail))
@@ -433,7 +433,7 @@ def _design_findings(
         source: Source = "assumed" if "heads" in chosen.undecided else "inferred"
         if source == "assumed":
             detail = f"{_listed(chosen.undecided['heads'])} as well (--heads)"
-        findings.append(Finding("heads", str(chosen.reading.heads), source, detail))
+        findings.append(Finding("heads", str(chosen.fit.heads), source, detail))
     return findings
 
 

@@ -18,7 +18,7 @@ MAX_DEPTH = 3  # of mappings within mappings
 MAX_FIELDS = 10_000
 
 
-class Stated(NamedTuple):
+class StatedSetting(NamedTuple):
     """A setting that a file states.
 
     Attributes:
@@ -39,7 +39,7 @@ class Statements(NamedTuple):
         unused: where the file has values that no setting was read from.
     """
 
-    settings: dict[str, Stated]
+    settings: dict[str, StatedSetting]
     contradictions: list[str]
     unused: list[str]
 
@@ -123,10 +123,10 @@ def stated_settings(loaded: Any) -> Statements:
     Returns:
         The settings, contradictions among them, and where the file has other values.
     """
-    settings: dict[str, Stated] = {}
+    settings: dict[str, StatedSetting] = {}
     contradictions: list[str] = []
     unused: list[str] = []
-    series: list[tuple[str, Stated]] = []
+    series: list[tuple[str, StatedSetting]] = []
     if not isinstance(loaded, Mapping):
         return Statements(settings, contradictions, unused)
     fields = [*_optimizer_fields(loaded), *itertools.islice(_fields(loaded, "", 0), MAX_FIELDS)]
@@ -134,7 +134,7 @@ def stated_settings(loaded: Any) -> Statements:
         setting = _STANDARD.get(canonical(name))
         last = _last(value) if canonical(name) in _STANDARD_OF_SERIES else None
         if last is not None:
-            series.append((_STANDARD_OF_SERIES[canonical(name)], Stated(last, f"{source}, last entry")))
+            series.append((_STANDARD_OF_SERIES[canonical(name)], StatedSetting(last, f"{source}, last entry")))
             continue
         statement = None if setting is None else _interpreted(setting, canonical(name), value, source)
         if setting is None or statement is None:
@@ -228,7 +228,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def _interpreted(setting: str, alias: str, value: Any, source: str) -> Stated | None:
+def _interpreted(setting: str, alias: str, value: Any, source: str) -> StatedSetting | None:
     """Return what a field states about a setting, or None if its value is not one of this setting."""
     value = _plain_number(value)
     is_count = isinstance(value, int) and not isinstance(value, bool)
@@ -254,10 +254,10 @@ def _interpreted(setting: str, alias: str, value: Any, source: str) -> Stated | 
             value = value / 100
     else:
         valid = is_number(value)
-    return Stated(value, source) if valid else None
+    return StatedSetting(value, source) if valid else None
 
 
-def _state(setting: str, new: Stated, settings: dict[str, Stated], contradictions: list[str]) -> None:
+def _state(setting: str, new: StatedSetting, settings: dict[str, StatedSetting], contradictions: list[str]) -> None:
     """Add a statement, or a contradiction if the setting has another value already."""
     old = settings.get(setting)
     if old is None:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from progress_measures import fourier
 from progress_measures.measures.keys import best_frequency, key_frequencies, key_frequencies_of_logits
 from progress_measures.measures.numerics import Outcomes
-from progress_measures.models import forward_at, network, pairs, transformer
+from progress_measures.models import forward_at_answers, network, pairs, transformer
 from progress_measures.models.design import design_of
 from progress_measures.models.native import in_order, native_weights
 from progress_measures.tasks.order import Order
@@ -124,11 +124,11 @@ class RunContext:
         return torch.from_numpy(self.run.task.token_layout.sequences(a, b))
 
     @cached_property
-    def read_positions(self) -> forward_at.ReadPositions:
-        """All pairs with their answer position, for `models.forward_at`."""
+    def token_sequences(self) -> forward_at_answers.TokenSequences:
+        """All pairs with their answer position, for `models.forward_at_answers`."""
         task, tokens = self.run.task, self.tokens[None]
-        answers = torch.full_like(tokens[..., :1], task.read_position)
-        return forward_at.ReadPositions(tokens, answers, task.token_layout.vocabulary)
+        answers = torch.full_like(tokens[..., :1], task.answer_position)
+        return forward_at_answers.TokenSequences(tokens, answers, task.token_layout.vocabulary)
 
     def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> Checkpoint:
         """Return a checkpoint of the run.
@@ -269,12 +269,14 @@ class Checkpoint:
             return pre, np.maximum(pre, 0), logits
         weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.trained.items()}
         if run.is_plain and run.imported is None:
-            tensors = forward_at.neurons_and_logits(weights, self.context.read_positions, run.model.doubled_residual)
+            tensors = forward_at_answers.neurons_and_logits(
+                weights, self.context.token_sequences, run.model.doubled_residual
+            )
             pre, logits = (tensor[0].numpy() for tensor in tensors)
             return pre, np.maximum(pre, 0), logits
         module = f"blocks.{run.model.layers - 1}.mlp"
         hooks = [] if run.model.attention_only else [f"{module}.hook_pre", f"{module}.hook_post"]
-        design, position = design_of(run.model), run.task.read_position
+        design, position = design_of(run.model), run.task.answer_position
         out, neurons = network.activations(weights, self.context.tokens, position, design, hooks)
         if not hooks:
             none = np.empty((len(out), 0), dtype=out.numpy().dtype)

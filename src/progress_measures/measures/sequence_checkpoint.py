@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from progress_measures.data.examples import DrawnExamples
 from progress_measures.measures.checkpoint import FinalUnknown
 from progress_measures.measures.numerics import Outcomes
-from progress_measures.models import forward_at
+from progress_measures.models import forward_at_answers
 from progress_measures.models.design import Design
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import Examples
@@ -106,9 +106,11 @@ class SequenceCheckpoint:
         piece_size = max(1, PIECE // (run.model.heads * layout.input_length**2))
         for start in range(0, len(examples.tokens), piece_size):
             tokens, positions, _ = (torch.tensor(values[start : start + piece_size])[None] for values in examples)
-            read_positions = forward_at.ReadPositions(tokens[..., : layout.input_length], positions, layout.vocabulary)
+            sequences = forward_at_answers.TokenSequences(
+                tokens[..., : layout.input_length], positions, layout.vocabulary
+            )
             with torch.no_grad():
-                pieces.append(forward_at.logits(tensors, read_positions, run.model.doubled_residual)[0].numpy())
+                pieces.append(forward_at_answers.logits(tensors, sequences, run.model.doubled_residual)[0].numpy())
         return Outcomes.of(np.concatenate(pieces), examples.labels.ravel())
 
     @cached_property

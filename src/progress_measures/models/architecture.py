@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Architecture(NamedTuple):
-    """Sizes of a network, from the model and the task of its run."""
+    """Sizes of a network and which tensors it has, from the model and the task of its run."""
 
     layers: int
     d_model: int
@@ -33,31 +33,31 @@ class Architecture(NamedTuple):
     @classmethod
     def of(cls, run: Run) -> Architecture:
         """Return the architecture of a run."""
-        sizes, model = run.task.layout, run.model
+        layout, model = run.task.layout, run.model
         return cls(
-            model.layers,
-            model.d_model,
-            model.heads,
-            model.d_head,
-            model.d_mlp,
-            model.attention_only,
-            model.mlp_biases,
-            sizes.vocabulary,
-            sizes.context_length,
-            sizes.outputs,
-            model.mlp_input,
-            model.gated_mlp,
-            model.attention_biases,
-            model.weighted_norms,
-            model.normalization == "layer_norm",
-            model.positions,
-            model.tied_embeddings,
-            model.unembedding_bias,
+            layers=model.layers,
+            d_model=model.d_model,
+            heads=model.heads,
+            d_head=model.d_head,
+            d_mlp=model.d_mlp,
+            attention_only=model.attention_only,
+            mlp_biases=model.mlp_biases,
+            vocabulary=layout.vocabulary,
+            context_length=layout.context_length,
+            outputs=layout.outputs,
+            mlp_input=model.mlp_input,
+            gated_mlp=model.gated_mlp,
+            attention_biases=model.attention_biases,
+            norms=model.weighted_norms,
+            norm_biases=model.normalization == "layer_norm",
+            positions=model.positions,
+            tied_embeddings=model.tied_embeddings,
+            unembedding_bias=model.unembedding_bias,
         )
 
     @property
     def parameters(self) -> dict[str, dict[str, int]]:
-        """Named dimensions of each trained tensor, without the leading `run`."""
+        """Name and size of each dimension of each trained tensor, without the leading `run`."""
         if self.mlp_input is not None:
             return self._mlp_parameters
         layer, head = {"layer": self.layers}, {"head": self.heads}
@@ -90,7 +90,7 @@ class Architecture(NamedTuple):
 
     @property
     def _mlp_parameters(self) -> dict[str, dict[str, int]]:
-        """Named dimensions of each trained tensor of an MLP without attention; see `models.mlp`."""
+        """The same for an MLP without attention, whose tensors `models.mlp` describes."""
         neuron, output = {"neuron": self.d_mlp}, {"output": self.outputs}
         inputs = {
             "summed": self.d_model,

@@ -29,7 +29,7 @@ def attend(queries: Tensor | None, keys_values: Tensor, heads: int, mask: Tensor
     Args:
         queries: at some positions, [run, example, query, head x d_head]; None for causal attention of queries at all
             positions.
-        keys_values: keys and values at all positions, [run, example, position, map x head x d_head]; if `queries` is None,
+        keys_values: keys and values at all positions, [run, example, position, matrix x head x d_head]; if `queries` is None,
             queries, keys and values.
         heads: number of heads.
         mask: [run, example, query, position], -inf where a query does not attend to a position, else 0; None if every

@@ -1,6 +1,7 @@
 """Weighted sums of a few rows of a table, for many examples at a time.
 
-A bag, as in torch's `embedding_bag`, is a list of rows that are summed.
+A bag, as in torch's `embedding_bag`, is a list of row indices of a table; its weighted sum is the sum of these rows, each times
+a weight.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from torch.nn.functional import embedding_bag
 
 
 class Bags:
-    """Bags of the same number of rows.
+    """Bags that all have the same number of rows.
 
-    torch's own backward pass of `embedding_bag` would sort the rows at each update.
+    The backward pass requires the rows in sorted order. torch's own backward pass sorts them at each update; this class sorts
+    them only when the bags change.
 
     Args:
-        rows: rows of the table in each bag, [run, bag, row in bag].
+        rows: indices of the table's rows in each bag, [run, bag, row in bag].
         table_rows: number of rows of the table.
 
     Attributes:
-        shape: number of runs and of bags per run.
+        shape: number of runs, and number of bags of each run.
     """
 
     def __init__(self, rows: Tensor, table_rows: int) -> None:
@@ -38,7 +40,7 @@ class Bags:
         self.fill(rows)
 
     def fill(self, rows: Tensor) -> None:
-        """Replace the rows in place, by rows of the same shape."""
+        """Replace the bags in place, by row indices of the same shape."""
         self._bags.copy_(rows.flatten(0, 1))
         self._order.copy_(rows.flatten().argsort(stable=True))
         self._users.copy_(self._order // rows.shape[-1])
@@ -50,7 +52,7 @@ class Bags:
 
         Args:
             table: [row, width].
-            weights: of the rows in each bag, in the order of the bags, in any shape.
+            weights: factors of the rows in each bag: [run, bag, row in bag], or any shape with this order of entries.
 
         Returns:
             [run x bag, width].
@@ -63,7 +65,7 @@ class Bags:
 
         Args:
             table: [row, width].
-            weights: of the rows in each bag, in the order of the bags, in any shape.
+            weights: factors of the rows in each bag: [run, bag, row in bag], or any shape with this order of entries.
             grad_sums: gradient of the sums, [run x bag, width].
 
         Returns:
@@ -80,6 +82,8 @@ class Bags:
 
 
 class _WeightedSums(torch.autograd.Function):
+    """`Bags.sums` with a backward pass by `Bags.gradients`."""
+
     @staticmethod
     def forward(ctx: Any, table: Tensor, weights: Tensor, bags: Bags) -> Tensor:
         ctx.save_for_backward(table, weights)
@@ -98,7 +102,7 @@ def weighted_sums(table: Tensor, weights: Tensor, bags: Bags) -> Tensor:
 
     Args:
         table: [row, width].
-        weights: of the rows in each bag, [..., row in bag].
+        weights: factors of the rows in each bag, [..., row in bag].
         bags: the rows of each bag.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The design of a network: what its weights alone do not say, such as the activation, the norms and the mask."""
+"""The design of a network: what its weights do not determine, such as the activation function, the norms and the mask."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "identity": lambda x: x,
 }
-"""Functions of the neurons, by name."""
+"""Activation functions by name."""
 
 assert set(ACTIVATIONS) == set(get_args(Activation))
 
@@ -38,17 +38,17 @@ class Design:
         mlp_input: None for a transformer. An MLP without attention reads the tokens of a and b as the sum of their
             embeddings (`summed`), as the two embeddings one after the other (`concatenated`), or as one-hot vectors one
             after the other (`one_hot`).
-        activation: function of the neurons.
+        activation: activation function of the neurons.
         normalization: norm of the residual stream. Norms have weights where the tensors `ln1_w`, … exist.
-        norm_after: whether the norm is applied after each addition to the residual stream, in place of before the
-            attention and the MLP.
+        norm_after: whether the norm is applied to the residual stream after each addition (post-norm), not to the inputs of
+            attention and MLP (pre-norm).
         final_norm: whether the input of the unembedding is normalized.
         epsilon: number that the norms add to the variance or the mean square.
         attention_scale: factor of the attention scores; None for 1/sqrt(d_head).
-        causal: whether a query attends to earlier positions and its own only.
+        causal: whether a query attends only to its own and earlier positions.
         rotary: number of dimensions of each head in which queries and keys are rotated by their position; 0 for none.
         rotary_base: base of the rotation's wavelengths.
-        sinusoidal: whether positions are the sines and cosines of Vaswani et al. 2017, in place of the tensor `W_pos`.
+        sinusoidal: whether the position vectors are the sines and cosines of Vaswani et al. 2017, not the tensor `W_pos`.
         doubled_residual: whether to compute x <- 2x + attention(x), an error in the authors' repeated-subsequence runs.
     """
 
@@ -66,10 +66,10 @@ class Design:
     doubled_residual: bool = False
 
     def normalize(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """Apply the norm to the residual stream [run, example, position, d_model].
+        """Apply the norm to the residual stream.
 
         Args:
-            x: the residual stream.
+            x: the residual stream, [run, example, position, d_model].
             weight: factors [run, d_model]; None for none.
             bias: terms [run, d_model]; None for none.
         """
@@ -86,10 +86,13 @@ class Design:
         return scores / d_head**0.5 if self.attention_scale is None else scores * self.attention_scale
 
     def rotate(self, x: Tensor, first: int = 0) -> Tensor:
-        """Rotate queries or keys [run, example, position, head, d_head] by their position (Su et al. 2021).
+        """Rotate queries or keys by their position (Su et al. 2021).
 
-        The first of them stands at position `first`. Dimension i of the first `rotary` ones is paired with dimension
-        i + rotary/2, as in GPT-NeoX.
+        Each dimension i < rotary/2 is rotated together with dimension i + rotary/2, as in GPT-NeoX.
+
+        Args:
+            x: queries or keys, [run, example, position, head, d_head].
+            first: position of the first of them in the sequence.
         """
         if not self.rotary:
             return x

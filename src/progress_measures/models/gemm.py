@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SMALL = 2**19  # multiply-adds below which setting up a product takes longer than the product
+SMALL = 2**19  # number of multiply-adds below which oneDNN's set-up takes longer than the product itself
 
 
 @functools.cache

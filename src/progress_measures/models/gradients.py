@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 def gradient_cosines(
     logits_of: Callable[[Tensor], Tensor], embed: Tensor, outputs: Tensor, positions: tuple[int, int]
 ) -> Tensor:
-    """Compute the cosine between the gradients of one logit with respect to the embeddings of a and of b (Definition 4.1).
+    """Compute the cosine between the gradients of one logit with respect to the embeddings of a and of b.
+
+    This is the gradient symmetricity of Zhong et al. 2023 (Definition 4.1) at single inputs.
 
     Args:
         logits_of: function from embedded inputs [example, position, d_model] to logits [example, output], differentiable by
             torch. The logits of an example depend on the vectors of this example only.
         embed: embedded inputs, [example, position, d_model]; any further dimensions after `position` count as one vector.
-        outputs: index of one output per example, whose logit is differentiated: [example].
+        outputs: index of the output whose logit is differentiated, one per example: [example].
         positions: positions of a and b.
 
     Returns:
@@ -35,8 +37,8 @@ def gradient_cosines(
     """
     leaf = embed.detach().clone().requires_grad_()
     with torch.enable_grad():
-        chosen = logits_of(leaf).gather(-1, outputs[:, None])
-        (gradients,) = torch.autograd.grad(chosen.sum(), leaf)
+        selected_logits = logits_of(leaf).gather(-1, outputs[:, None])
+        (gradients,) = torch.autograd.grad(selected_logits.sum(), leaf)
     a, b = (gradients[:, position].flatten(1) for position in positions)
     return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))  # 0 / 0 is NaN
 
@@ -44,16 +46,16 @@ def gradient_cosines(
 def gradient_cosines_in_closed_form(
     weights: Mapping[str, NDArray[np.floating]], a: NDArray[np.int64], b: NDArray[np.int64], outputs: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Compute `gradient_cosines` of one network with the closed form of `models.pairs`.
+    """Compute `gradient_cosines` of one network in closed form, for the networks that `models.pairs` computes.
 
     With fixed ReLUs, a logit is linear in the residual stream before the MLP. Its gradient there reaches the vectors x_a and
     x_b through the heads' values and through their attention scores.
 
     Args:
         weights: tensors in the form of `models.native`, in float64, without a `run` dimension.
-        a: operand values [example], as rows of W_E.
-        b: second operand values [example].
-        outputs: index of the output whose logit is differentiated [example].
+        a: first operand of each example, as its row of W_E: [example].
+        b: second operand of each example, as its row of W_E: [example].
+        outputs: index of the output whose logit is differentiated, one per example: [example].
 
     Returns:
         Cosines between -1 and 1 [example]; NaN where one of the gradients is zero.
@@ -70,13 +72,13 @@ def gradient_cosines_in_closed_form(
     attention = np.exp(scores - scores.max(1, keepdims=True))
     attention /= attention.sum(1, keepdims=True)
     attended = attention.swapaxes(1, 2) @ x  # [example, head, d_model]
-    middle = x_eq + attended.reshape(len(a), -1) @ OV.reshape(-1, OV.shape[-1])
-    active = middle @ W_in + weights.get("b_in", 0) > 0
-    gradient = weights["W_U"].T[outputs] + (active * (W_out @ weights["W_U"]).T[outputs]) @ W_in.T  # [example, d_model]
-    by_head = np.stack([gradient @ matrix.T for matrix in OV], axis=1)  # [example, head, d_model]
-    of_attention = x @ by_head.swapaxes(1, 2)  # [example, position, head]
-    of_scores = attention * (of_attention - (attention * of_attention).sum(1, keepdims=True))
-    gradients = attention[:, :2] @ by_head + of_scores[:, :2] @ keys  # [example, operand, d_model]
+    resid_mid = x_eq + attended.reshape(len(a), -1) @ OV.reshape(-1, OV.shape[-1])
+    active = resid_mid @ W_in + weights.get("b_in", 0) > 0
+    grad_mid = weights["W_U"].T[outputs] + (active * (W_out @ weights["W_U"]).T[outputs]) @ W_in.T  # [example, d_model]
+    grad_attended = np.stack([grad_mid @ matrix.T for matrix in OV], axis=1)  # [example, head, d_model]
+    grad_attention = x @ grad_attended.swapaxes(1, 2)  # [example, position, head]
+    grad_scores = attention * (grad_attention - (attention * grad_attention).sum(1, keepdims=True))
+    gradients = attention[:, :2] @ grad_attended + grad_scores[:, :2] @ keys  # [example, operand, d_model]
     norms = np.linalg.norm(gradients, axis=-1)
     with np.errstate(invalid="ignore"):
         cosines: NDArray[np.float64] = (gradients[:, 0] * gradients[:, 1]).sum(-1) / norms.prod(-1)
@@ -88,7 +90,7 @@ def gradient_cosines_of_network(
     tokens: Tensor,
     outputs: NDArray[np.int64],
     positions: tuple[int, int],
-    read_position: int,
+    answer_position: int,
     design: Design,
 ) -> NDArray[np.float64]:
     """Compute `gradient_cosines` of one network with an embedding W_E, in float64 and in groups of examples.
@@ -96,9 +98,9 @@ def gradient_cosines_of_network(
     Args:
         weights: trained tensors as in `models.transformer` or `models.mlp`, without a `run` dimension.
         tokens: [example, position].
-        outputs: index of the output whose logit is differentiated [example].
+        outputs: index of the output whose logit is differentiated, one per example: [example].
         positions: positions of a and b.
-        read_position: answer position; an MLP has none.
+        answer_position: answer position; an MLP has none.
         design: how the network computes with its weights.
 
     Returns:
@@ -111,12 +113,12 @@ def gradient_cosines_of_network(
             return embed[None] if name == "hook_embed" else None
 
         any_tokens = tokens[: len(embed)]  # their embeddings are replaced
-        return network.answer_logits(tensors, any_tokens, read_position, design, replace)[0]
+        return network.answer_logits(tensors, any_tokens, answer_position, design, replace)[0]
 
     width = max(tensor.shape[-1] for name, tensor in tensors.items() if name.startswith("W_"))
     size = max(1, network.MAX_ENTRIES // (8 * tokens.shape[-1] * width))  # a backward pass keeps all activations
     cosines = [
-        gradient_cosines(logits_of, tensors["W_E"][0][some_tokens], some_outputs, positions)
-        for some_tokens, some_outputs in zip(tokens.split(size), torch.from_numpy(outputs).split(size), strict=True)
+        gradient_cosines(logits_of, tensors["W_E"][0][group_tokens], group_outputs, positions)
+        for group_tokens, group_outputs in zip(tokens.split(size), torch.from_numpy(outputs).split(size), strict=True)
     ]
     return torch.cat(cosines).numpy()

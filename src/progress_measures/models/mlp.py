@@ -50,12 +50,12 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, design: 
     embed = apply_hook("hook_embed", embed)
     x = embed.sum(-2) if design.mlp_input == "summed" else embed.flatten(-2)
     activation = ACTIVATIONS[design.activation]
-    maps = [(weights["W_in"], weights.get("b_in"))]
+    layers = [(weights["W_in"], weights.get("b_in"))]
     if "W_hidden" in weights:
         biases = weights.get("b_hidden")
         hidden = weights["W_hidden"].unbind(1)
-        maps += [(matrix, None if biases is None else biases[:, i]) for i, matrix in enumerate(hidden)]
-    for layer, (matrix, bias) in enumerate(maps):
+        layers += [(matrix, None if biases is None else biases[:, i]) for i, matrix in enumerate(hidden)]
+    for layer, (matrix, bias) in enumerate(layers):
         pre = torch.bmm(x, matrix)
         pre = apply_hook(f"blocks.{layer}.mlp.hook_pre", pre if bias is None else pre + bias[:, None])
         x = apply_hook(f"blocks.{layer}.mlp.hook_post", activation(pre))

@@ -116,7 +116,7 @@ def in_order(weights: Weights, order: Order) -> Weights:
 
     Args:
         weights: native weights.
-        order: the order; rows of W_E of operand values that it leaves out are left out.
+        order: the order; operand values that are not part of it lose their row of W_E.
 
     Returns:
         Tensors by name; the same arrays if the order is natural. W_out of an MLP without attention, whose columns are

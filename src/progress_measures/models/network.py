@@ -1,4 +1,4 @@
-"""The logits of any network at its answer position, by its design."""
+"""The logits of a network of any design at its answer position."""
 
 from __future__ import annotations
 

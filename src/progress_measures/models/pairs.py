@@ -47,7 +47,7 @@ class Tables(NamedTuple):
 
 
 def tables(weights: Weights) -> Tables:
-    """Compute the tables of one-layer networks, differentiable in all weights; the network may lack biases.
+    """Compute the tables of one-layer networks, with or without biases, differentiable in all weights.
 
     Args:
         weights: as in `progress_measures.models.transformer`, with one layer and 2n + 1 >= 3 tokens.
@@ -74,9 +74,9 @@ def tables(weights: Weights) -> Tables:
 
     def rows_and_constant(matrix: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rows T [run, head, 2n, width] and the constant [run, width] for W_in or W_U."""
-        out = matmul(W_O_heads, matrix)
-        constant = matmul(x_eq, matrix) + matmul(eq_value.reshape(runs, 1, -1), out)
-        return matmul(differences, out.unflatten(1, (heads, d_head))), constant[:, 0]
+        product = matmul(W_O_heads, matrix)
+        constant = matmul(x_eq, matrix) + matmul(eq_value.reshape(runs, 1, -1), product)
+        return matmul(differences, product.unflatten(1, (heads, d_head))), constant[:, 0]
 
     neuron_rows, neuron_constant = rows_and_constant(W_in)
     skip_rows, skip_constant = rows_and_constant(_padded(W_U))
@@ -95,7 +95,7 @@ def _padded(outputs: Tensor) -> Tensor:
 
 
 class PairBatch:
-    """The pairs of each run, with the rows of the tables that each pair uses.
+    """The pairs of each run, and which rows of the `Tables` each pair uses.
 
     Args:
         a, b: [run, pair] integers below n.
@@ -129,7 +129,7 @@ class PairBatch:
         pair_scores = torch.stack([scores.gather(2, a), scores.gather(2, b + self.n), scores_of_equals], dim=1)
         return rearrange(pair_scores.softmax(1)[:, :2], "run operand head pair -> run pair head operand").contiguous()
 
-    def gather(self, rows: Tensor, attention: Tensor) -> Tensor:
+    def weighted_sums(self, rows: Tensor, attention: Tensor) -> Tensor:
         """Compute each pair's sum of table rows, weighted by attention.
 
         Args:
@@ -141,8 +141,8 @@ class PairBatch:
         """
         return self._bags.sums(rows.flatten(0, 2), attention).unflatten(0, self._bags.shape)
 
-    def gather_backward(self, rows: Tensor, attention: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the gradients of `gather` with respect to the rows and the attention.
+    def weighted_sums_backward(self, rows: Tensor, attention: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the gradients of `weighted_sums` with respect to the rows and the attention.
 
         Args:
             rows: [run, head, 2n, width].
@@ -168,8 +168,8 @@ def neurons_and_logits(tables: Tables, pairs: PairBatch) -> tuple[Tensor, Tensor
     """
     with torch.no_grad():
         attention = pairs.attention(tables.scores)
-        pre = pairs.gather(tables.neuron_rows, attention).add_(tables.neuron_constant[:, None])
-        skip = pairs.gather(tables.skip_rows, attention).add_(tables.skip_constant[:, None])
+        pre = pairs.weighted_sums(tables.neuron_rows, attention).add_(tables.neuron_constant[:, None])
+        skip = pairs.weighted_sums(tables.skip_rows, attention).add_(tables.skip_constant[:, None])
         return pre, multiply(pre.clamp_min(0), tables.W_L).add_(skip[..., : tables.W_L.shape[-1]])
 
 
@@ -198,10 +198,10 @@ def _forward(
     dropout: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the neurons after the ReLU and dropout [run, pair, neuron], and the logits [run, pair, output]."""
-    post = pairs.gather(neuron_rows, attention).add_(neuron_constant[:, None]).clamp_min_(0)
+    post = pairs.weighted_sums(neuron_rows, attention).add_(neuron_constant[:, None]).clamp_min_(0)
     if dropout is not None:
         post.mul_(dropout)
-    skip = pairs.gather(skip_rows, attention).add_(skip_constant[:, None])
+    skip = pairs.weighted_sums(skip_rows, attention).add_(skip_constant[:, None])
     return post, multiply(post, W_L).add_(skip[..., : W_L.shape[-1]])
 
 
@@ -242,8 +242,8 @@ class _Loss(torch.autograd.Function):
         if ctx.dropout is not None:
             grad_pre.mul_(ctx.dropout)
         grad_skip = _padded(grad_logits)
-        grad_neuron_rows, grad_attention = ctx.pairs.gather_backward(neuron_rows, attention, grad_pre)
-        grad_skip_rows, grad_attention_of_skip = ctx.pairs.gather_backward(skip_rows, attention, grad_skip)
+        grad_neuron_rows, grad_attention = ctx.pairs.weighted_sums_backward(neuron_rows, attention, grad_pre)
+        grad_skip_rows, grad_attention_of_skip = ctx.pairs.weighted_sums_backward(skip_rows, attention, grad_skip)
         grad_attention.add_(grad_attention_of_skip)
         grad_constants = grad_pre.sum(1), grad_skip.sum(1)
         return grad_attention, grad_neuron_rows, grad_skip_rows, *grad_constants, grad_W_L, None, None, None, None

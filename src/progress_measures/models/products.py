@@ -1,6 +1,6 @@
-"""Products of activations with weights, differentiable once, with backward passes written out.
+"""Products of activations with weights, differentiable once (without second derivatives), with backward passes written out.
 
-Activations have many more rows than columns. All products go through `models.gemm`.
+Activations have many more rows than columns. All products are computed by `models.gemm`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,19 @@ _LAYER_TENSORS = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
 
 
 def split_layers(weights: Weights) -> list[Weights]:
-    """Split the weights by layer. One call splits a tensor, so autograd stacks the layers' gradients instead of adding them."""
+    """Split the weights by layer."""
+    # One `unbind` per tensor: autograd then stacks the gradients of the layers instead of adding them.
     split = [(name, weights[name].unbind(1)) for name in _LAYER_TENSORS if name in weights]
     return [{name: parts[layer] for name, parts in split} for layer in range(weights["W_Q"].shape[1])]
 
 
-def concatenate_heads(*maps: Tensor) -> Tensor:
-    """Concatenate the maps of all heads: [run, d_model, map x head x d_head]."""
-    return rearrange(list(maps), "map run head d_model d_head -> run d_model (map head d_head)")
+def concatenate_heads(*matrices: Tensor) -> Tensor:
+    """Join matrices such as W_Q and W_K, of all heads, side by side: [run, d_model, matrix x head x d_head].
+
+    Args:
+        matrices: one or more of W_Q, W_K and W_V, each [run, head, d_model, d_head].
+    """
+    return rearrange(list(matrices), "matrix run head d_model d_head -> run d_model (matrix head d_head)")
 
 
 class _Projection(torch.autograd.Function):
@@ -107,7 +112,7 @@ def _activate(pre: Tensor, dropout_mask: Tensor | None) -> Tensor:
 
 
 def _grad_pre(grad_out: Tensor, w: Tensor, post: Tensor, dropout_mask: Tensor | None) -> Tensor:
-    """Return the gradient with respect to the neurons before the ReLU, for that of the neurons times `w`."""
+    """Return the gradient with respect to the neurons before the ReLU; `grad_out` is the gradient with respect to `post @ w`."""
     grad_pre = multiply(grad_out, w.mT)
     torch.ops.aten.threshold_backward.grad_input(grad_pre, post, 0, grad_input=grad_pre)
     return grad_pre if dropout_mask is None else grad_pre.mul_(dropout_mask)
@@ -127,7 +132,7 @@ def relu_product(pre: Tensor, w: Tensor) -> Tensor:
 
 
 def mlp(x: Tensor, w: Weights, W_after: Tensor, dropout_mask: Tensor | None = None) -> Tensor:
-    """Compute the activations of an MLP's neurons times `W_after`, without b_out, differentiable once.
+    """Compute `relu(x W_in + b_in) @ W_after`, differentiable once.
 
     Args:
         x: [run, row, d_model].

@@ -1,13 +1,15 @@
-"""The residual stream of deep networks on sequences of a few tokens, such as `a b =`, read at the last position.
+"""The residual stream of networks of several layers on sequences of a few tokens, with the answer at the last position.
 
-The stream is a list with one tensor per position. The first token attends to itself only, so the first tensor has a row
-per token, at any depth. The other tensors have a row per example.
+An example is `a b =`. The stream is a list with one tensor per position. The first position attends to itself only, so its
+stream depends on its token alone: in all layers, the first tensor has a row per token. The other tensors have a row per
+example.
 
-The rows of the first layer are sums of rows of small tables, as in `models.pairs`:
+In the first layer, the neurons of a query are sums of rows of small tables, as in `models.pairs`:
 
-    neurons before the ReLU = own row x W_in + b_in + sum over heads and keys of  A T[key],   T = x W_V W_O W_in,
+    neurons before the ReLU = x[query] W_in + b_in + sum over heads and keys of  A T[key],   T = x W_V W_O W_in,
 
-where x has a row per position and token. The attention A of a query to a key is looked up by the tokens of both.
+where x, the residual stream before the layer, has a row per position and token. A is the attention from the query to the
+key; it depends on the tokens of both and is looked up in a table.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ from progress_measures.models.bags import Bags, weighted_sums
 from progress_measures.models.gemm import matmul
 from progress_measures.models.products import Weights, concatenate_heads, mlp, project, relu_product, split_layers
 
-CHUNK = 2**16  # numbers per key or value of a chunk of examples whose attention fits into a core's cache
+CHUNK = 2**16  # number of entries of a chunk's keys at one position; its attention then fits into the cache of a core
 
 
 class ShortSequences:
-    """Rows of the tables that the first layer uses.
+    """Sequences of a few tokens, as rows of the tables that the first layer uses.
 
     Args:
         tokens: [run, example, position].
@@ -38,9 +40,10 @@ class ShortSequences:
     def __init__(self, tokens: Tensor, vocabulary: int, heads: int) -> None:
         runs, _, self.length = tokens.shape
         self.vocabulary, self._heads = vocabulary, heads
-        self._table_rows = self.length * vocabulary  # of a run
-        # For each position but the first: the scores of its keys in a table [row x row] of a head, and the bags of its
-        # sums, in a table [run x (head, own) x row].
+        self._table_rows = self.length * vocabulary  # rows [position x token] of one run's table
+        # For each position but the first: the indices of its scores in a head's table [query row x key row], and the bags
+        # whose weighted sums are its stream: the keys' rows of each head, and the row of the position itself (`own`), in a
+        # table [run x (head, own) x row].
         self.first_rows, self.scores, bags = self._rows(tokens)
         self.bags = [Bags(rows, runs * (heads + 1) * self._table_rows) for rows in bags]
 
@@ -53,7 +56,7 @@ class ShortSequences:
             self.bags[position].fill(bags[position])
 
     def _rows(self, tokens: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Return rows of a table [run x token] at the first position, and for later positions rows of scores and of bags."""
+        """Return the rows of the first position in a table [run x token], and the later positions' indices of scores and bags."""
         heads, run = self._heads, torch.arange(len(tokens), device=tokens.device)
         rows = (
             tokens + torch.arange(self.length, device=tokens.device) * self.vocabulary
@@ -73,7 +76,7 @@ def residual_mid(weights: Weights, sequences: ShortSequences, doubled_residual: 
 
     Args:
         weights: as in `models.transformer`, with two layers or more, and without biases except those of the MLP.
-        sequences: the rows of the tables.
+        sequences: the token sequences.
         doubled_residual: as in `models.transformer.forward`.
     """
     layers = split_layers(weights)
@@ -90,8 +93,8 @@ def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, double
     x = (W_pos[:, :, None] + W_E[:, None]).flatten(1, 2)  # [run, position x token, d_model]
     q, k, v = rearrange(
         project(x, concatenate_heads(w["W_Q"], w["W_K"], w["W_V"])),
-        "run row (map head e) -> map run head row e",
-        map=3,
+        "run row (matrix head e) -> matrix run head row e",
+        matrix=3,
         head=heads,
     )
     patterns = _patterns(matmul(q * d_head**-0.5, k.mT), sequences)
@@ -99,7 +102,15 @@ def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, double
     first = residual[:, : sequences.vocabulary] + _first_output(v, w, sequences)
 
     def sums(rows: Tensor, own: Tensor) -> list[Tensor]:
-        """Return the sums of each position but the first, of rows [run, head, row, width] and an own row [run, row, width]."""
+        """Return, for each position but the first, its own row plus the attention-weighted sum of the keys' rows.
+
+        Args:
+            rows: what each key adds, [run, head, row, width].
+            own: what each position adds itself, [run, row, width].
+
+        Returns:
+            One tensor [run, example, width] per position.
+        """
         table = torch.cat([rows, own[:, None]], dim=1).flatten(0, 2)
         return [weighted_sums(table, pattern, bags) for pattern, bags in zip(patterns, sequences.bags, strict=True)]
 
@@ -121,17 +132,20 @@ def _first_output(v: Tensor, w: Weights, sequences: ShortSequences) -> Tensor:
 
 
 def _patterns(scores: Tensor, sequences: ShortSequences) -> list[Tensor]:
-    """Return the weights of the bags of each position but the first, [run, example, head x key + 1].
+    """Return the weights of the bags of each position but the first: attention to each key, and 1 for the own row.
 
     Args:
-        scores: of every row as query and every row as key, [run, head, row, row].
+        scores: attention scores of every row as query and every row as key, [run, head, query row, key row].
         sequences: the rows of each example.
+
+    Returns:
+        One tensor [run, example, head x key + 1] per position.
     """
     runs, heads = scores.shape[:2]
     patterns = []
     for position, index in enumerate(sequences.scores, start=1):
-        used = scores.flatten(2).gather(2, index[:, None].expand(-1, heads, -1))
-        pattern = used.unflatten(-1, (-1, position + 1)).softmax(-1)
+        key_scores = scores.flatten(2).gather(2, index[:, None].expand(-1, heads, -1))
+        pattern = key_scores.unflatten(-1, (-1, position + 1)).softmax(-1)
         weights = rearrange(pattern, "run head example key -> run example (head key)")
         patterns.append(torch.cat([weights, weights.new_ones(runs, weights.shape[1], 1)], dim=-1))
     return patterns
@@ -151,15 +165,15 @@ def _layer(stream: list[Tensor], w: Weights, sequences: ShortSequences, doubled_
 def _attention(
     stream: list[Tensor], w: Weights, sequences: ShortSequences, doubled_residual: bool, positions: list[int]
 ) -> list[Tensor]:
-    """Compute the residual stream after attention, [run, example, d_model], at some positions but not the first."""
+    """Compute the residual stream after attention, [run, example, d_model], at `positions`, which exclude the first."""
     heads = w["W_Q"].shape[1]
     keys_values = concatenate_heads(w["W_K"], w["W_V"])
     queries_keys_values = concatenate_heads(w["W_Q"], w["W_K"], w["W_V"])
-    first = project(stream[0], keys_values).flatten(0, 1)
+    keys_values_of_first = project(stream[0], keys_values).flatten(0, 1)  # [run x token, matrix x head x d_head]
     queries, keys, values = [], [], []
     for position, rows in enumerate(stream):
         if position == 0:
-            k, v = embedding(sequences.first_rows, first).chunk(2, dim=-1)
+            k, v = embedding(sequences.first_rows, keys_values_of_first).chunk(2, dim=-1)
         elif position in positions:
             q, k, v = project(rows, queries_keys_values).chunk(3, dim=-1)
             queries.append(q)
@@ -178,12 +192,12 @@ def _attention(
 def _attend(
     queries: list[Tensor], keys: list[Tensor], values: list[Tensor], heads: int, positions: list[int]
 ) -> tuple[Tensor, ...]:
-    """Compute the attention-weighted values of queries at some positions: [run, example, head x d_head] each."""
+    """Compute the attention-weighted values of the queries at `positions`: [run, example, head x d_head] each."""
     return _Attention.apply(heads, positions, *queries, *keys, *values)
 
 
 class _Attention(torch.autograd.Function):
-    """Attention as sums over keys, over all examples of a chunk at a time.
+    """Attention computed as sums over keys, for the examples of one chunk at a time.
 
     A product of a pattern [run, example, head] with vectors [run, example, head x d_head] is fast only if the pattern is
     repeated along d_head first.
@@ -212,7 +226,6 @@ class _Attention(torch.autograd.Function):
         heads, positions = ctx.heads, ctx.positions
         count = len(positions) + 2 * (positions[-1] + 1)
         tensors, patterns = ctx.saved_tensors[:count], iter(ctx.saved_tensors[count:])
-        # Gradients of queries, keys and values of a position are parts of one tensor if these are.
         gradients = [torch.zeros_like(tensor) for tensor in tensors]
         for chunk in _chunks(grad_z[0]):
             q, k, v = _split([tensor[chunk] for tensor in tensors], len(positions))
@@ -230,16 +243,17 @@ class _Attention(torch.autograd.Function):
         return None, None, *gradients
 
 
-def _split(tensors: list[Tensor], queries: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+def _split(tensors: list[Tensor], query_count: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Split a list into queries, keys and values."""
-    keys = (len(tensors) - queries) // 2
-    return tensors[:queries], tensors[queries : queries + keys], tensors[queries + keys :]
+    first_value = query_count + (len(tensors) - query_count) // 2
+    return tensors[:query_count], tensors[query_count:first_value], tensors[first_value:]
 
 
 def _chunks(like: Tensor) -> list[tuple[slice, slice]]:
-    """Return the chunks of tensors [run, example, width] that are computed at a time: on a GPU, all.
+    """Return the slices (runs, examples) that cut tensors like `like` [run, example, width] into chunks.
 
-    On a CPU, a chunk has examples of one run, as in `gemm.multiply`: rounding depends on the size of the tensors.
+    On a GPU, one chunk has everything. On a CPU, a chunk has examples of one run only, as in `gemm.multiply`: rounding depends
+    on the size of the tensors, and a run's results must not depend on the other runs.
     """
     runs, examples, width = like.shape
     if like.device.type != "cpu":
@@ -256,5 +270,5 @@ def _sum_of_heads(products: Tensor, heads: int) -> Tensor:
 
 
 def _repeat(pattern: Tensor, like: Tensor) -> Tensor:
-    """Repeat a pattern [run, example, head] along d_head: [run, example, head x d_head]."""
+    """Repeat a pattern [run, example, head] along d_head, to the width of `like`: [run, example, head x d_head]."""
     return pattern.repeat_interleave(like.shape[-1] // pattern.shape[-1], dim=-1)

@@ -1,7 +1,7 @@
 """The transformer in plain torch (appendix A); every tensor has a leading dimension `run`.
 
-`Design` says what the weights do not: activation, norms, mask, positions. By default the network has learned positional
-embeddings, causal attention and ReLUs, and no norms. Weights are a dictionary:
+`Design` states what the weights do not determine: activation, norms, mask, positions. By default the network has learned
+positional embeddings, causal attention and ReLUs, and no norms. Weights are a dictionary:
 
     W_E [run, token, d_model]            W_pos [run, position, d_model]
     W_Q, W_K, W_V [run, layer, head, d_model, d_head]      W_O [run, layer, head, d_head, d_model]
@@ -14,6 +14,8 @@ b_in [run, layer, neuron], b_out [run, layer, d_model], b_U [run, output]; weigh
 b_gate [run, layer, neuron], and b_post [run, layer, neuron], which is added to activation(x W_gate) · x W_in. Without W_in
 the network is attention-only, without W_pos it has no position vectors, and without W_U its unembedding is the transpose of
 W_E (tied).
+
+Letters in `einsum`: r run, n example, p position, d d_model, h head, e d_head, q query, k key, m neuron, c output.
 """
 
 from collections.abc import Callable

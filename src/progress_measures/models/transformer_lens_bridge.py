@@ -42,9 +42,9 @@ def has_layer_norm(run: Run) -> bool:
 
 
 def check_representable(run: Run) -> None:
-    """Raise a `UserError` if a network has a design that this module does not express in TransformerLens.
+    """Raise a `UserError` if a network has a design that this module cannot convert to TransformerLens.
 
-    It expresses the paper's design, with or without attention and unembedding biases, and with LayerNorms before attention,
+    It converts the paper's design, with or without attention and unembedding biases, and with LayerNorms before attention,
     MLP and unembedding.
     """
     name = f"{run.experiment}/{run.name}"
@@ -53,21 +53,21 @@ def check_representable(run: Run) -> None:
             f"{name} adds its residual stream twice (`model.doubled_residual`), which TransformerLens cannot represent."
         )
     if "weights" not in run.provides:
-        raise UserError(f"{name} has known logits only, and no weights that TransformerLens could represent.")
-    model, plain = run.model, type(run.model)()
-    names = (
+        raise UserError(f"{name} has recorded logits only, and no weights to convert to TransformerLens.")
+    model, paper_model = run.model, type(run.model)()
+    fields = (
         "mlp_input", "activation", "gated_mlp", "norm_after", "norm_epsilon", "attention_scale", "causal", "positions",
         "tied_embeddings",
     )  # fmt: skip
-    wrong = [name for name in names if getattr(model, name) != getattr(plain, name)]
+    unsupported = [field for field in fields if getattr(model, field) != getattr(paper_model, field)]
     if model.normalization == "rms_norm":
-        wrong.append("normalization")
+        unsupported.append("normalization")
     if model.normalization == "layer_norm" and not model.has_final_norm:
-        wrong.append("final_norm")
-    if wrong:
+        unsupported.append("final_norm")
+    if unsupported:
         raise UserError(
-            f"{name} has `model.{wrong[0]}: {getattr(model, wrong[0])}`; networks of this design are not expressed in "
-            "TransformerLens. `open_run(…).weights(epoch)` has their tensors."
+            f"{name} has `model.{unsupported[0]}: {getattr(model, unsupported[0])}`; networks of this design cannot be converted "
+            "to TransformerLens. `open_run(…).weights(epoch)` returns their tensors."
         )
 
 
@@ -109,14 +109,14 @@ def to_transformer_lens(
     from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 
     dtype = torch.as_tensor(weights["W_E"]).dtype
-    config = TransformerBridgeConfig(**settings(architecture, layer_norm, dtype), device="cpu")
+    config = TransformerBridgeConfig(**lens_config(architecture, layer_norm, dtype), device="cpu")
     # version 4.3 ignores the dtype of the configuration
     network = TransformerBridge.boot_native(config, dtype=dtype)  # type: ignore[attr-defined]
-    network.load_state_dict(convert_tl_checkpoint(state(weights, architecture, layer_norm), config))
+    network.load_state_dict(convert_tl_checkpoint(lens_state_dict(weights, architecture, layer_norm), config))
     return network.eval()
 
 
-def settings(architecture: Architecture, layer_norm: bool, dtype: torch.dtype) -> dict[str, Any]:
+def lens_config(architecture: Architecture, layer_norm: bool, dtype: torch.dtype) -> dict[str, Any]:
     """Return a network's configuration, under the names that all versions of TransformerLens use.
 
     Args:
@@ -143,7 +143,7 @@ def settings(architecture: Architecture, layer_norm: bool, dtype: torch.dtype) -
     }
 
 
-def state(
+def lens_state_dict(
     weights: Mapping[str, Tensor] | Mapping[str, NDArray[np.floating]],
     architecture: Architecture,
     layer_norm: bool = False,
@@ -168,23 +168,25 @@ def state(
         "unembed.W_U": w["W_U"],
         "unembed.b_U": w.get("b_U", like.new_zeros(architecture.outputs)),
     }
-    heads, width = (architecture.heads, architecture.d_head), (architecture.d_model,)
-    biases = {"b_Q": heads, "b_K": heads, "b_V": heads, "b_O": width}
-    mlp = {} if architecture.attention_only else {"b_in": (architecture.d_mlp,), "b_out": width}
+    head_shape, residual_shape = (architecture.heads, architecture.d_head), (architecture.d_model,)
+    attention_biases = {"b_Q": head_shape, "b_K": head_shape, "b_V": head_shape, "b_O": residual_shape}
+    mlp_biases = {} if architecture.attention_only else {"b_in": (architecture.d_mlp,), "b_out": residual_shape}
     norms = ("ln1",) if architecture.attention_only else ("ln1", "ln2")
     mask = torch.ones(2 * (architecture.context_length,), dtype=torch.bool).tril()  # [query, key]
     for layer in range(architecture.layers):
-        for name in ("W_Q", "W_K", "W_V", "W_O", *biases):
-            tensors[f"blocks.{layer}.attn.{name}"] = w[name][layer] if name in w else like.new_zeros(biases[name])
-        for name in ("W_in", "W_out", *mlp) if mlp else ():
-            tensors[f"blocks.{layer}.mlp.{name}"] = w[name][layer] if name in w else like.new_zeros(mlp[name])
+        for name in ("W_Q", "W_K", "W_V", "W_O", *attention_biases):
+            tensors[f"blocks.{layer}.attn.{name}"] = (
+                w[name][layer] if name in w else like.new_zeros(attention_biases[name])
+            )
+        for name in ("W_in", "W_out", *mlp_biases) if mlp_biases else ():
+            tensors[f"blocks.{layer}.mlp.{name}"] = w[name][layer] if name in w else like.new_zeros(mlp_biases[name])
         for norm in norms if layer_norm else ():
-            for part, identity in (("w", like.new_ones(width)), ("b", like.new_zeros(width))):
+            for part, identity in (("w", like.new_ones(residual_shape)), ("b", like.new_zeros(residual_shape))):
                 name = f"{norm}_{part}"
                 tensors[f"blocks.{layer}.{norm}.{part}"] = w[name][layer] if name in w else identity
         tensors[f"blocks.{layer}.attn.mask"] = mask
         tensors[f"blocks.{layer}.attn.IGNORE"] = torch.tensor(-torch.inf)
     if layer_norm:
-        tensors["ln_final.w"] = w.get("ln_final_w", like.new_ones(width))
-        tensors["ln_final.b"] = w.get("ln_final_b", like.new_zeros(width))
+        tensors["ln_final.w"] = w.get("ln_final_w", like.new_ones(residual_shape))
+        tensors["ln_final.b"] = w.get("ln_final_b", like.new_zeros(residual_shape))
     return tensors

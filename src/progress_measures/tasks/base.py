@@ -85,14 +85,14 @@ class Task(Section):
         raise NotImplementedError
 
     @property
-    def read_position(self) -> int:
+    def answer_position(self) -> int:
         """Position whose logits are the answer. Tasks on pairs only."""
         raise NotImplementedError
 
     @property
     def reads_last(self) -> bool:
         """Whether the answer position is the last one. Tasks on pairs only."""
-        return self.read_position == len(self.token_layout.slots) - 1
+        return self.answer_position == len(self.token_layout.slots) - 1
 
     def defined(self) -> NDArray[np.bool_]:
         """Return whether each pair has an answer: [a, b]. Tasks on pairs only."""
@@ -170,7 +170,7 @@ class PairTask(Task):
         return find_group(self.label_table(), self.defined())
 
     @property
-    def read_position(self) -> int:
+    def answer_position(self) -> int:
         """Position whose logits are the answer."""
         return len(self.token_layout.slots) - 1 if self.read == "last" else self.read
 

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from progress_measures.models.architecture import Architecture
-from progress_measures.models.limits import PIECE, SHORT
+from progress_measures.models.limits import MAX_PATTERN_ENTRIES, MAX_SHORT_LENGTH
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.schedule import checkpoint_epochs, kept_epochs
 
@@ -129,7 +129,7 @@ def _pairs_multiply_adds(run: Run) -> int:
 
 
 def _general_multiply_adds(run: Run) -> int:
-    """Return the number of multiply-adds in one forward pass by `models.forward_at`: logits at answer positions only.
+    """Return the number of multiply-adds in one forward pass by `models.forward_at_answers`: logits at answer positions only.
 
     Before the first attention, products are computed once for each token and once for each position.
     """
@@ -137,7 +137,13 @@ def _general_multiply_adds(run: Run) -> int:
     width, answer_rows = net.heads * net.d_head, examples * answers
     mlp = 0 if net.attention_only else net.d_model * net.d_mlp
     uses_table = net.vocabulary < examples
-    if uses_table and 1 < layout.input_length <= SHORT and answers == 1 and net.layers > 1 and not run.training.dropout:
+    if (
+        uses_table
+        and 1 < layout.input_length <= MAX_SHORT_LENGTH
+        and answers == 1
+        and net.layers > 1
+        and not run.training.dropout
+    ):
         total = _short_multiply_adds(run)
     elif uses_table and net.layers == 1 and answers == 1:
         # Table rows are gathered twice in the forward and in the backward pass. The backward pass also has two products
@@ -265,7 +271,7 @@ def memory(run: Run, runs: int = 1) -> Memory:
         # Activations stored for the backward pass, and one layer's activations of the examples that an evaluation processes
         # at once. An evaluation computes logits in float64, for one run at a time.
         evaluated = evaluated_examples(run)
-        examples_at_once = min(evaluated, max(1, PIECE // (net.heads * run.task.layout.input_length**2)))
+        examples_at_once = min(evaluated, max(1, MAX_PATTERN_ENTRIES // (net.heads * run.task.layout.input_length**2)))
         # Without gradients, an activation is freed after its last use: by plain autograd of a transformer, about two thirds.
         is_any_design = _objective(run) == "any_design" and net.mlp_input is None
         existing_layers = 3 * net.layers if is_any_design else net.layers

@@ -14,7 +14,7 @@ from progress_measures.training.objectives.general import GeneralObjective
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
-    from progress_measures.models.forward_at import Masks, ReadPositions, Weights
+    from progress_measures.models.forward_at_answers import DropoutMasks, TokenSequences, Weights
 
 
 class AnyDesignObjective(GeneralObjective):
@@ -37,21 +37,21 @@ class AnyDesignObjective(GeneralObjective):
             enabled=first.training.arithmetic == "bfloat16",
             cache_enabled=False,
         )
-        self._position = None if first.on_sequences else first.task.read_position
+        self._position = None if first.on_sequences else first.task.answer_position
         super().__init__(runs, train, device)
 
-    def _logits(self, weights: Weights, positions: ReadPositions, masks: Masks | None = None) -> Tensor:
+    def _logits(self, weights: Weights, sequences: TokenSequences, masks: DropoutMasks | None = None) -> Tensor:
         """Compute the logits at the answer positions: [run, example x answer, output]. There is no dropout."""
         with self._autocast():
-            return self._by_design(weights, positions).to(next(iter(weights.values())).dtype)
+            return self._by_design(weights, sequences).to(next(iter(weights.values())).dtype)
 
-    def _by_design(self, weights: Weights, positions: ReadPositions) -> Tensor:
+    def _by_design(self, weights: Weights, sequences: TokenSequences) -> Tensor:
         if self._design.mlp_input is not None:
-            return mlp.forward(weights, positions.tokens, design=self._design)
+            return mlp.forward(weights, sequences.tokens, design=self._design)
         if self._position is not None:
-            return transformer.forward(weights, positions.tokens, None, self._design, self._position)[:, :, 0]
-        logits = transformer.forward(weights, positions.tokens, design=self._design)  # [run, example, position, output]
-        answers = positions.answers[..., None].expand(-1, -1, -1, logits.shape[-1])
+            return transformer.forward(weights, sequences.tokens, None, self._design, self._position)[:, :, 0]
+        logits = transformer.forward(weights, sequences.tokens, design=self._design)  # [run, example, position, output]
+        answers = sequences.answer_positions[..., None].expand(-1, -1, -1, logits.shape[-1])
         return logits.gather(2, answers).flatten(1, 2)
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from progress_measures.data.examples import DrawnExamples, PairExamples
-from progress_measures.models import forward_at
-from progress_measures.models.limits import PIECE
+from progress_measures.models import forward_at_answers
+from progress_measures.models.limits import MAX_PATTERN_ENTRIES
 from progress_measures.tasks import Examples
 from progress_measures.training.loss import accuracy, criterion_of, cross_entropy, differentiable, loss_dtype
 from progress_measures.training.objectives.regularizers import Dropout, l1
@@ -44,7 +44,7 @@ class GeneralObjective:
         self._batch = self._labeled_batch([source.at(0) for source in self._sources])
         self._update, self._batch_changes = 0, bool(first.batch) and first.batch != first.split.examples
         attention_entries = first.model.heads * self._length**2 * len(runs)  # per example
-        self._piece_size = max(1, PIECE // attention_entries)
+        self._piece_size = max(1, MAX_PATTERN_ENTRIES // attention_entries)
         self._test = list(self._pieces([source.test() for source in self._sources]))
         # Evaluation uses all examples of a fixed training set, even if each update uses only a part of them.
         updates_use_parts = self._batch_changes and self._sources[0].fixed is not None
@@ -52,7 +52,7 @@ class GeneralObjective:
             list(self._pieces([source.train(0) for source in self._sources])) if updates_use_parts else [self._batch]
         )
         self._doubled, self._l1 = first.model.doubled_residual, first.training.l1
-        count, answers = self._batch.labels.shape[1], self._batch.read_positions.answers.shape[-1]
+        count, answers = self._batch.labels.shape[1], self._batch.sequences.answer_positions.shape[-1]
         rows_per_layer = [count // answers * self._length] * (first.model.layers - 1) + [count]
         self._dropout = Dropout(runs, rows_per_layer, device) if first.training.dropout else None
         self._criterion, self.loss_dtype = criterion_of(first.training), loss_dtype(first.training)
@@ -61,21 +61,21 @@ class GeneralObjective:
         """Write the examples and the dropout masks of an update into the tensors that `loss` reads."""
         if self._batch_changes and update != self._update:
             tokens, positions, labels = self._stacked([source.at(update) for source in self._sources])
-            self._batch.read_positions.fill(tokens, positions)
+            self._batch.sequences.fill(tokens, positions)
             self._batch.labels.copy_(labels)
         self._update = update
         if self._dropout:
             self._dropout.draw(update)
 
-    def loss(self, weights: forward_at.Weights) -> Tensor:
+    def loss(self, weights: forward_at_answers.Weights) -> Tensor:
         """Compute the train loss of each run on the examples that `prepare` wrote: [run], differentiable."""
         if self._l1:
             weights = l1(weights, self._l1)
         masks = self._dropout.masks if self._dropout else None
-        logits = self._logits(weights, self._batch.read_positions, masks)
+        logits = self._logits(weights, self._batch.sequences, masks)
         return differentiable(logits, self._batch.labels, self._criterion)
 
-    def evaluate(self, weights: forward_at.Weights) -> dict[str, Tensor]:
+    def evaluate(self, weights: forward_at_answers.Weights) -> dict[str, Tensor]:
         """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test examples."""
         quantities: dict[str, Tensor] = {}
         with torch.no_grad():
@@ -83,7 +83,7 @@ class GeneralObjective:
                 count = sum(piece.labels.shape[1] for piece in pieces)
                 sums = {"loss": torch.zeros(()), "accuracy": torch.zeros(())}
                 for piece in pieces:
-                    logits = self._logits(weights, piece.read_positions)
+                    logits = self._logits(weights, piece.sequences)
                     fraction = piece.labels.shape[1] / count
                     sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * fraction
                     sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * fraction
@@ -91,10 +91,13 @@ class GeneralObjective:
         return quantities
 
     def _logits(
-        self, weights: forward_at.Weights, positions: forward_at.ReadPositions, masks: forward_at.Masks | None = None
+        self,
+        weights: forward_at_answers.Weights,
+        sequences: forward_at_answers.TokenSequences,
+        masks: forward_at_answers.DropoutMasks | None = None,
     ) -> Tensor:
         """Compute the logits at the answer positions: [run, example x answer, output]."""
-        return forward_at.logits(weights, positions, self._doubled, masks)
+        return forward_at_answers.logits(weights, sequences, self._doubled, masks)
 
     def _stacked(self, examples: list[Examples]) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens up to the last position that affects an answer, answer positions, and labels, on the device.
@@ -108,10 +111,10 @@ class GeneralObjective:
 
     def _labeled_batch(self, examples: list[Examples]) -> _LabeledBatch:
         tokens, positions, labels = self._stacked(examples)
-        return _LabeledBatch(forward_at.ReadPositions(tokens, positions, self._vocabulary), labels)
+        return _LabeledBatch(forward_at_answers.TokenSequences(tokens, positions, self._vocabulary), labels)
 
     def _pieces(self, examples: list[Examples]) -> Iterator[_LabeledBatch]:
-        """Yield the examples in pieces whose attention patterns have at most `PIECE` entries per layer, to limit memory."""
+        """Yield the examples in pieces whose attention patterns have at most `MAX_PATTERN_ENTRIES` entries per layer."""
         for start in range(0, len(examples[0].tokens), self._piece_size):
             indices = slice(start, start + self._piece_size)
             yield self._labeled_batch(
@@ -120,7 +123,7 @@ class GeneralObjective:
 
 
 class _LabeledBatch(NamedTuple):
-    read_positions: forward_at.ReadPositions
+    sequences: forward_at_answers.TokenSequences
     labels: Tensor  # [run, example x answer]
 
 

@@ -6,12 +6,13 @@ The module computes what `models.transformer` computes, at the answer positions 
   weights are computed for these vectors, and the products are summed.
 - Queries and the MLP of the last layer are computed at the answer positions only. If there are few outputs, the
   product W_out W_U is computed before it is applied to the neurons.
-- Deep networks on a few tokens, read at the last position, are computed position by position (`models.short_sequences`).
+- Networks of several layers on a few tokens, with the answer at the last position, are computed position by position
+  (`models.short_sequences`).
 - In a one-layer network with one answer per sequence, keys and values are rows of a table of all positions and tokens,
   and attention is a few large products and gathers.
 - Other attention is computed by torch's kernel (`models.attention`).
 
-Products with weights go through `models.gemm`. Every tensor has a leading dimension `run`.
+Products with weights are computed by `models.gemm`. Every tensor has a leading dimension `run`.
 """
 
 from __future__ import annotations
@@ -25,21 +26,22 @@ from torch.nn.functional import embedding
 
 from progress_measures.models.attention import attend, attend_in_table
 from progress_measures.models.gemm import multiply
-from progress_measures.models.limits import SHORT
+from progress_measures.models.limits import MAX_SHORT_LENGTH
 from progress_measures.models.products import Weights, concatenate_heads, mlp, project, split_layers
 from progress_measures.models.short_sequences import ShortSequences, residual_mid
 
-Masks = list[Tensor]  # dropout factors, one tensor per layer: 0, or 1 / (fraction of neurons kept): [run, row, neuron]
+DropoutMasks = list[Tensor]
+"""Factors of the neurons, one tensor [run, row, neuron] per layer: 0, or 1 / (fraction of neurons that dropout keeps)."""
 
 
-class ReadPositions:
+class TokenSequences:
     """Token sequences and their answer positions.
 
     `fill` replaces the sequences without allocating memory.
 
     Args:
         tokens: [run, example, position], up to the last position that affects an answer.
-        answers: answer positions, [run, example, answer].
+        answer_positions: answer positions, [run, example, answer].
         vocabulary: number of tokens.
 
     Attributes:
@@ -47,8 +49,8 @@ class ReadPositions:
             every answer position attends to all positions.
     """
 
-    def __init__(self, tokens: Tensor, answers: Tensor, vocabulary: int) -> None:
-        self.tokens, self.answers = tokens.clone(), answers.clone()
+    def __init__(self, tokens: Tensor, answer_positions: Tensor, vocabulary: int) -> None:
+        self.tokens, self.answer_positions = tokens.clone(), answer_positions.clone()
         runs, examples, length = tokens.shape
         self.vocabulary, self.length = vocabulary, length
         # A table [run x position x token] has fewer rows than the stream [run x example x position].
@@ -60,58 +62,66 @@ class ReadPositions:
             run * vocabulary,
             run * length,
         )
-        self.table_rows, self.table_rows_at_answers = torch.empty_like(self.tokens), torch.empty_like(self.answers)
+        self.table_rows, self.table_rows_at_answers = (
+            torch.empty_like(self.tokens),
+            torch.empty_like(self.answer_positions),
+        )
         self.rows_in_run_table = torch.empty_like(self.tokens)  # rows of one run's table [position x token]
         # Rows of W_E [run x token] and W_pos [run x position].
-        self.token_rows, self.token_rows_at_answers = torch.empty_like(self.tokens), torch.empty_like(self.answers)
-        self.position_rows_at_answers = torch.empty_like(self.answers)
+        self.token_rows, self.token_rows_at_answers = (
+            torch.empty_like(self.tokens),
+            torch.empty_like(self.answer_positions),
+        )
+        self.position_rows_at_answers = torch.empty_like(self.answer_positions)
         # Rows of a residual stream [run x example x position].
         self._example = torch.arange(runs * examples, device=tokens.device).view(runs, examples, 1) * length
-        self.stream_rows_at_answers = torch.empty_like(self.answers)
+        self.stream_rows_at_answers = torch.empty_like(self.answer_positions)
         # A query at the last position attends to every key and needs no mask.
-        needs_mask = bool((answers < length - 1).any())
-        self.attention_mask = torch.empty(*answers.shape, length, device=tokens.device) if needs_mask else None
-        self.is_short = self.uses_table and 1 < length <= SHORT and not needs_mask and answers.shape[-1] == 1
+        needs_mask = bool((answer_positions < length - 1).any())
+        self.attention_mask = torch.empty(*answer_positions.shape, length, device=tokens.device) if needs_mask else None
+        self.is_short = (
+            self.uses_table and 1 < length <= MAX_SHORT_LENGTH and not needs_mask and answer_positions.shape[-1] == 1
+        )
         self._short: ShortSequences | None = None
-        self.fill(tokens, answers)
+        self.fill(tokens, answer_positions)
 
-    def fill(self, tokens: Tensor, answers: Tensor) -> None:
+    def fill(self, tokens: Tensor, answer_positions: Tensor) -> None:
         """Replace the sequences in place.
 
         Args:
             tokens: [run, example, position], of the same shape as before.
-            answers: [run, example, answer], of the same shape as before. If all answers given to the constructor are at the
-                last position, these must be too.
+            answer_positions: [run, example, answer], of the same shape as before. If all those given to the constructor are
+                the last position, these must be too.
         """
         self.tokens.copy_(tokens)
-        self.answers.copy_(answers)
+        self.answer_positions.copy_(answer_positions)
         torch.add(self.tokens, self._position * self.vocabulary, out=self.rows_in_run_table)
         torch.add(self.rows_in_run_table, self._first_row, out=self.table_rows)
-        torch.gather(self.table_rows, -1, self.answers, out=self.table_rows_at_answers)
+        torch.gather(self.table_rows, -1, self.answer_positions, out=self.table_rows_at_answers)
         torch.add(self.tokens, self._first_token, out=self.token_rows)
-        torch.gather(self.token_rows, -1, self.answers, out=self.token_rows_at_answers)
-        torch.add(self.answers, self._first_position, out=self.position_rows_at_answers)
-        torch.add(self.answers, self._example, out=self.stream_rows_at_answers)
+        torch.gather(self.token_rows, -1, self.answer_positions, out=self.token_rows_at_answers)
+        torch.add(self.answer_positions, self._first_position, out=self.position_rows_at_answers)
+        torch.add(self.answer_positions, self._example, out=self.stream_rows_at_answers)
         if self.attention_mask is not None:
-            self.attention_mask.zero_().masked_fill_(self._position > self.answers[..., None], -torch.inf)
+            self.attention_mask.zero_().masked_fill_(self._position > self.answer_positions[..., None], -torch.inf)
         if self._short is not None:
             self._short.fill(self.tokens)
 
-    def short(self, heads: int) -> ShortSequences:
-        """Return the rows of tables for `models.short_sequences`, if `is_short`; computed at the first call."""
+    def short_sequences(self, heads: int) -> ShortSequences:
+        """Return the sequences as `models.short_sequences` reads them; only for sequences that are `is_short`."""
         if self._short is None:
             self._short = ShortSequences(self.tokens, self.vocabulary, heads)
         return self._short
 
 
 def logits(
-    weights: Weights, positions: ReadPositions, doubled_residual: bool = False, dropout: Masks | None = None
+    weights: Weights, sequences: TokenSequences, doubled_residual: bool = False, dropout: DropoutMasks | None = None
 ) -> Tensor:
     """Compute the logits at the answer positions, differentiable once.
 
     Args:
         weights: as in `progress_measures.models.transformer`, without biases except those of the MLP.
-        positions: the token sequences and their answer positions.
+        sequences: the token sequences and their answer positions.
         doubled_residual: as in `progress_measures.models.transformer.forward`.
         dropout: factors of the neurons, one tensor [run, row, neuron] per layer; None for no dropout.
 
@@ -119,18 +129,18 @@ def logits(
         Logits [run, example x answer, output].
     """
     layers = split_layers(weights)
-    stream = _residual_mid(weights, layers, positions, doubled_residual, dropout)
+    stream = _residual_mid(weights, layers, sequences, doubled_residual, dropout)
     return _unembed(stream, layers[-1], weights["W_U"], dropout[-1] if dropout else None)
 
 
 def neurons_and_logits(
-    weights: Weights, positions: ReadPositions, doubled_residual: bool = False
+    weights: Weights, sequences: TokenSequences, doubled_residual: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Compute the last layer's neurons before the ReLU and the logits at the answer positions, outside autograd.
 
     Args:
         weights: as in `progress_measures.models.transformer`, without biases except those of the MLP.
-        positions: the token sequences and their answer positions.
+        sequences: the token sequences and their answer positions.
         doubled_residual: as in `progress_measures.models.transformer.forward`.
 
     Returns:
@@ -140,7 +150,7 @@ def neurons_and_logits(
     with torch.no_grad():
         layers = split_layers(weights)
         w = layers[-1]
-        stream = _residual_mid(weights, layers, positions, doubled_residual, None)
+        stream = _residual_mid(weights, layers, sequences, doubled_residual, None)
         pre = multiply(stream, w["W_in"]) if "W_in" in w else stream[..., :0]
         if "b_in" in w:
             pre.add_(w["b_in"][:, None])
@@ -148,24 +158,28 @@ def neurons_and_logits(
 
 
 def _residual_mid(
-    weights: Weights, layers: list[Weights], positions: ReadPositions, doubled_residual: bool, dropout: Masks | None
+    weights: Weights,
+    layers: list[Weights],
+    sequences: TokenSequences,
+    doubled_residual: bool,
+    dropout: DropoutMasks | None,
 ) -> Tensor:
     """Compute the residual stream before the last MLP: [run, example x answer, d_model]."""
     heads = weights["W_Q"].shape[2]
     # dropout masks differ between examples with the same first token
-    if positions.is_short and len(layers) > 1 and not dropout:
-        return residual_mid(weights, positions.short(heads), doubled_residual)
-    x: _EmbeddedStream | _DenseStream = _EmbeddedStream(weights, positions)
+    if sequences.is_short and len(layers) > 1 and not dropout:
+        return residual_mid(weights, sequences.short_sequences(heads), doubled_residual)
+    x: _EmbeddedStream | _DenseStream = _EmbeddedStream(weights, sequences)
     for layer, w in enumerate(layers[:-1]):
         z = attend(None, x.queries_keys_values(w), heads, None)
         stream = _add_attention(x.as_tensor(), z, w, doubled_residual)
-        x = _DenseStream(_add_mlp(stream, w, dropout[layer] if dropout else None), positions)
+        x = _DenseStream(_add_mlp(stream, w, dropout[layer] if dropout else None), sequences)
     w = layers[-1]
-    if isinstance(x, _EmbeddedStream) and positions.uses_table and positions.answers.shape[-1] == 1:
-        z = _attend_in_table(x.table, w, positions)
+    if isinstance(x, _EmbeddedStream) and sequences.uses_table and sequences.answer_positions.shape[-1] == 1:
+        z = _attend_in_table(x.table, w, sequences)
     else:
         queries, keys_values = x.queries_at_answers(w)
-        z = attend(queries, keys_values, heads, positions.attention_mask)
+        z = attend(queries, keys_values, heads, sequences.attention_mask)
     return _add_attention(x.at_answers(), z, w, doubled_residual)
 
 
@@ -199,12 +213,12 @@ class _EmbeddedStream:
 
     Args:
         weights: weights of the network.
-        positions: the token sequences and their answer positions.
+        sequences: the token sequences and their answer positions.
     """
 
-    def __init__(self, weights: Weights, positions: ReadPositions) -> None:
-        self._W_E, self._W_pos = weights["W_E"], weights["W_pos"][:, : positions.length]
-        self._positions = positions
+    def __init__(self, weights: Weights, sequences: TokenSequences) -> None:
+        self._W_E, self._W_pos = weights["W_E"], weights["W_pos"][:, : sequences.length]
+        self._sequences = sequences
 
     @cached_property
     def table(self) -> Tensor:
@@ -212,7 +226,7 @@ class _EmbeddedStream:
         return _sums(self._W_E, self._W_pos)
 
     def queries_keys_values(self, w: Weights) -> Tensor:
-        """Return queries, keys and values at every position: [run, example, position, map x head x d_head]."""
+        """Return queries, keys and values at every position: [run, example, position, matrix x head x d_head]."""
         return self._rows(*self._products(concatenate_heads(w["W_Q"], w["W_K"], w["W_V"])))
 
     def queries_at_answers(self, w: Weights) -> tuple[Tensor, Tensor]:
@@ -230,8 +244,8 @@ class _EmbeddedStream:
 
     def at_answers(self) -> Tensor:
         """Return the stream at the answer positions: [run, example x answer, d_model]."""
-        if self._positions.uses_table:  # the same table as that of the keys and values, if these are computed from it
-            return embedding(self._positions.table_rows_at_answers, self.table.flatten(0, 1)).flatten(1, 2)
+        if self._sequences.uses_table:  # the same table as that of the keys and values, if these are computed from it
+            return embedding(self._sequences.table_rows_at_answers, self.table.flatten(0, 1)).flatten(1, 2)
         return self._rows_at_answers(self._W_E, self._W_pos).flatten(1, 2)
 
     def _products(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -241,16 +255,16 @@ class _EmbeddedStream:
 
     def _rows(self, by_token: Tensor, by_position: Tensor) -> Tensor:
         """Add a row by token [run, token, width] and a row by position [run, position, width], at every position."""
-        if self._positions.uses_table:
-            return embedding(self._positions.table_rows, _sums(by_token, by_position).flatten(0, 1))
-        return embedding(self._positions.token_rows, by_token.flatten(0, 1)).add_(by_position[:, None])
+        if self._sequences.uses_table:
+            return embedding(self._sequences.table_rows, _sums(by_token, by_position).flatten(0, 1))
+        return embedding(self._sequences.token_rows, by_token.flatten(0, 1)).add_(by_position[:, None])
 
     def _rows_at_answers(self, by_token: Tensor, by_position: Tensor) -> Tensor:
         """Add a row by token and a row by position, at the answer positions: [run, example, answer, width]."""
-        if self._positions.uses_table:
-            return embedding(self._positions.table_rows_at_answers, _sums(by_token, by_position).flatten(0, 1))
-        rows = embedding(self._positions.token_rows_at_answers, by_token.flatten(0, 1))
-        return rows.add_(embedding(self._positions.position_rows_at_answers, by_position.flatten(0, 1)))
+        if self._sequences.uses_table:
+            return embedding(self._sequences.table_rows_at_answers, _sums(by_token, by_position).flatten(0, 1))
+        rows = embedding(self._sequences.token_rows_at_answers, by_token.flatten(0, 1))
+        return rows.add_(embedding(self._sequences.position_rows_at_answers, by_position.flatten(0, 1)))
 
 
 def _sums(by_token: Tensor, by_position: Tensor) -> Tensor:
@@ -263,28 +277,28 @@ class _DenseStream:
 
     Args:
         stream: [run, example x position, d_model].
-        positions: the token sequences and their answer positions.
+        sequences: the token sequences and their answer positions.
     """
 
-    def __init__(self, stream: Tensor, positions: ReadPositions) -> None:
-        self._stream, self._positions = stream, positions
+    def __init__(self, stream: Tensor, sequences: TokenSequences) -> None:
+        self._stream, self._sequences = stream, sequences
         self._at_answers: Tensor | None = None
 
     def queries_keys_values(self, w: Weights) -> Tensor:
-        """Return queries, keys and values at every position: [run, example, position, map x head x d_head]."""
+        """Return queries, keys and values at every position: [run, example, position, matrix x head x d_head]."""
         return self._product(concatenate_heads(w["W_Q"], w["W_K"], w["W_V"]))
 
     def queries_at_answers(self, w: Weights) -> tuple[Tensor, Tensor]:
         """Return queries at the answer positions, and keys and values at every position."""
         queries = project(self.at_answers(), concatenate_heads(w["W_Q"]))
         return (
-            queries.unflatten(1, self._positions.answers.shape[1:]),
+            queries.unflatten(1, self._sequences.answer_positions.shape[1:]),
             self._product(concatenate_heads(w["W_K"], w["W_V"])),
         )
 
     def _product(self, matrix: Tensor) -> Tensor:
         """Return the product with a matrix [run, d_model, width]: [run, example, position, width]."""
-        return project(self._stream, matrix).unflatten(1, (self._positions.answers.shape[1], -1))
+        return project(self._stream, matrix).unflatten(1, (self._sequences.answer_positions.shape[1], -1))
 
     def as_tensor(self) -> Tensor:
         """Return the stream as one tensor: [run, example x position, d_model]."""
@@ -293,13 +307,13 @@ class _DenseStream:
     def at_answers(self) -> Tensor:
         """Return the stream at the answer positions: [run, example x answer, d_model]."""
         if self._at_answers is None:
-            self._at_answers = embedding(self._positions.stream_rows_at_answers, self._stream.flatten(0, 1)).flatten(
+            self._at_answers = embedding(self._sequences.stream_rows_at_answers, self._stream.flatten(0, 1)).flatten(
                 1, 2
             )
         return self._at_answers
 
 
-def _attend_in_table(table: Tensor, w: Weights, positions: ReadPositions) -> Tensor:
+def _attend_in_table(table: Tensor, w: Weights, sequences: TokenSequences) -> Tensor:
     """Compute the attention-weighted values of one query per sequence; keys and values are rows of the table.
 
     Returns:
@@ -307,17 +321,17 @@ def _attend_in_table(table: Tensor, w: Weights, positions: ReadPositions) -> Ten
     """
     heads = w["W_Q"].shape[1]
     q = rearrange(
-        embedding(positions.table_rows_at_answers, project(table, concatenate_heads(w["W_Q"])).flatten(0, 1)),
+        embedding(sequences.table_rows_at_answers, project(table, concatenate_heads(w["W_Q"])).flatten(0, 1)),
         "run example 1 (head e) -> (run head) example e",
         head=heads,
     )
     k, v = rearrange(
         project(table, concatenate_heads(w["W_K"], w["W_V"])),
-        "run row (map head e) -> map (run head) row e",
-        map=2,
+        "run row (matrix head e) -> matrix (run head) row e",
+        matrix=2,
         head=heads,
     )
-    rows, mask = positions.rows_in_run_table, positions.attention_mask
+    rows, mask = sequences.rows_in_run_table, sequences.attention_mask
     if heads > 1:
         rows = rows.repeat_interleave(heads, dim=0)
     if mask is not None:
