@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.analysis.crossings import (
+    count_spikes,
     first_below,
     first_reaching,
     lead,
     loss_delays,
     median_smooth,
-    spikes,
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
 from progress_measures.analysis.runs import after_intervention, key_frequencies_of, uniform_loss
@@ -243,7 +243,9 @@ def slingshots(cube: xr.Dataset) -> Values:
     A slingshot is a rise of the train loss to ten times its running minimum or more.
     """
     starts = first_reaching(cube.history_train_accuracy, 1)
-    counts = {str(precision): spikes(cube.isel(run=i), starts[i]) for i, precision in enumerate(cube.precision.values)}
+    counts = {
+        str(precision): count_spikes(cube.isel(run=i), starts[i]) for i, precision in enumerate(cube.precision.values)
+    }
     difference = counts["float32"] - counts["float64"]
     return {"float32": counts["float32"], "float64": counts["float64"], "more_in_float32": difference}
 
@@ -275,7 +277,7 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     generalization_epochs = first_below(cube.history_test_loss, 0.5 * uniform_loss(cube))
     delay = lead(generalization_epochs, memorization_epochs)
-    counts = [spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
+    counts = [count_spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
     late = (delay >= 1000) & np.isfinite(generalization_epochs)
     return {
         "delay": delay,
