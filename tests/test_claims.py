@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from progress_measures.analysis.select import only
+from progress_measures.analysis.select import keep_only
 from progress_measures.claims import claims_page, load_claims
 from progress_measures.claims.judge import (
     CANNOT_BE_JUDGED,
@@ -93,7 +93,7 @@ def arguments(quantity):
         cubes = [published(name if claim in judged else "mainline") for name in claim.cubes]
         if claim.runs and claim in judged:
             cubes[0] = cubes[0].isel(run=claim.runs)
-        yield [only(cube, quantity.variables).load() for cube in cubes]
+        yield [keep_only(cube, quantity.variables).load() for cube in cubes]
 
 
 def outcome(quantity, cubes):

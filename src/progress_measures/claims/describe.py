@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS, PHASES
-from progress_measures.analysis.runs import key_frequencies_of, operands
+from progress_measures.analysis.runs import key_frequencies_of, operand_count
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.judge import rule_holds, values_of
 from progress_measures.claims.registry import load_quantity
@@ -204,7 +204,7 @@ def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> l
         return []
     ratio = last.ablated_loss_by_frequency / last.test_loss
     is_required = (ratio >= REQUIRED_RATIO) & (last.cluster_size == 0)
-    is_required &= ~last.frequency.isin(harmonics(operands(last), keys))
+    is_required &= ~last.frequency.isin(harmonics(operand_count(last), keys))
     return [
         f"Frequency {int(k)} has no neuron cluster, and the test loss is {float(ratio.sel(frequency=k)):.3g} times as large "
         "without it."

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.select import caveats, network_alone, only
+from progress_measures.analysis.select import caveats, keep_only, select_run
 from progress_measures.claims.registry import Quantity, Values, load_quantity
 from progress_measures.claims.schema import FOLDER, Claim, Condition, Population, load_populations
 from progress_measures.cube.stops import last_checkpoint
@@ -288,8 +288,8 @@ class _Measurements:
         if (name, index) not in self._networks:
             cube = self.cube(name)
             assert cube is not None
-            loaded = only(cube, self._variables).load()
-            self._networks |= {(name, i): network_alone(loaded, i) for i in self.runs(name)}
+            loaded = keep_only(cube, self._variables).load()
+            self._networks |= {(name, i): select_run(loaded, i) for i in self.runs(name)}
         return self._networks[name, index]
 
     def _values_of_network(self, claim: Claim, name: str, index: int) -> Values:
@@ -366,7 +366,7 @@ def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
 
 def values_of(quantity: Quantity, cubes: list[xr.Dataset]) -> Values:
     """Compute the values of a quantity as plain numbers, strings, lists and dictionaries."""
-    values = quantity.function(*(only(cube, quantity.variables) for cube in cubes))
+    values = quantity.function(*(keep_only(cube, quantity.variables) for cube in cubes))
     return {name: _as_plain_value(value) for name, value in values.items()}
 
 

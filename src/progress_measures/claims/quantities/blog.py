@@ -13,9 +13,9 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.analysis.clusters import ALWAYS_ON, cluster_masks, clustered
 from progress_measures.analysis.crossings import first_below, first_reaching, lead, nearest_checkpoint
-from progress_measures.analysis.embedding import frequency_energies, number_embedding
+from progress_measures.analysis.embedding import frequency_energies, operand_embedding
 from progress_measures.analysis.phases import PHASE_ENDS, phase_end_epochs
-from progress_measures.analysis.runs import after_intervention, key_frequencies_of, operands, task_of
+from progress_measures.analysis.runs import after_intervention, key_frequencies_of, operand_count, task_of
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.claims.schema import load_claims
 from progress_measures.fourier import component_indices
@@ -136,14 +136,14 @@ def implied_train_loss(cube: xr.Dataset) -> Values:
 @quantity(variables=())
 def final_attention_shapes(cube: xr.Dataset) -> Values:
     """Return the shapes of the attention from `=` at all pairs, and of its mean over pairs."""
-    heads, pairs = cube.sizes["head"], operands(cube) ** 2
+    heads, pairs = cube.sizes["head"], operand_count(cube) ** 2
     return {"attention": [pairs, heads, cube.sizes["position"]], "mean": [heads, cube.sizes["position"]]}
 
 
 @quantity(variables=())
 def circuit_shapes(cube: xr.Dataset) -> Values:
     """Return the shapes of W_neur and W_attn, without the token `=`."""
-    heads, n = cube.sizes["head"], operands(cube)
+    heads, n = cube.sizes["head"], operand_count(cube)
     return {"W_neur": [heads, n, cube.sizes["neuron"]], "W_attn": [heads, n]}
 
 
@@ -192,7 +192,7 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
     last = _first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
     cumulative = squares.cumsum() / squares.sum()
-    dimension_0 = number_embedding(last)[:, 0]
+    dimension_0 = operand_embedding(last)[:, 0]
     squares_of_0 = np.sort(np.square(fourier.basis(len(dimension_0)) @ dimension_0))[::-1]
     return {
         "components_for_90_percent": int((cumulative < 0.9).sum()) + 1,
@@ -209,7 +209,7 @@ def embedding_dimensions(cube: xr.Dataset) -> Values:
     over dimensions, the number of dimensions with at least 80 %, and how many of these have a component of a key frequency.
     """
     last = _first_run(cube)[1]
-    embedding = number_embedding(last)
+    embedding = operand_embedding(last)
     squares = np.square(fourier.basis(len(embedding)) @ embedding)[1:]  # without the constant
     fraction = squares.max(0) / squares.sum(0)
     single = fraction >= 0.8
@@ -409,7 +409,7 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
 @quantity(variables=("key_frequency",))
 def idealised_logits(cube: xr.Dataset) -> Values:
     """Count the pairs at which the sum over key frequencies of cos w(a + b - c) is largest at the correct answer c."""
-    p, keys = operands(cube), key_frequencies_of(_first_run(cube)[1])
+    p, keys = operand_count(cube), key_frequencies_of(_first_run(cube)[1])
     cosine_sum = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c
     a, b, c = np.ix_(*[np.arange(p)] * 3)
     answers = cosine_sum[(a + b - c) % p].argmax(-1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead, spikes
+from progress_measures.analysis.crossings import at_epochs, count_spikes, first_below, first_reaching, lead
 from progress_measures.analysis.phases import PHASE_ENDS, phase_slopes
 from progress_measures.analysis.runs import key_frequency_curves, uniform_loss
 from progress_measures.claims.registry import Values, quantity
@@ -271,7 +271,8 @@ def spikes_before_grokking(cube: xr.Dataset) -> Values:
     run_cubes = [cube.isel(run=i) for i in range(cube.sizes["run"])]
     return {
         "spikes": [
-            spikes(run_cube, float(run_cube.memorization_end), float(run_cube.grok_time)) for run_cube in run_cubes
+            count_spikes(run_cube, float(run_cube.memorization_end), float(run_cube.grok_time))
+            for run_cube in run_cubes
         ],
         "grok_time": cube.grok_time,
     }

@@ -13,7 +13,7 @@ from progress_measures import fourier
 from progress_measures.analysis.crossings import at_epochs
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, W_L_of, neuron_map, neuron_maps
 from progress_measures.analysis.readout import at_key_frequencies, gaussian_similarity
-from progress_measures.analysis.runs import by_run, key_frequencies_of, operands, split_pairs, task_of
+from progress_measures.analysis.runs import by_run, key_frequencies_of, operand_count, split_pairs, task_of
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.fourier import component_indices
 from progress_measures.measures.numerics import cross_entropy
@@ -54,7 +54,7 @@ def key_interference(cube: xr.Dataset) -> Values:
         keys = key_frequencies_of(run_cube)
         if not keys.size:
             return np.nan
-        mean_cosine = fourier.basis(operands(run_cube))[component_indices(keys)[::2]].mean(0)
+        mean_cosine = fourier.basis(operand_count(run_cube))[component_indices(keys)[::2]].mean(0)
         return float(mean_cosine[0] / mean_cosine[1:].max())
 
     return {"at_0_over_the_next": by_run(cube, ratio_of_peak_to_next)}
@@ -73,7 +73,7 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
     The neurons are 0 and 5 of the first run. As a control, also return this fraction for Gaussian noise.
     """
-    p = operands(cube)
+    p = operand_count(cube)
     gaussian = np.random.default_rng(0).standard_normal((p, p))
     return {
         "neurons": [_top_fraction(neuron_map(cube, neuron).values) for neuron in (0, 5)],
@@ -127,7 +127,7 @@ def transpose_left_out(cube: xr.Dataset) -> Values:
     The transpose is correct; the notebook leaves it out. The sine is that of the first run's lowest key frequency; NaN
     without key frequencies.
     """
-    F, keys = fourier.basis(operands(cube)), key_frequencies_of(cube.isel(run=0))
+    F, keys = fourier.basis(operand_count(cube)), key_frequencies_of(cube.isel(run=0))
     if not keys.size:
         return {"cosine": np.nan}
     W_L, index = W_L_of(cube), component_indices(keys)[1]
@@ -155,7 +155,7 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     `restricted_without_mean_skip` omits the mean over pairs of the skip connection around the MLP, and
     `excluded_without_skip` omits this skip connection.
     """
-    p, run_cube = operands(cube), cube.isel(run=0)
+    p, run_cube = operand_count(cube), cube.isel(run=0)
     keys = key_frequencies_of(run_cube)
     last = run_cube.isel(epoch=-1)
     result = {"restricted": last.restricted_loss_neurons, "excluded": last.excluded_loss_neurons}

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.crossings import first_reaching, lead
-from progress_measures.analysis.embedding import number_embedding
+from progress_measures.analysis.embedding import operand_embedding
 from progress_measures.analysis.integer_sums import (
     activations,
-    by_correlation,
     correlations,
-    embedding,
+    embedding_components,
     failures,
-    fit,
+    functions_of_pair,
+    least_squares,
     neuron_fit,
+    neurons_by_correlation,
     probe,
     r_squared,
-    targets,
 )
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES
-from progress_measures.analysis.runs import labeled_inputs, operands, split_pairs, split_sizes, task_of
+from progress_measures.analysis.runs import labeled_inputs, operand_count, split_pairs, split_sizes, task_of
 from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def smooth_embedding(cube: xr.Dataset) -> Values:
     Return its mean over dimensions, and the fraction of dimensions in which it is positive. It is near 1 if a dimension
     varies slowly with the operand value, and near 0 for noise.
     """
-    centered = number_embedding(cube.isel(run=0))
+    centered = operand_embedding(cube.isel(run=0))
     centered -= centered.mean(0)
     by_dimension = (centered[1:] * centered[:-1]).sum(0) / np.square(centered).sum(0)
     return {"autocorrelation": by_dimension.mean(), "share_of_dimensions_above_0": (by_dimension > 0).mean()}
@@ -97,7 +97,7 @@ def first_component_line(cube: xr.Dataset) -> Values:
     The sign of PC 1 is chosen so that the slope is negative. The scores are centered, so the ratio of the intercept to the
     slope is minus the mean operand value.
     """
-    scores = embedding(cube).scores[:, 0]
+    scores = embedding_components(cube).scores[:, 0]
     (intercept, slope), r2 = _polynomial(scores, degree=1)
     return {
         "r2": r2,
@@ -111,21 +111,21 @@ def first_component_line(cube: xr.Dataset) -> Values:
 @quantity(variables=("W_E",))
 def component_shares(cube: xr.Dataset) -> Values:
     """Return the fractions of the embedding's variance in PC 1, in PC 2, in both together, and in all other components."""
-    fractions = embedding(cube).fractions_explained
+    fractions = embedding_components(cube).fractions_explained
     return {"PC1": fractions[0], "PC2": fractions[1], "both": fractions[:2].sum(), "others": fractions[2:].sum()}
 
 
 @quantity(variables=("W_E",))
 def second_component_parabola(cube: xr.Dataset) -> Values:
     """Fit a parabola in the operand value to the PC 2 scores of the embedding; return R² and the operand value at its vertex."""
-    (_, linear, quadratic), r2 = _polynomial(embedding(cube).scores[:, 1], degree=2)
+    (_, linear, quadratic), r2 = _polynomial(embedding_components(cube).scores[:, 1], degree=2)
     return {"r2": r2, "vertex": -linear / (2 * quadratic)}
 
 
 @quantity(variables=("W_E",))
 def numbers_in_order(cube: xr.Dataset) -> Values:
     """Return whether the embedding's PC 1 scores are strictly monotone in the operand value."""
-    steps = np.diff(embedding(cube).scores[:, 0])
+    steps = np.diff(embedding_components(cube).scores[:, 0])
     return {"monotone": bool((steps > 0).all() or (steps < 0).all())}
 
 
@@ -180,14 +180,18 @@ def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     and R² of a straight line in the sum, fitted above the threshold. The threshold is the largest sum up to which the
     neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
     """
-    post, sums, neurons = activations(cube), targets(cube)["a+b"].astype(int), by_correlation(cube)[:TOP_NEURONS]
+    post, sums, neurons = (
+        activations(cube),
+        functions_of_pair(cube)["a+b"].astype(int),
+        neurons_by_correlation(cube)[:TOP_NEURONS],
+    )
     fractions_within_sum, thresholds, r2_above = [], [], []
     for values in post[:, neurons].T:
         fractions_within_sum.append(1 - r_squared(values, _mean_at_equal_sum(values, sums)))
         threshold = int(sums[values > 0].min()) - 1
         above_threshold = sums > threshold
         thresholds.append(threshold)
-        r2_above.append(fit(sums[above_threshold, None].astype(float), values[above_threshold]).r2)
+        r2_above.append(least_squares(sums[above_threshold, None].astype(float), values[above_threshold]).r2)
     return {"neurons": neurons, "within_sum": fractions_within_sum, "thresholds": thresholds, "r2_above": r2_above}
 
 
@@ -198,8 +202,12 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
     Lists have one entry per neuron: R², slope and intercept (`offsets`), and the numbers of pairs at which the
     pre-activation is negative and at which it is 0. Also return the largest minus the smallest intercept.
     """
-    pre, sums, neurons = activations(cube, relu=False), targets(cube)["a+b"], by_correlation(cube)[:TOP_NEURONS]
-    fits = [fit(sums[:, None], values) for values in pre[:, neurons].T]
+    pre, sums, neurons = (
+        activations(cube, relu=False),
+        functions_of_pair(cube)["a+b"],
+        neurons_by_correlation(cube)[:TOP_NEURONS],
+    )
+    fits = [least_squares(sums[:, None], values) for values in pre[:, neurons].T]
     offsets = [line.intercept for line in fits]
     return {
         "neurons": neurons,
@@ -220,7 +228,7 @@ def top_neuron_fit(cube: xr.Dataset) -> Values:
     ratio of the larger absolute PC 2 coefficient to the smaller absolute PC 1 coefficient; and the smaller absolute PC 2
     coefficient.
     """
-    neuron = int(by_correlation(cube)[0])
+    neuron = int(neurons_by_correlation(cube)[0])
     result = neuron_fit(cube, neuron)
     pc1_a, pc2_a, pc1_b, pc2_b = np.abs(result.coefficients)
     return {
@@ -292,5 +300,5 @@ def even_fourier_basis(cube: xr.Dataset) -> Values:
 
     The notebook's n is even. Then this sine is 0 at every x, and its norm is 0.
     """
-    n = operands(cube)
+    n = operand_count(cube)
     return {"norm": float(np.linalg.norm(np.sin(2 * np.pi * (n // 2) * np.arange(n) / n))), "operands": n}

@@ -19,7 +19,7 @@ from progress_measures.analysis.runs import (
     after_intervention,
     by_run,
     key_frequencies_of,
-    operands,
+    operand_count,
     split_sizes,
     uniform_loss,
 )
@@ -128,7 +128,7 @@ def fourier_symmetry(cube: xr.Dataset) -> Values:
 
     Return their largest absolute difference over k, divided by the largest norm.
     """
-    p = operands(cube)
+    p = operand_count(cube)
     differences = []
     for embedding in cube.W_E.values:
         norms = np.linalg.norm(np.fft.fft(embedding[:p], axis=0), axis=1)
@@ -622,7 +622,7 @@ def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components. The paper does not say how it
     counts directions; `of_directions` counts n of p.
     """
-    p = operands(cube)
+    p = operand_count(cube)
     key_counts = by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube)))
     return {
         "of_frequencies": [1 - n / ((p - 1) // 2) for n in key_counts],

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from progress_measures import fourier
-from progress_measures.analysis.crossings import at_epochs, first_below, lead, rises
-from progress_measures.analysis.embedding import gaussian_control, number_embedding
+from progress_measures.analysis.crossings import at_epochs, count_rises, first_below, lead
+from progress_measures.analysis.embedding import gaussian_control, operand_embedding
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES
 from progress_measures.analysis.readout import at_key_frequencies, cosine_loss, gaussian_similarity
 from progress_measures.analysis.runs import (
@@ -23,7 +23,7 @@ from progress_measures.analysis.runs import (
     by_run,
     key_frequencies_of,
     labeled_inputs,
-    operands,
+    operand_count,
     split_pairs,
     split_sizes,
     task_of,
@@ -66,7 +66,7 @@ def logit_count(cube: xr.Dataset) -> Values:
 def shapes(cube: xr.Dataset) -> Values:
     """Return the shapes that the notebook's arrays of weights, attention and neurons have, without the token `=`."""
     sizes = cube.sizes
-    n = operands(cube)
+    n = operand_count(cube)
     return {
         "W_E": [n, sizes["residual"]],
         "W_neur": [sizes["head"], n, sizes["neuron"]],
@@ -83,14 +83,14 @@ def cosine_shapes(cube: xr.Dataset) -> Values:
     Each frequency has one cosine array [a, b, c]. The coefficients have a row per checkpoint after epoch 0 and a column
     per frequency.
     """
-    p, frequencies = operands(cube), cube.sizes["frequency"]
+    p, frequencies = operand_count(cube), cube.sizes["frequency"]
     return {"cubes": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
 
 
 @quantity(variables=())
 def fourier_orthonormal(cube: xr.Dataset) -> Values:
     """Return the largest absolute difference between the Gram matrix of the Fourier basis and the identity."""
-    basis = fourier.basis(operands(cube))
+    basis = fourier.basis(operand_count(cube))
     return {"largest_difference": float(np.abs(basis @ basis.T - np.eye(len(basis))).max())}
 
 
@@ -193,7 +193,7 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
     return {
         "highest": [float(plateau.max()) if plateau.size else np.nan for plateau in plateaus],
         "lowest": [float(plateau.min()) if plateau.size else np.nan for plateau in plateaus],
-        "rises": [rises(plateau) for plateau in plateaus],
+        "rises": [count_rises(plateau) for plateau in plateaus],
     }
 
 
@@ -213,7 +213,9 @@ def test_loss_decline(cube: xr.Dataset) -> Values:
     values = cube.test_loss.reindex(epoch=epochs).values.T
     ends = cube.grok_time.values
     return {
-        "rises": [rises(decline) if np.isfinite(end) else np.nan for decline, end in zip(declines, ends, strict=True)]
+        "rises": [
+            count_rises(decline) if np.isfinite(end) else np.nan for decline, end in zip(declines, ends, strict=True)
+        ]
     } | {f"at_{epoch}": losses for epoch, losses in zip(epochs, values, strict=True)}
 
 
@@ -264,7 +266,7 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
     """
 
     def singular_values(run_cube: xr.Dataset) -> NDArray[np.floating]:
-        return np.linalg.svd(number_embedding(run_cube), compute_uv=False)
+        return np.linalg.svd(operand_embedding(run_cube), compute_uv=False)
 
     excess_counts, fractions = [], []
     for values, keys in zip(by_run(cube, singular_values), by_run(cube, key_frequencies_of), strict=True):
@@ -290,7 +292,7 @@ def principal_components(cube: xr.Dataset) -> Values:
     dominant, in_keys = [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
-        vectors = np.linalg.svd(number_embedding(run_cube), full_matrices=False)[0][
+        vectors = np.linalg.svd(operand_embedding(run_cube), full_matrices=False)[0][
             :, : 2 * len(key_frequencies_of(run_cube))
         ]
         energy = fourier.energies(vectors) * len(vectors)  # each column is a unit vector, so its energies sum to 1
@@ -311,7 +313,7 @@ def embedding_keys(cube: xr.Dataset) -> Values:
         squares = np.square(run_cube.W_E_fourier_norm.values)
         return float(squares[component_indices(key_frequencies_of(run_cube))].sum() / squares.sum())
 
-    p = operands(cube)
+    p = operand_count(cube)
     names = fourier.component_names(p)
     named_as_expected = [
         {names[2 * k - 1], names[2 * k]} == {f"cos {k}", f"sin {k}"} for k in fourier.frequencies(p).tolist()
@@ -330,8 +332,8 @@ def key_directions_orthogonal(cube: xr.Dataset) -> Values:
     """Return the largest absolute cosine similarity of two of W_E's Fourier components at key frequencies."""
 
     def largest_cosine(run_cube: xr.Dataset) -> float:
-        key_rows = fourier.basis(operands(run_cube))[component_indices(key_frequencies_of(run_cube))]
-        vectors = key_rows @ number_embedding(run_cube)
+        key_rows = fourier.basis(operand_count(run_cube))[component_indices(key_frequencies_of(run_cube))]
+        vectors = key_rows @ operand_embedding(run_cube)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return float(np.abs(vectors @ vectors.T - np.eye(len(vectors))).max(initial=0)) if len(vectors) else np.nan
 

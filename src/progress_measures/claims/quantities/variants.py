@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.analysis.crossings import (
+    count_spikes,
     first_below,
     first_reaching,
     lead,
     loss_delays,
     median_smooth,
-    spikes,
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
 from progress_measures.analysis.runs import after_intervention, key_frequencies_of, uniform_loss
@@ -249,7 +249,7 @@ def slingshots(cube: xr.Dataset) -> Values:
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     counts = {
-        str(precision): spikes(cube.isel(run=i), memorization_epochs[i])
+        str(precision): count_spikes(cube.isel(run=i), memorization_epochs[i])
         for i, precision in enumerate(cube.precision.values)
     }
     difference = counts["float32"] - counts["float64"]
@@ -283,7 +283,7 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     generalization_epochs = first_below(cube.history_test_loss, 0.5 * uniform_loss(cube))
     delay = lead(generalization_epochs, memorization_epochs)
-    counts = [spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
+    counts = [count_spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
     late = (delay >= 1000) & np.isfinite(generalization_epochs)
     return {
         "delay": delay,
