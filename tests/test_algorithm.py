@@ -191,7 +191,7 @@ def logits_at(checkpoint, a, b, hook=None):
     run = checkpoint.context.run
     weights = {name: torch.from_numpy(w)[None] for name, w in checkpoint.trained.items()}
     tokens = torch.from_numpy(run.task.token_layout.sequences(np.array([a]), np.array([b])))
-    return network.answer_logits(weights, tokens, run.task.read_position, design_of(run.model), hook)[0, 0]
+    return network.answer_logits(weights, tokens, run.task.answer_position, design_of(run.model), hook)[0, 0]
 
 
 def finite_difference(checkpoint, a, b, output, operand, step=1e-5):

@@ -128,7 +128,7 @@ def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
         context.tokens[a * context.n + b],
         context.order.outputs[c],
         (layout.position("a"), layout.position("b")),
-        context.run.task.read_position,
+        context.run.task.answer_position,
         design_of(context.run.model),
     )
 

@@ -113,7 +113,7 @@ class RunContext:
     @property
     def pairs_of_group(self) -> NDArray[np.int64]:
         """Index of each pair among all pairs in their natural order: [pair]."""
-        operands, all_operands = self.order.operands, self.run.task.layout.operands
+        operands, all_operands = self.order.operands, self.run.task.layout.operand_count
         return (operands[:, None] * all_operands + operands).ravel()
 
     @cached_property
@@ -127,7 +127,7 @@ class RunContext:
     def read_positions(self) -> forward_at.ReadPositions:
         """All pairs with their answer position, for `models.forward_at`."""
         task, tokens = self.run.task, self.tokens[None]
-        answers = torch.full_like(tokens[..., :1], task.read_position)
+        answers = torch.full_like(tokens[..., :1], task.answer_position)
         return forward_at.ReadPositions(tokens, answers, task.token_layout.vocabulary)
 
     def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> Checkpoint:
@@ -268,13 +268,13 @@ class Checkpoint:
             pre, logits = (tensor[0].numpy() for tensor in pairs.neurons_and_logits(self._tables, self.context.pairs))
             return pre, np.maximum(pre, 0), logits
         weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.trained.items()}
-        if run.is_plain and run.imported is None:
+        if run.has_paper_design and run.imported is None:
             tensors = forward_at.neurons_and_logits(weights, self.context.read_positions, run.model.doubled_residual)
             pre, logits = (tensor[0].numpy() for tensor in tensors)
             return pre, np.maximum(pre, 0), logits
         module = f"blocks.{run.model.layers - 1}.mlp"
         hooks = [] if run.model.attention_only else [f"{module}.hook_pre", f"{module}.hook_post"]
-        design, position = design_of(run.model), run.task.read_position
+        design, position = design_of(run.model), run.task.answer_position
         out, neurons = network.activations(weights, self.context.tokens, position, design, hooks)
         if not hooks:
             none = np.empty((len(out), 0), dtype=out.numpy().dtype)

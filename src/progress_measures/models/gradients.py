@@ -88,7 +88,7 @@ def gradient_cosines_of_network(
     tokens: Tensor,
     outputs: NDArray[np.int64],
     positions: tuple[int, int],
-    read_position: int,
+    answer_position: int,
     design: Design,
 ) -> NDArray[np.float64]:
     """Compute `gradient_cosines` of one network with an embedding W_E, in float64 and in groups of examples.
@@ -98,7 +98,7 @@ def gradient_cosines_of_network(
         tokens: [example, position].
         outputs: index of the output whose logit is differentiated [example].
         positions: positions of a and b.
-        read_position: answer position; an MLP has none.
+        answer_position: answer position; an MLP has none.
         design: how the network computes with its weights.
 
     Returns:
@@ -111,7 +111,7 @@ def gradient_cosines_of_network(
             return embed[None] if name == "hook_embed" else None
 
         any_tokens = tokens[: len(embed)]  # their embeddings are replaced
-        return network.answer_logits(tensors, any_tokens, read_position, design, replace)[0]
+        return network.answer_logits(tensors, any_tokens, answer_position, design, replace)[0]
 
     width = max(tensor.shape[-1] for name, tensor in tensors.items() if name.startswith("W_"))
     size = max(1, network.MAX_ENTRIES // (8 * tokens.shape[-1] * width))  # a backward pass keeps all activations
