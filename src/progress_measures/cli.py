@@ -690,11 +690,11 @@ def schema(
     check: Annotated[bool, typer.Option(help="Report stale files as an error instead of writing them.")] = False,
 ) -> None:
     """Write config/experiment.schema.json and docs/config.md from the definitions of the fields."""
-    from progress_measures.experiments.fields_page import generated
+    from progress_measures.experiments.fields_page import generated_files
 
-    stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
+    stale = [path for path, text in generated_files().items() if not path.exists() or path.read_text() != text]
     if check and stale:
         raise UserError(f"{', '.join(map(str, stale))}: stale; run `progress-measures schema`.")
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(generated()[path])
+        path.write_text(generated_files()[path])

@@ -99,7 +99,7 @@ def labeled_inputs(cube: xr.Dataset, pairs: NDArray[np.int64]) -> tuple[list[lis
         The input tokens of each pair, such as a, b, `=`, and the label of each pair.
     """
     task = task_of(cube)
-    n = task.layout.operands
+    n = task.layout.operand_count
     a, b = np.divmod(pairs % n**2, n)
     return task.token_layout.sequences(a, b).tolist(), task.label_table().ravel()[pairs].tolist()
 

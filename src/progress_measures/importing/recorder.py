@@ -98,8 +98,8 @@ class Recorder:
         named = f"Recorder, epoch {epoch}"
         if self._run is None:
             outputs = CallableNetwork(network, self._task, named).output_count()
-            if not is_path(self._operation) and outputs < self._task.classes:
-                raise UserError(f"{named}: expected {self._task.classes} outputs or more, found {outputs}.")
+            if not is_path(self._operation) and outputs < self._task.output_count:
+                raise UserError(f"{named}: expected {self._task.output_count} outputs or more, found {outputs}.")
             self._task = self._with_outputs(outputs)
         activations = self._as_before(CallableNetwork(network, self._task, named).activations(), named)
         for name, array in activations.items():

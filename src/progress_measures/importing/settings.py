@@ -143,7 +143,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
     chosen = recognize.choose_design(designs.possible_designs(choices, match), match, tested, layout, read)
     design, heads = chosen.fit.design, chosen.fit.heads
     weights = _without_zero_biases([match.weights(state, heads) for state in contents.states])
-    logits = recognize.pair_logits(weights[-1], design, layout, read, np.arange(layout.operands**2), np.float64)
+    logits = recognize.pair_logits(weights[-1], design, layout, read, np.arange(layout.operand_count**2), np.float64)
     recognize.check_finite(logits, path)
     findings = [
         Finding("names of tensors", match.format.title, "mapping file" if options.names else "tensors"),

@@ -98,8 +98,8 @@ def _operands(tokens: str, vocabulary: int, outputs: int) -> int:
         layout = TokenLayout.parse(tokens, 1)
     except ValueError as error:
         raise UserError(f"--tokens {tokens!r}: {error}.") from None
-    shift = max(slot.number for slot in layout.slots if slot.operand)
-    fixed = [slot.number for slot, word in zip(layout.slots, tokens.split(), strict=True) if word.isdigit()]
+    shift = max(slot.token for slot in layout.slots if slot.operand)
+    fixed = [slot.token for slot, word in zip(layout.slots, tokens.split(), strict=True) if word.isdigit()]
     above = [number for number in fixed if number >= shift]
     end = min([vocabulary - ("=" in tokens.split()), *above])
     n = end - shift

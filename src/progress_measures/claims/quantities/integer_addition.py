@@ -48,7 +48,7 @@ def sums_to_learn(cube: xr.Dataset) -> Values:
         "train_fraction": sizes.train_fraction,
         "inputs": task_layout.vocabulary,
         "outputs": task_layout.outputs,
-        "largest_sum": 2 * task_layout.operands - 2,
+        "largest_sum": 2 * task_layout.operand_count - 2,
         "train_pairs": [row[:2] for row in train],
         "test_pairs": [row[:2] for row in test],
     }

@@ -59,7 +59,7 @@ def first_pairs_of_split(cube: xr.Dataset) -> Values:
 def logit_count(cube: xr.Dataset) -> Values:
     """Return the number of logits over all pairs, positions and outputs."""
     task_layout = task_of(cube).layout
-    return {"count": task_layout.operands**2 * task_layout.context_length * task_layout.outputs}
+    return {"count": task_layout.operand_count**2 * task_layout.context_length * task_layout.outputs}
 
 
 @quantity(variables=("W_L_fourier",))
