@@ -153,6 +153,7 @@ def test_command_line_draws(results, tmp_path):
     assert done.returncode == 0, done.stderr
     for kind in IMAGE_FORMATS:
         assert (results / f"results/small/figures/paper/fig07.{kind}").stat().st_size > 5000
+    assert done.stdout == "written: results/small/figures/paper/fig07.{pdf,png,svg,html}\n"
 
 
 # ---- figures of one run
@@ -209,7 +210,20 @@ def test_first_run_has_every_figure_of_one_run(cube, tmp_path):
 def test_command_line_draws_another_run_beside_the_first(results):
     done = command("draw", "paper/fig13", "--experiment", "small", "--run", "seed1", folder=results)
     assert done.returncode == 0, done.stderr
-    assert (results / "results/small/figures/paper/fig13@seed1.pdf").exists()
+    (line,) = done.stdout.splitlines()
+    stem, suffixes = re.fullmatch(r"written: (\S+)\.\{(\S+)\}", line).groups()
+    assert stem == "results/small/figures/paper/fig13@seed1"
+    assert {"pdf", "png", "svg"} <= set(suffixes.split(","))
+    for suffix in suffixes.split(","):
+        assert (results / f"{stem}.{suffix}").exists()
+
+
+def test_command_line_prints_the_files_of_a_figure(results):
+    line = ("draw", "paper/fig07", "--experiment", "small")
+    done = command(*line, "--to", "results/one.png", folder=results)
+    assert done.stdout == "written: results/one.png\n"
+    done = command(*line, "--to", "results/one.png", "--to", "results/other.svg", folder=results)
+    assert done.stdout == "written: results/one.png, results/other.svg\n"
 
 
 # ---- medians, and axes that can be compared

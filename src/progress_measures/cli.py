@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from progress_measures.errors import UserError, user_message
+from progress_measures.plain_text import file_list
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -404,6 +405,7 @@ def draw(
     loaded = load_figure(figure)
     paths = _paths(loaded, "figures", IMAGE_FORMATS + loaded.extra_formats, experiment, to, run)
     draw_to(loaded, _cubes(loaded, experiment, cube), paths, run)
+    print(f"written: {file_list(paths)}")
 
 
 @app.command()
@@ -423,6 +425,7 @@ def tabulate(
     loaded = load_table(table)
     paths = _paths(loaded, "tables", FORMATS, experiment, to)
     write(loaded, _cubes(loaded, experiment, cube), paths)
+    print(f"written: {file_list(paths)}")
 
 
 @app.command("import")
