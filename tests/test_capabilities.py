@@ -11,14 +11,14 @@ from progress_measures.errors import UserError
 from progress_measures.files import write_store
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.checkpoint import RunContext, SplitUnknown
-from progress_measures.measures.registry import DERIVED, Measure
+from progress_measures.measures.registry import DERIVED_FAMILIES, Measure
 from progress_measures.measures.registry import measure as declare
 from support.checkpoints import SMALL_NETWORKS, small_network
 from support.definitions import NEED_KEY_FREQUENCIES
 from support.experiments import P, pair_run, sequence_run
 from support.networks import random_mask, random_weights, solving_weights
 
-ON_CHECKPOINTS = [m for m in measures().values() if m.family not in DERIVED]
+ON_CHECKPOINTS = [m for m in measures().values() if m.family not in DERIVED_FAMILIES]
 
 
 def imported(run, **facts):

@@ -290,7 +290,7 @@ def test_cube_above_the_size_limit_is_rounded(copy, monkeypatch):
     monkeypatch.setattr(publish, "LIMIT", size)
     (again,) = publish.renew("small", small_runs())  # keeps variables over epochs and their mantissa bits
     assert open_cube(again).neuron_fraction_explained.published_mantissa_bits == bits * 3 // 4
-    assert open_cube(again).W_E.published_mantissa_bits == measures()["W_E"].digits
+    assert open_cube(again).W_E.published_mantissa_bits == measures()["W_E"].mantissa_bits
 
 
 def test_large_families_of_a_cube_above_the_size_limit_are_left_out(copy, monkeypatch):

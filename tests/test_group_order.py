@@ -12,7 +12,7 @@ from progress_measures.data.examples import PairExamples
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
-from progress_measures.measures.registry import DERIVED
+from progress_measures.measures.registry import DERIVED_FAMILIES
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.transformer import forward
 from progress_measures.training.objectives.any_design import AnyDesignObjective
@@ -94,7 +94,7 @@ CASES += [(expression, "one layer", True) for expression in OPERATIONS]
 IN_GROUP = [
     m
     for m in measures().values()
-    if m.family not in (*DERIVED, "sequences") and m.requires & {"one_layer", "cyclic_group"}
+    if m.family not in (*DERIVED_FAMILIES, "sequences") and m.requires & {"one_layer", "cyclic_group"}
 ]
 
 
@@ -134,7 +134,7 @@ def test_measures_of_logits_alone_are_in_the_order_of_the_group():
     train = on_products.context.train.reshape(P, P)
     from_logits = RunContext(run, {"logits": on_products.logits}, train).final
     for m in measures().values():
-        if m.family not in DERIVED and m.applies_to(run):
+        if m.family not in DERIVED_FAMILIES and m.applies_to(run):
             expected = m.function(m.view(on_products))
             np.testing.assert_allclose(m.function(m.view(from_logits)), expected, rtol=1e-12, err_msg=m.name)
 

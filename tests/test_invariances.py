@@ -14,7 +14,7 @@ from progress_measures.cube.extract import compute_measures, measures_for
 from progress_measures.cube.gather import join, run_part
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.maps import kept_neurons
-from progress_measures.measures.registry import DERIVED
+from progress_measures.measures.registry import DERIVED_FAMILIES
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from support.checkpoints import SMALL_NETWORKS, imported_network, small_network
 from support.curves import grokking_curves
@@ -31,7 +31,7 @@ NOISY = {name: "is estimated with noise that is not transformed" for name in mea
 TRANSLATION = "a number added to all logits"
 """The symmetry that adds numbers to the weights, whatever they are, so that added noise stays the same."""
 
-PHASES = {name for name, m in measures().items() if m.family in DERIVED}
+PHASES = {name for name, m in measures().items() if m.family in DERIVED_FAMILIES}
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from progress_measures.analysis.pair_maps import attention_map, neuron_map, neur
 from progress_measures.measures import interventions, measures, numerics, registry
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.interventions import INTERVENTIONS
-from progress_measures.measures.registry import DERIVED
+from progress_measures.measures.registry import DERIVED_FAMILIES
 from support.checkpoints import checkpoint_and_definitions, solving_network
 from support.comparing import assert_close
 from support.curves import EXPECTED_PHASES
@@ -47,7 +47,9 @@ def test_measure_of_integer_addition_equals_its_definition(name):
 
 
 def test_every_measure_is_tested():
-    of_networks = {name for name, measure in measures().items() if measure.family not in (*DERIVED, "sequences")}
+    of_networks = {
+        name for name, measure in measures().items() if measure.family not in (*DERIVED_FAMILIES, "sequences")
+    }
     assert set(REFERENCES) == of_networks
     of_sequences = {name for name, measure in measures().items() if measure.family == "sequences"}
     assert set(REFERENCES) | set(EXPECTED_PHASES) | of_sequences == set(measures())
@@ -353,8 +355,8 @@ def test_kept_neuron_map_is_rebuilt(index, moment):
     assert_close(neuron_map(cube, neuron, epoch=moment, relu=False), networks[moment].pre[..., neuron])
 
 
-def test_measure_cannot_declare_more_digits_than_it_has():
-    with pytest.raises(ValueError, match="digits=26: float32 has 23 bits of mantissa"):
+def test_measure_cannot_declare_more_mantissa_bits_than_it_has():
+    with pytest.raises(ValueError, match="mantissa_bits=26: float32 has 23 bits of mantissa"):
         registry.measure(
-            dims=("epoch",), units="1", long_name="A loss", requires={"split"}, reference="here", digits=26
+            dims=("epoch",), units="1", long_name="A loss", requires={"split"}, reference="here", mantissa_bits=26
         )

@@ -10,7 +10,7 @@ import yaml
 from progress_measures import open_cube
 from progress_measures.data.examples import SampledExamples
 from progress_measures.measures import measures
-from progress_measures.measures.sequence_checkpoint import PATTERNS, SequenceRunContext
+from progress_measures.measures.sequence_checkpoint import PATTERN_EXAMPLES, SequenceRunContext
 from progress_measures.models.design import Design
 from progress_measures.models.transformer import forward
 from support.checkpoints import two_layer_checkpoint
@@ -91,7 +91,7 @@ def test_scores_of_heads_are_means_of_attention(name):
     test = SampledExamples(run).test()
     _, _, patterns = answers(run, weights, test)
     induction, previous = np.zeros((2, 2)), np.zeros((2, 2))
-    examples = min(PATTERNS, len(test.tokens))
+    examples = min(PATTERN_EXAMPLES, len(test.tokens))
     for layer, pattern in enumerate(patterns):
         for head in range(2):
             to_followers, to_previous = [], []

@@ -21,7 +21,7 @@ from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
 from progress_measures.files import check_chunks, damage_reported, open_store, write_store
-from progress_measures.measures.checkpoint import FinalUnknown, RunContext
+from progress_measures.measures.checkpoint import NoFinalCheckpoint, RunContext
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_fingerprint, family_measures
 from progress_measures.measures.sequence_checkpoint import SequenceRunContext
@@ -274,7 +274,7 @@ class MeasuringPass:
         for m, view in [(m, m.view(checkpoint)) for m in measures]:  # all views first, so that they share their results
             try:
                 self._results[m.name].append(_value(m, view))
-            except FinalUnknown:
+            except NoFinalCheckpoint:
                 del self._results[m.name]
 
     @property

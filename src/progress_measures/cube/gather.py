@@ -24,7 +24,7 @@ from progress_measures.files import (
     open_store,
 )
 from progress_measures.measures import keys, phases
-from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
+from progress_measures.measures.registry import DERIVED_FAMILIES, FAMILIES, families_of, family_measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
@@ -238,7 +238,7 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
         by variable and run.
     """
     reasons: dict[str, dict[str, str]] = {}
-    for family in DERIVED:
+    for family in DERIVED_FAMILIES:
         for m in family_measures(family):
             if m.applies_to(run):
                 milestone = m.function(dataset)

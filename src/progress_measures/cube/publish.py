@@ -22,7 +22,7 @@ from progress_measures.cube.structure import encoding
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
 from progress_measures.files import atomic_path, scratch, write_store
-from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures, measures
+from progress_measures.measures.registry import DERIVED_FAMILIES, FAMILIES, family_measures, measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
 from progress_measures.training.record import finished_training
@@ -196,7 +196,7 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         new_over_epochs = [
             m for m in of_run if "epoch" in m.dims and m.name not in cube and np.dtype(m.dtype).kind == "f"
         ]
-        derived = [m for family in DERIVED for m in family_measures(family)]
+        derived = [m for family in DERIVED_FAMILIES for m in family_measures(family)]
         unchanged = until_stop(cube.sel(run=run.name)).drop_vars(
             [m.name for m in (*of_last_checkpoint, *derived)], errors="ignore"
         )
@@ -263,16 +263,16 @@ def _without_large_families(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
-    """Round each measure to a fraction of the mantissa bits that it declares as `digits`.
+    """Round each measure to a fraction of the mantissa bits that it declares as `mantissa_bits`.
 
     A measure that an earlier published cube already rounded to fewer bits keeps that number of bits. The attribute
     `published_mantissa_bits` of a variable is the number of bits.
     """
     rounded_cube = cube.copy()
     for name, m in measures().items():
-        if name in cube and m.digits:
+        if name in cube and m.mantissa_bits:
             attributes = cube[name].attrs
-            bits = min(int(m.digits * fraction), attributes.get("published_mantissa_bits", m.digits))
+            bits = min(int(m.mantissa_bits * fraction), attributes.get("published_mantissa_bits", m.mantissa_bits))
             values = rounded(cube[name].values, bits)
             rounded_cube[name] = (cube[name].dims, values, attributes | {"published_mantissa_bits": bits})
     return rounded_cube
@@ -381,5 +381,5 @@ def _zip(dataset: xr.Dataset, path: Path) -> None:
         if temporary.stat().st_size > LIMIT:
             raise _TooLarge(
                 f"{path} would have {temporary.stat().st_size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:g} MB. "
-                "Declare fewer `digits` for its largest measures."
+                "Declare fewer `mantissa_bits` for its largest measures."
             )

@@ -22,7 +22,7 @@ from progress_measures.importing.operations import is_path, task_of
 from progress_measures.importing.settings import UNKNOWN_SETTINGS, RecognizedNetwork
 from progress_measures.importing.splits import ImportedSplit
 from progress_measures.measures.checkpoint import RunContext
-from progress_measures.measures.registry import DERIVED, Measure, measures
+from progress_measures.measures.registry import DERIVED_FAMILIES, Measure, measures
 from progress_measures.tasks import PairTask
 
 MAX_OUTPUTS = 10_000
@@ -231,5 +231,8 @@ def _scalar_measures(run: Run) -> list[Measure]:
     return [
         m
         for m in measures().values()
-        if m.family not in DERIVED and set(m.dims) == {"run", "epoch"} and m.name not in SLOW and m.applies_to(run)
+        if m.family not in DERIVED_FAMILIES
+        and set(m.dims) == {"run", "epoch"}
+        and m.name not in SLOW
+        and m.applies_to(run)
     ]

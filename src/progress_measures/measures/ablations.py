@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECTION = "Nanda et al. 2023, section 4.4, Fig. 6, Table 4"
 BY_FREQUENCY = ("run", "epoch", "frequency")
-GROUP = 8  # number of values of a that are handled at a time
+A_VALUES_AT_A_TIME = 8  # so that the arrays of the loop in `_without_each_block` stay in the processor's cache
 
 
 @cached_per_checkpoint
@@ -29,9 +29,8 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     """Compute each pair's cross-entropy with one frequency's block removed from the logits: [frequency, pair].
 
     A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For p = 113,
-    multiplications thus replace 80 million exponentials. The loop over groups of values of a keeps the arrays in the
-    processor's cache. If the exponents span more than `SPAN`, which does not occur in trained networks, the loss is computed
-    directly.
+    multiplications thus replace 80 million exponentials. If the exponents span more than `SPAN`, which does not occur in
+    trained networks, the loss is computed directly.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels = context.labels.reshape(p, p)
@@ -42,29 +41,30 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     with np.errstate(over="ignore"):  # overflows only above SPAN, where the result is not used
         exponentials = np.exp(logits, out=logits)  # exp(logit - label's logit), 0 at the label: [a, b, output]
     basis = fourier.basis(p)
-    coefficients = [basis @ part / p for part in checkpoint.logit_marginals.along("block", context.sign)]
-    results = np.empty((p // 2, p, p))
-    products = np.empty((GROUP, p, outputs))
-    for result, k in zip(results, fourier.frequencies(p), strict=True):
+    coefficients = [basis @ marginal / p for marginal in checkpoint.logit_marginals.along("block", context.sign)]
+    losses = np.empty((p // 2, p, p))
+    buffer = np.empty((A_VALUES_AT_A_TIME, p, outputs))
+    for loss, k in zip(losses, fourier.frequencies(p), strict=True):
         waves = slice(2 * k - 1, 2 * k + 1)
-        block = fourier.Marginals(*(basis[waves].T @ part[waves] for part in coefficients))
+        block = fourier.Marginals(*(basis[waves].T @ coefficient[waves] for coefficient in coefficients))
         if span + sum(map(np.ptp, block)) > SPAN:
             remaining = checkpoint.logits - fourier.on_plane(block).reshape(p * p, -1)
-            result[:] = cross_entropy(remaining, context.labels).reshape(p, p)
+            loss[:] = cross_entropy(remaining, context.labels).reshape(p, p)
             continue
-        exp_a, exp_b, exp_plus, exp_minus = (np.exp(part.mean() - part) for part in block)
+        # only ratios of exponentials count, so that subtracting a table's mean changes no loss but avoids overflow
+        exp_a, exp_b, exp_plus, exp_minus = (np.exp(table.mean() - table) for table in block)
         at_sum, at_difference = fourier.at_sums(exp_plus), fourier.at_differences(exp_minus)
-        for start in range(0, p, GROUP):
-            a = slice(start, start + GROUP)
+        for start in range(0, p, A_VALUES_AT_A_TIME):
+            a = slice(start, start + A_VALUES_AT_A_TIME)
             label = labels[a].ravel()
-            rows = np.arange(len(label))
-            product = np.multiply(at_sum[a], at_difference[a], out=products[: p - start])
+            pair = np.arange(len(label))
+            product = np.multiply(at_sum[a], at_difference[a], out=buffer[: p - start])
             product *= exp_b
-            of_label = product.reshape(-1, outputs)[rows, label] * exp_a[start + rows // p, label]
+            term_of_label = product.reshape(-1, outputs)[pair, label] * exp_a[start + pair // p, label]
             product *= exponentials[a]
-            of_others = product @ exp_a[a, :, None]
-            result[a] = np.log1p(of_others.ravel() / of_label).reshape(-1, p)
-    return results.reshape(len(results), -1)
+            terms_of_others = product @ exp_a[a, :, None]
+            loss[a] = np.log1p(terms_of_others.ravel() / term_of_label).reshape(-1, p)
+    return losses.reshape(len(losses), -1)
 
 
 @measure(
@@ -74,7 +74,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     requires={"cyclic_group", "split"},
     reference=SECTION,
     dtype="float64",
-    digits=26,
+    mantissa_bits=26,
 )
 def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     """Mean cross-entropy over test pairs with the 2D Fourier block {const, cos k, sin k}^2 removed from the logits.
@@ -91,7 +91,7 @@ def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     requires={"cyclic_group"},
     reference=SECTION,
     dtype="float64",
-    digits=26,
+    mantissa_bits=26,
 )
 def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
     """Mean cross-entropy over all pairs with the 2D Fourier block {const, cos k, sin k}^2 removed from the logits.
@@ -104,10 +104,10 @@ def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
 @cached_per_checkpoint
 def _key_blocks(checkpoint: Checkpoint) -> Array:
     """Return the sum of the key frequencies' blocks of the logits, for test pairs: [test pair, output]."""
-    parts = fourier.project(
+    projected = fourier.project(
         checkpoint.logit_marginals.along("block", checkpoint.context.sign), checkpoint.context.key_frequencies
     )
-    return fourier.on_plane(parts).reshape(checkpoint.context.n**2, -1)[checkpoint.context.test]
+    return fourier.on_plane(projected).reshape(checkpoint.context.n**2, -1)[checkpoint.context.test]
 
 
 @measure(

@@ -1,15 +1,16 @@
-"""Measures that tell apart algorithms for modular addition, the Clock and the Pizza (Zhong, Liu, Tegmark & Andreas 2023).
+"""Measures that distinguish two algorithms for modular addition, Clock and Pizza (Zhong, Liu, Tegmark & Andreas 2023).
 
-Both algorithms place the operand values on circles. The Clock multiplies waves of a and b; it uses the two embeddings
-differently, and its correct logit does not depend on a - b. The Pizza adds the two embeddings; its gradients with respect to
-them are equal, and its correct logit depends on a - b. `gradient_symmetricity` and `distance_irrelevance` measure these
-differences, and `circularity` measures whether there are circles at all.
+Both algorithms place the operand values on circles. The Clock multiplies waves of a and b: the gradients of its logits with
+respect to the embeddings of a and of b differ, and its correct logit does not depend on a - b. The Pizza adds the two
+embeddings: these gradients are equal, and its correct logit depends on a - b. `gradient_symmetricity` and
+`distance_irrelevance` measure these differences, and `circularity` measures whether there are circles at all.
 
-The measures classify only networks that generalize. The gradients of an untrained network are symmetric, too, because its
-attention is uniform, and its correct logit varies as much at each a - b as over all pairs: both measures are near 1.
+The measures classify only networks that generalize. For an untrained network, `gradient_symmetricity` and
+`distance_irrelevance` are both near 1: its attention is uniform, so its gradients are equal, and its correct logit varies as
+much at each a - b as over all pairs.
 
-`models.gradients.gradient_cosines`, `correct_logit_irrelevance` and `embedding_circularity` take functions and arrays in place
-of a checkpoint, for networks that are not this project's.
+The functions `models.gradients.gradient_cosines`, `correct_logit_irrelevance` and `embedding_circularity` have functions and
+arrays as arguments, not checkpoints. They also apply to networks that this project cannot compute.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 RUN_EPOCH = ("run", "epoch")
 
 TRIPLES = 2048
-"""Number of triples (a, b, c) over which the gradient symmetricity is averaged; the source uses 100."""
+"""Number of triples (a, b, c) over which the gradient symmetricity is averaged; Zhong et al. use 100."""
 
 COMPONENTS = 4
 """Number of principal components of the embedding over which the circularity is averaged."""
@@ -56,16 +57,16 @@ def mean_cosine(cosines: NDArray[np.floating]) -> tuple[float, float]:
     """Return the mean of the cosines that are not NaN, and the standard error of this mean.
 
     Args:
-        cosines: cosines of independent triples [triple], as of `models.gradients.gradient_cosines`.
+        cosines: cosines of independent triples [triple], as `models.gradients.gradient_cosines` returns them.
 
     Returns:
-        Mean and standard error; NaN without any cosine, and a standard error of NaN with only one.
+        Mean and standard error. Both are NaN if all cosines are NaN; the standard error is NaN if only one is not.
     """
-    present = cosines[~np.isnan(cosines)]
-    if not present.size:
+    defined = cosines[~np.isnan(cosines)]
+    if not defined.size:
         return math.nan, math.nan
-    error = present.std(ddof=1) / math.sqrt(len(present)) if len(present) > 1 else math.nan
-    return float(present.mean()), float(error)
+    error = defined.std(ddof=1) / math.sqrt(len(defined)) if len(defined) > 1 else math.nan
+    return float(defined.mean()), float(error)
 
 
 def correct_logit_irrelevance(correct_logits: Array, sign: int = 1) -> float:
@@ -80,14 +81,14 @@ def correct_logit_irrelevance(correct_logits: Array, sign: int = 1) -> float:
         logit depends on a - b alone, 1 if its distribution is the same at each a - b, NaN if the logit is constant.
     """
     logits = correct_logits.astype(np.float64)
-    a, distance = np.indices(logits.shape)
-    at_distance = logits[a, (sign * (a - distance)) % len(logits)]  # [a, a - b], or [a, a + b] for subtraction
-    constant = np.ptp(logits) == 0
-    return math.nan if constant else float(at_distance.std(0).mean() / logits.std())
+    a, difference = np.indices(logits.shape)
+    by_difference = logits[a, (sign * (a - difference)) % len(logits)]  # [a, a - b], or [a, a + b] for subtraction
+    is_constant = np.ptp(logits) == 0
+    return math.nan if is_constant else float(by_difference.std(0).mean() / logits.std())
 
 
 def embedding_circularity(embedding: Array) -> float:
-    """Compute how purely each of the first four principal components of an embedding is a wave of one frequency.
+    """Compute to what extent each of the first four principal components of an embedding is a wave of a single frequency.
 
     Args:
         embedding: embedding of the operand values, in the order of their cyclic group [operand, residual].
@@ -97,17 +98,17 @@ def embedding_circularity(embedding: Array) -> float:
         the components is zero.
     """
     scores = components(embedding).scores[:, :COMPONENTS]
-    waves = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, component]
-    by_frequency = waves[1::2] + waves[2::2]
+    energies = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, component]
+    by_frequency = energies[1::2] + energies[2::2]
     with np.errstate(invalid="ignore"):
-        return float((by_frequency.max(0) / waves.sum(0)).mean())
+        return float((by_frequency.max(0) / energies.sum(0)).mean())
 
 
 @cached_per_checkpoint
 def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
-    """Return the cosine between the gradients of each triple, in float64: [triple].
+    """Return the cosine between the gradients with respect to the embeddings of a and of b, in float64: [triple].
 
-    Operand values and outputs are in the order of the cyclic group.
+    Operand values and outputs of the triples are in the order of the cyclic group.
     """
     # not at the top: a dry run would import torch
     from progress_measures.models.design import design_of

@@ -29,8 +29,8 @@ class SplitUnknown(Exception):
     """The training pairs of a run are unknown, so that measures on training or test pairs do not apply."""
 
 
-class FinalUnknown(Exception):
-    """The last checkpoint of a run does not exist yet, so that measures which need it cannot be taken."""
+class NoFinalCheckpoint(Exception):
+    """The last checkpoint of a run does not exist yet, so that measures that need it cannot be computed."""
 
 
 class RunContext:
@@ -40,13 +40,13 @@ class RunContext:
         run: settings of the run.
         final: weights of the last checkpoint, without a `run` dimension; None while the run trains.
         train: [a, b], true for training pairs; None if they are unknown.
-        order: order of operand values and outputs; None for their natural order.
+        order: order of operand values and outputs; None for their natural order, 0, 1, 2, ….
 
     Attributes:
         n: number of operand values; n = p in a modular task.
-        labels: right answer of each pair [pair].
-        defined: whether each pair has a right answer [pair].
-        closed_form: whether the neurons have the closed form of `models.pairs`, as `Run.closed_form` says.
+        labels: index of the right output of each pair, in the order of the outputs [pair].
+        defined: whether each pair has a right output [pair].
+        closed_form: whether `models.pairs` can compute the neurons, as `Run.closed_form` says.
     """
 
     def __init__(
@@ -61,26 +61,26 @@ class RunContext:
         operands = self.order.operands
         self.n = len(operands)
         grid = np.ix_(operands, operands)
-        places = np.empty(run.task.layout.outputs, dtype=np.int64)  # place of each output in the order
-        places[self.order.outputs] = np.arange(run.task.layout.outputs)
-        self.labels = places[run.task.label_table()[grid]].ravel()
+        index_in_order = np.empty(run.task.layout.outputs, dtype=np.int64)  # of each output
+        index_in_order[self.order.outputs] = np.arange(run.task.layout.outputs)
+        self.labels = index_in_order[run.task.label_table()[grid]].ravel()
         self.defined = run.task.defined()[grid].ravel()
-        self._all_train, self._final = train, final
-        self._natural: RunContext | None = None
+        self._train_in_natural_order, self._final = train, final
+        self._natural: RunContext | None = None  # the context in natural order, if this one is in another order
         self._train = None if train is None else train.reshape(run.task.defined().shape)[grid].ravel()
         self.closed_form = run.closed_form
 
     @property
     def in_group_order(self) -> RunContext:
-        """The same data in the order of the task's cyclic group; this context itself if the order is natural."""
-        return self._in_other_order or self
+        """The same data in the order of the task's cyclic group; this context itself if that is the natural order."""
+        return self._in_non_natural_order or self
 
     @cached_property
-    def _in_other_order(self) -> RunContext | None:
+    def _in_non_natural_order(self) -> RunContext | None:
         order = Order.of_group(self.run.task)
         if order is None or self._natural is not None:
             return None
-        context = RunContext(self.run, self._final, self._all_train, order)
+        context = RunContext(self.run, self._final, self._train_in_natural_order, order)
         context._natural = self
         return context
 
@@ -106,13 +106,13 @@ class RunContext:
 
     @cached_property
     def pairs(self) -> pairs.PairBatch:
-        """All pairs as a batch for `models.pairs`; for runs with `closed_form` true."""
+        """All pairs, as `models.pairs` requires them; only for runs with `closed_form` true."""
         a, b = (torch.from_numpy(index.reshape(1, -1)) for index in np.indices((self.n, self.n)))
         return pairs.PairBatch(a, b, self.n, self.run.model.heads)
 
     @property
-    def pairs_of_group(self) -> NDArray[np.int64]:
-        """Index of each pair among all pairs in their natural order: [pair]."""
+    def natural_pair_index(self) -> NDArray[np.int64]:
+        """Index that each pair has among all pairs in their natural order: [pair]."""
         operands, all_operands = self.order.operands, self.run.task.layout.operand_count
         return (operands[:, None] * all_operands + operands).ravel()
 
@@ -127,8 +127,8 @@ class RunContext:
     def token_sequences(self) -> forward_at_answers.TokenSequences:
         """All pairs with their answer position, for `models.forward_at_answers`."""
         task, tokens = self.run.task, self.tokens[None]
-        answers = torch.full_like(tokens[..., :1], task.answer_position)
-        return forward_at_answers.TokenSequences(tokens, answers, task.token_layout.vocabulary)
+        answer_positions = torch.full_like(tokens[..., :1], task.answer_position)
+        return forward_at_answers.TokenSequences(tokens, answer_positions, task.token_layout.vocabulary)
 
     def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> Checkpoint:
         """Return a checkpoint of the run.
@@ -143,7 +143,7 @@ class RunContext:
 
     @cached_property
     def sign(self) -> int:
-        """1 if the right answer is a + b mod n in the group's order, -1 if it is a - b mod n."""
+        """1 if the right output is a + b mod n in the order of the cyclic group, -1 if it is a - b mod n."""
         group = self.run.task.group
         assert group is not None
         return group.sign
@@ -159,29 +159,29 @@ class RunContext:
 
     @property
     def final(self) -> Checkpoint:
-        """A new object for the last checkpoint of the run, so that its intermediate results do not stay in memory.
+        """Last checkpoint of the run; a new object at each access, so that its intermediate results do not stay in memory.
 
         Raises:
-            FinalUnknown: the run still trains.
+            NoFinalCheckpoint: the run still trains.
         """
         if self._natural is not None:
             return self._natural.final.in_group_order
         if self._final is None:
-            raise FinalUnknown
+            raise NoFinalCheckpoint
         return self.checkpoint(self._final, self.run.training.epochs)
 
     @cached_property
     def key_frequencies(self) -> NDArray[np.int64]:
         """Key frequencies of the last checkpoint, ascending; measures use them at every checkpoint.
 
-        They are frequencies of neurons, or of the logits if the neurons are unknown.
+        The rule by neurons finds them, or the rule by logits if the neurons are unknown (see `measures.keys`).
         """
         if "neurons" in self.run.provides:
             return key_frequencies(self._final_fractions)
         final = self.final
         line_sums = final.logit_marginals.plus if self.sign == 1 else final.logit_marginals.minus
         centered = final.logits.astype(np.float64) - final.logit_mean
-        return key_frequencies_of_logits(final.answers(line_sums), float(np.square(centered).sum()))
+        return key_frequencies_of_logits(final.group_outputs(line_sums), float(np.square(centered).sum()))
 
     @cached_property
     def neuron_frequency(self) -> tuple[NDArray[np.int64], NDArray]:
@@ -214,8 +214,9 @@ class Checkpoint:
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        trained: the trained tensors, unchanged; of a network of known logits only, its activations in natural order.
-        weights: the tensors in the form of `models.native`, in the order of the context.
+        trained: the trained tensors, unchanged. If only logits were imported, these logits, and the neurons if they are known,
+            in natural order.
+        weights: the tensors in the form of `models.native`, in the order of the context; empty if only logits were imported.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
@@ -230,8 +231,8 @@ class Checkpoint:
     def in_group_order(self) -> Checkpoint:
         """This checkpoint with operand values and outputs in the order of the task's cyclic group.
 
-        It is this checkpoint itself if there is no group, or if the order is natural. As long as the view is in use, the
-        same view is returned, so that its results are computed once.
+        It is this checkpoint itself if there is no group, or if the group's order is the natural one. As long as the returned
+        object is in use, the same object is returned, so that its results are computed once.
         """
         context = self.context.in_group_order
         if context is self.context:
@@ -254,11 +255,11 @@ class Checkpoint:
 
     @cached_property
     def _forward(self) -> tuple[NDArray, NDArray, NDArray]:
-        """Neurons before and after the activation [pair, neuron], and logits [pair, output]."""
+        """Neurons before and after the activation function [pair, neuron], and logits [pair, output]."""
         if self._natural is not None:
             pre, post, logits = self._natural._forward
-            pairs_of_group = self.context.pairs_of_group
-            return pre[pairs_of_group], post[pairs_of_group], logits[pairs_of_group][:, self.context.order.outputs]
+            index = self.context.natural_pair_index
+            return pre[index], post[index], logits[index][:, self.context.order.outputs]
         run = self.context.run
         if "weights" not in run.provides:
             logits = self.trained["logits"]
@@ -277,16 +278,17 @@ class Checkpoint:
         module = f"blocks.{run.model.layers - 1}.mlp"
         hooks = [] if run.model.attention_only else [f"{module}.hook_pre", f"{module}.hook_post"]
         design, position = design_of(run.model), run.task.answer_position
-        out, neurons = network.activations(weights, self.context.tokens, position, design, hooks)
+        output_logits, neurons = network.activations(weights, self.context.tokens, position, design, hooks)
+        logits = output_logits.numpy()
         if not hooks:
-            none = np.empty((len(out), 0), dtype=out.numpy().dtype)
-            return none, none, out.numpy()
+            no_neurons = np.empty((len(logits), 0), dtype=logits.dtype)
+            return no_neurons, no_neurons, logits
         pre, post = ((values[:, 0] if values.ndim == 3 else values).numpy() for values in neurons)
-        return pre, post, out.numpy()
+        return pre, post, logits
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """Losses and correctness of all pairs; those of undefined pairs mean nothing."""
+        """Losses and correctness of all pairs; they mean nothing for pairs without a right output (`context.defined`)."""
         return Outcomes.of(self.logits, self.context.labels)
 
     @property
@@ -325,18 +327,19 @@ class Checkpoint:
     def first_attention(self) -> NDArray:
         """Attention of the first layer between all positions, in float64: [pair, head, query, position]."""
         run = self.context.run
-        # not from `weights`: in a one-layer network with attention biases they give the right queries at `=` only
+        # not from `self.weights`: if there are attention biases, the form of `models.native` has the right queries only at `=`
         weights = {name: torch.from_numpy(tensor.astype(np.float64))[None] for name, tensor in self.trained.items()}
         patterns: list[torch.Tensor] = []
 
-        def capture(name: str, value: torch.Tensor) -> None:
+        def record_pattern(name: str, value: torch.Tensor) -> None:
             if name == "blocks.0.attn.hook_pattern":
                 patterns.append(value[0])
 
         width = max(tensor.shape[-1] for name, tensor in weights.items() if name.startswith("W_"))
+        pairs_at_a_time = max(1, network.MAX_ENTRIES // (3 * width))  # three positions
         with torch.no_grad():
-            for tokens in self.context.tokens.split(max(1, network.MAX_ENTRIES // (3 * width))):
-                transformer.forward(weights, tokens, capture, design_of(run.model))
+            for tokens in self.context.tokens.split(pairs_at_a_time):
+                transformer.forward(weights, tokens, record_pattern, design_of(run.model))
         return torch.cat(patterns).numpy()
 
     @cached_property
@@ -345,24 +348,24 @@ class Checkpoint:
         return self._tables.W_L[0].numpy() if self.context.closed_form else self.neuron_to_logit_map(self.pre.dtype)
 
     def neuron_to_logit_map(self, dtype: DTypeLike) -> NDArray:
-        """Return W_out W_U of the last layer, multiplied in a precision: [neuron, output]."""
+        """Return W_out W_U of the last layer, computed with this data type: [neuron, output]."""
         W_out = self.weights["W_out"].astype(dtype)
         if self.context.run.model.mlp_input is None:
             W_out = W_out[-1]
         return W_out @ self.weights["W_U"].astype(dtype) if "W_U" in self.weights else W_out
 
-    def answers(self, values: NDArray) -> NDArray:
-        """Return the part [..., n] of values [..., output] whose outputs are answers of the cyclic group, in its order."""
+    def group_outputs(self, values: NDArray) -> NDArray:
+        """Select from values [..., output] the outputs that are elements of the cyclic group, in its order: [..., n]."""
         return values[..., : self.context.n]
 
     @cached_property
     def logit_marginals(self) -> fourier.Marginals:
-        """Sums of the logits over pairs with equal a, b, a + b or a - b, in float64: four arrays [sum, output]."""
+        """Sums of the logits over pairs with equal a, b, a + b or a - b, in float64: four arrays [common value, output]."""
         return fourier.marginals(self.logits.reshape(self.context.n, self.context.n, -1).astype(np.float64))
 
     @cached_property
     def post_marginals(self) -> fourier.Marginals:
-        """Sums of the activations over pairs with equal a, b, a + b or a - b: four arrays [sum, neuron]."""
+        """Sums of the activations over pairs with equal a, b, a + b or a - b: four arrays [common value, neuron]."""
         return fourier.marginals(self.post.reshape(self.context.n, self.context.n, -1))
 
     @cached_property
@@ -389,18 +392,18 @@ class Checkpoint:
         return self.logit_marginals.a.sum(0) / self.context.n**2
 
     @cached_property
-    def directions(self) -> NDArray:
+    def direction_logits(self) -> NDArray:
         """Part of the logits along cos and sin of w_k(a + b), for each frequency k: [frequency, a + b, output].
 
         For subtraction, a - b replaces a + b.
         """
-        line = self.logit_marginals.plus if self.context.sign == 1 else self.logit_marginals.minus
-        return np.tensordot(fourier.kernels(self.context.n), line, axes=1)
+        line_sums = self.logit_marginals.plus if self.context.sign == 1 else self.logit_marginals.minus
+        return np.tensordot(fourier.kernels(self.context.n), line_sums, axes=1)
 
     @cached_property
-    def key_directions(self) -> NDArray:
+    def key_direction_logits(self) -> NDArray:
         """Part of the logits along cos and sin of w_k(a + b), summed over the key frequencies k: [a + b, output].
 
         For subtraction, a - b replaces a + b.
         """
-        return self.directions[self.context.key_frequencies - 1].sum(0)
+        return self.direction_logits[self.context.key_frequencies - 1].sum(0)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from progress_measures.measures.numerics import Array, Number
 
 BY_HEAD = ("run", "head")
-PATTERN = "Nanda et al. 2023, appendix C.1.1, Fig. 9"
-FIT = "Nanda et al. 2023, appendix C.1.3, Table 2"
-SCORES = "Nanda et al. 2023, appendix C.1.3, Fig. 10"
+FIGURE_9 = "Nanda et al. 2023, appendix C.1.1, Fig. 9"
+TABLE_2 = "Nanda et al. 2023, appendix C.1.3, Table 2"
+FIGURE_10 = "Nanda et al. 2023, appendix C.1.3, Fig. 10"
 
 
 @cached_per_checkpoint
@@ -47,7 +47,7 @@ def _attention_fractions(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Frequency of each head's attention",
     requires={"cyclic_group", "one_layer"},
-    reference=PATTERN,
+    reference=FIGURE_9,
     dtype="uint16",
 )
 def attention_frequency(checkpoint: Checkpoint) -> Array:
@@ -60,7 +60,7 @@ def attention_frequency(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Fraction of the variance of each head's attention explained by its frequency",
     requires={"cyclic_group", "one_layer"},
-    reference=PATTERN,
+    reference=FIGURE_9,
 )
 def attention_frequency_share(checkpoint: Checkpoint) -> Array:
     """Fraction of the variance over pairs of a head's attention to a that the head's frequency k explains.
@@ -73,7 +73,7 @@ def attention_frequency_share(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
-    """Fit A_0 as in Table 2; return the coefficients [head, (alpha, beta)] and the fraction of variance explained [head]."""
+    """Fit A_0 as in Table 2; return the coefficients [head, alpha or beta] and the fraction of variance explained [head]."""
     p = checkpoint.context.n
     a, b = np.indices((p, p)).reshape(2, -1)
     coefficients, explained = [], []
@@ -97,7 +97,7 @@ def _fraction_explained(values: Array, approximation: Array) -> Number:
     units="1",
     long_name="Coefficient alpha of cos w a - cos w b in each head's attention",
     requires={"cyclic_group", "one_layer"},
-    reference=FIT,
+    reference=TABLE_2,
 )
 def attention_alpha(checkpoint: Checkpoint) -> Array:
     """Coefficient alpha in the fit A_0 ≈ 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b) of attention A_0 to a.
@@ -112,7 +112,7 @@ def attention_alpha(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Coefficient beta of sin w a - sin w b in each head's attention",
     requires={"cyclic_group", "one_layer"},
-    reference=FIT,
+    reference=TABLE_2,
 )
 def attention_beta(checkpoint: Checkpoint) -> Array:
     """Coefficient beta in the fit A_0 ≈ 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b) of attention A_0 to a.
@@ -127,7 +127,7 @@ def attention_beta(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Fraction of attention variance explained by cos w a - cos w b and sin w a - sin w b",
     requires={"cyclic_group", "one_layer"},
-    reference=FIT,
+    reference=TABLE_2,
 )
 def attention_fit_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance of attention to a explained by 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b).
@@ -145,7 +145,7 @@ def _scores(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "fourier_component"), units="1", long_name="Attention scores in the Fourier basis",
-    requires={"cyclic_group", "one_layer"}, reference=SCORES,
+    requires={"cyclic_group", "one_layer"}, reference=FIGURE_10,
 )  # fmt: skip
 @cached_per_checkpoint
 def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
@@ -158,7 +158,7 @@ def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Fraction of each head's score variance explained by its frequency",
     requires={"cyclic_group", "one_layer"},
-    reference=SCORES,
+    reference=FIGURE_10,
 )
 def score_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of the variance over x of head j's score C_j[x] explained by cos w x and sin w x of its attention frequency.
@@ -184,7 +184,7 @@ def _score_differences(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Largest difference between the attention scores of two operands",
     requires={"cyclic_group", "one_layer"},
-    reference=SCORES,
+    reference=FIGURE_10,
 )
 def score_difference_range(checkpoint: Checkpoint) -> Array:
     """Maximum |C_j[a] - C_j[b]|, where C_j[x] is the part of head j's attention score that depends on the operand x.
@@ -199,7 +199,7 @@ def score_difference_range(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Slope of attention against score difference",
     requires={"cyclic_group", "one_layer"},
-    reference=SCORES,
+    reference=FIGURE_10,
 )
 @cached_per_checkpoint
 def sigmoid_slope(checkpoint: Checkpoint) -> Array:
@@ -223,7 +223,7 @@ def linear_attention(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Fraction of attention variance explained by a line in the score difference",
     requires={"cyclic_group", "one_layer"},
-    reference=SCORES,
+    reference=FIGURE_10,
 )
 def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance over pairs of a head's attention to a explained by a line in the score difference.
@@ -244,7 +244,7 @@ def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Fraction of attention variance, pooled over heads, explained by lines in the score difference",
     requires={"cyclic_group", "one_layer"},
-    reference=SCORES,
+    reference=FIGURE_10,
 )
 def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
     """Fraction of variance of attention to a, pooled over heads, explained by a line in each head's score difference.
@@ -274,7 +274,7 @@ def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "other_head"), units="1", long_name="Deviation of two heads from complementary attention",
-    requires={"cyclic_group", "one_layer"}, reference=SCORES,
+    requires={"cyclic_group", "one_layer"}, reference=FIGURE_10,
 )  # fmt: skip
 def head_complement_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 of head i + A_0 of head j - 1| for heads i and j, where A_0 is a head's attention to a."""

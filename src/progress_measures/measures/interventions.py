@@ -1,8 +1,10 @@
 """Losses of the network with one part of its computation removed or replaced (section 4.4, appendices A.1 and C.1.3).
 
-An intervention is a function of a checkpoint that returns the logits of all pairs. Each entry of `INTERVENTIONS` becomes
-a label along the cube's dimension `intervention`. They are measured at the last checkpoint. Losses with frequencies removed
-from the logits are in the families `losses` and `ablations`, which are measured at all checkpoints.
+An intervention is a function of a checkpoint that returns the logits of all pairs [pair, output]. Each entry of
+`INTERVENTIONS` becomes a label along the cube's dimension `intervention`. Interventions are measured at the last checkpoint.
+Losses with frequencies removed from the logits are in the families `losses` and `ablations`, which are measured at all
+checkpoints. The readout vectors are W_L cos_k and W_L sin_k for key frequencies k (see `measures.readout`); the labels call
+them "W_L's key directions".
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from progress_measures.measures.checkpoint import Checkpoint
     from progress_measures.measures.numerics import Array
 
-A1 = "Nanda et al. 2023, appendix A.1"
+APPENDIX_A_1 = "Nanda et al. 2023, appendix A.1"
 BLOG = "Modular addition blog, intervention on key frequencies"
 
 
@@ -56,6 +58,7 @@ def _attention_skip_zero(checkpoint: Checkpoint) -> Array:
 
 
 def _with_attention(checkpoint: Checkpoint, attention: Array) -> Array:
+    """Return the logits with another attention from `=` [pair, head, position]; the positions are a, b and `=`."""
     return logits(checkpoint, at_equals(checkpoint) + head_outputs(checkpoint, attention).sum(0))
 
 
@@ -83,7 +86,7 @@ def _post(checkpoint: Checkpoint) -> Array:
 
 
 @cached_per_checkpoint
-def _clustered(checkpoint: Checkpoint) -> tuple[NDArray[np.bool_], Array]:
+def _with_clusters_fitted(checkpoint: Checkpoint) -> tuple[NDArray[np.bool_], Array]:
     """Replace each neuron in a cluster by its fit at its frequency (`neuron_fit_coefficient`).
 
     Returns:
@@ -95,7 +98,7 @@ def _clustered(checkpoint: Checkpoint) -> tuple[NDArray[np.bool_], Array]:
 
 
 def _neurons_fitted(checkpoint: Checkpoint) -> Array:
-    return _with_neurons(checkpoint, _clustered(checkpoint)[1])
+    return _with_neurons(checkpoint, _with_clusters_fitted(checkpoint)[1])
 
 
 def _neurons_on_key_directions(checkpoint: Checkpoint) -> Array:
@@ -115,37 +118,37 @@ def _with_neurons(checkpoint: Checkpoint, post: Array) -> Array:
 
 
 def _with_other_parts_at_mean(checkpoint: Checkpoint, part: Array) -> Array:
-    """Return the logits with everything except `part` replaced by its mean over pairs; both are [pair, output]."""
+    """Return `part` plus the mean over pairs of all other parts of the logits; `part` and result are [pair, output]."""
     return part + (_unchanged(checkpoint) - part).mean(0)
 
 
-def _onto_readout(checkpoint: Checkpoint) -> Array:
-    """Project the activations on u_k = W_L cos_k, v_k = W_L sin_k of all key frequencies k (section 4.2): [pair, neuron]."""
+def _on_readout_vectors(checkpoint: Checkpoint) -> Array:
+    """Project the activations on the readout vectors of all key frequencies (section 4.2): [pair, neuron]."""
     keys = checkpoint.context.key_frequencies
     rows = fourier.basis(checkpoint.context.n)[np.concatenate([2 * keys - 1, 2 * keys])]
     rows = rows[rows.any(-1)]  # at the Nyquist frequency, the sine is zero
-    orthonormal, _ = np.linalg.qr(checkpoint.answers(_W_L(checkpoint)) @ rows.T)
+    orthonormal, _ = np.linalg.qr(checkpoint.group_outputs(_W_L(checkpoint)) @ rows.T)
     return _post(checkpoint) @ orthonormal @ orthonormal.T
 
 
-def _W_L_directions_only(checkpoint: Checkpoint) -> Array:
-    return _with_neurons(checkpoint, _onto_readout(checkpoint))
+def _readout_vectors_only(checkpoint: Checkpoint) -> Array:
+    return _with_neurons(checkpoint, _on_readout_vectors(checkpoint))
 
 
-def _W_L_directions_only_skip_mean(checkpoint: Checkpoint) -> Array:
-    return _with_other_parts_at_mean(checkpoint, _onto_readout(checkpoint) @ _W_L(checkpoint))
+def _readout_vectors_only_skip_mean(checkpoint: Checkpoint) -> Array:
+    return _with_other_parts_at_mean(checkpoint, _on_readout_vectors(checkpoint) @ _W_L(checkpoint))
 
 
-def _W_L_directions_removed(checkpoint: Checkpoint) -> Array:
-    return _with_neurons(checkpoint, _post(checkpoint) - _onto_readout(checkpoint))
+def _readout_vectors_removed(checkpoint: Checkpoint) -> Array:
+    return _with_neurons(checkpoint, _post(checkpoint) - _on_readout_vectors(checkpoint))
 
 
 def _clusters_at_their_frequencies(checkpoint: Checkpoint) -> Array:
-    return _with_other_parts_at_mean(checkpoint, _clustered(checkpoint)[1] @ _W_L(checkpoint))
+    return _with_other_parts_at_mean(checkpoint, _with_clusters_fitted(checkpoint)[1] @ _W_L(checkpoint))
 
 
 def _clusters_alone(checkpoint: Checkpoint) -> Array:
-    clustered, neurons = _clustered(checkpoint)
+    clustered, neurons = _with_clusters_fitted(checkpoint)
     return _with_other_parts_at_mean(checkpoint, (neurons * clustered) @ _W_L(checkpoint))
 
 
@@ -156,14 +159,16 @@ INTERVENTIONS = {
     "attention zeroed": _attention_zero,
     "attention skip zeroed": _attention_skip_zero,
     "attention to = zeroed": _self_attention_zero,
-    "attention to = shared out": _self_attention_removed,  # zeroed; attention to a and b is scaled so that its sum is 1
+    # attention to `=` is zero, and attention to a and b is scaled so that its sum is 1
+    "attention to = shared out": _self_attention_removed,
     "attention linear in scores": _attention_linear,  # attention to b is 1 minus the linear attention to a
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    "W_L alone": _mlp_skip_mean,  # as `MLP skip at its mean`: biases and other constants are part of the mean
-    "W_L's key directions alone": _W_L_directions_only,
-    "W_L's key directions alone, skip at its mean": _W_L_directions_only_skip_mean,
-    "W_L's key directions removed": _W_L_directions_removed,
+    # two names of one intervention: the skip connection is the only other path to the logits that depends on the pair
+    "W_L alone": _mlp_skip_mean,
+    "W_L's key directions alone": _readout_vectors_only,
+    "W_L's key directions alone, skip at its mean": _readout_vectors_only_skip_mean,
+    "W_L's key directions removed": _readout_vectors_removed,
     # In both, neurons in clusters are replaced by their fits, and all paths but W_L by their mean. The first keeps the other
     # neurons as they are; the second replaces them by their mean too.
     "clusters at their frequencies, W_L alone": _clusters_at_their_frequencies,
@@ -198,7 +203,7 @@ LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 
 @cached_per_checkpoint
 def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
-    """Compute loss and accuracy after each intervention: [2, intervention, split]; NaN for interventions that do not apply."""
+    """Compute loss and accuracy after each intervention: [quantity, intervention, split]; NaN where one does not apply."""
     context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
@@ -219,7 +224,7 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     units="nat",
     long_name="Loss after an intervention",
     requires={"cyclic_group", "split", "mlp", "additive_residual"},
-    reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
+    reference=f"{APPENDIX_A_1}; sections 4.4 and C.1.3; Table 6",
     dtype="float64",
     labels=LABELS,
 )
@@ -233,7 +238,7 @@ def intervention_loss(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Accuracy after an intervention",
     requires={"cyclic_group", "split", "mlp", "additive_residual"},
-    reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
+    reference=f"{APPENDIX_A_1}; sections 4.4 and C.1.3; Table 6",
     labels=LABELS,
 )
 def intervention_accuracy(checkpoint: Checkpoint) -> Array:
@@ -256,7 +261,7 @@ def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
     removed cluster and all other paths to the logits contribute only their mean over pairs. If frequency k has no cluster,
     no neuron is removed.
     """
-    (clustered, neurons), W_L = _clustered(checkpoint), _W_L(checkpoint)
+    (clustered, neurons), W_L = _with_clusters_fitted(checkpoint), _W_L(checkpoint)
     logits_of_neurons = neurons @ W_L
     losses = np.full(
         len(fourier.frequencies(checkpoint.context.n)),

@@ -1,6 +1,7 @@
 """The computation of a one-layer network at `=`, written so that each part can be replaced (appendix A.1).
 
-The functions apply to networks on pairs and compute in float64. `models.pairs` computes the same logits faster.
+The functions apply to networks on pairs and compute in float64. `models.pairs` computes the same logits faster. As in
+TransformerLens, `mid` is the residual stream between attention and MLP, and `post` are the activations after the ReLU.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
     from progress_measures.measures.checkpoint import Checkpoint
     from progress_measures.measures.numerics import Array
 
-SHARED = ("W_E", "W_pos", "W_U", "b_U")
+WITHOUT_LAYER = ("W_E", "W_pos", "W_U", "b_U")
 """Tensors without a layer dimension."""
 
 
 @cached_per_checkpoint
 def weights(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the network's weights in float64, without a layer dimension; biases that the network lacks are 0."""
-    layer_weights = {name: tensor if name in SHARED else tensor[0] for name, tensor in checkpoint.weights.items()}
+    layer_weights = {
+        name: tensor if name in WITHOUT_LAYER else tensor[0] for name, tensor in checkpoint.weights.items()
+    }
     float64_weights = {name: tensor.astype(np.float64) for name, tensor in layer_weights.items()}
     return {"b_in": 0.0, "b_out": 0.0, "b_U": 0.0} | float64_weights
 

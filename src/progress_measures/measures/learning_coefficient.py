@@ -33,7 +33,7 @@ REQUIRES = {"pairs", "split", "weights", "sampling"}
 REFERENCE = "Lau et al. 2023, 'The Local Learning Coefficient: A Singularity-Aware Complexity Measure'"
 
 MAX_RHAT = 1.1
-"""Largest split R̂ of chains that have converged (Gelman et al. 2013, section 11.4); the description below states it."""
+"""Largest split R̂ of chains that have converged (Gelman et al. 2013); the docstring of `learning_coefficient_rhat` states it."""
 
 
 class Estimate(NamedTuple):
@@ -62,17 +62,17 @@ class Estimate(NamedTuple):
 
         It is NaN if no chain moves, and if a chain diverges.
         """
-        size = self.draws.shape[1] // 2
-        halves = np.concatenate([self.draws[:, :size], self.draws[:, -size:]])
-        within = halves.var(1, ddof=1).mean()
+        length = self.draws.shape[1] // 2
+        halves = np.concatenate([self.draws[:, :length], self.draws[:, -length:]])
+        variance_within = halves.var(1, ddof=1).mean()
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.sqrt((size - 1) / size + halves.mean(1).var(ddof=1) / within)
+            return np.sqrt((length - 1) / length + halves.mean(1).var(ddof=1) / variance_within)
 
 
 def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
     """Estimate the local learning coefficient of a checkpoint.
 
-    The noise of a chain depends on the run's seed and the number of the chain only: at all checkpoints it is the same, so that
+    The noise of a chain depends only on the run's seed and the index of the chain. It is the same at all checkpoints, so that
     differences between checkpoints vary less.
 
     Args:
@@ -82,7 +82,7 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
     Returns:
         The draws of each chain.
     """
-    import torch  # here, because a dry run imports the declarations of all measures
+    import torch  # not at the top: a dry run imports the declarations of all measures
 
     from progress_measures.models.langevin import sampled_losses
     from progress_measures.training.objectives.any_design import AnyDesignObjective
@@ -90,11 +90,14 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
 
     run, context = checkpoint.context.run, checkpoint.context
     train = torch.from_numpy(context.train).view(1, *run.task.defined().shape)
-    count = int(train.sum())
-    nbeta = count * (settings.inverse_temperature or 1 / np.log(count))
-    center = {n: torch.from_numpy(np.ascontiguousarray(checkpoint.trained[n])) for n in _in_order(run, checkpoint)}
+    pair_count = int(train.sum())
+    nbeta = pair_count * (settings.inverse_temperature or 1 / np.log(pair_count))
+    center = {
+        name: torch.from_numpy(np.ascontiguousarray(checkpoint.trained[name]))
+        for name in _ordered_names(run, checkpoint)
+    }
     objective_class = PairsObjective if derived.uses_fast_path(run) else AnyDesignObjective
-    with torch.device("cpu"):  # whatever torch's default device is
+    with torch.device("cpu"):  # even if torch's default device is a GPU
         objective = objective_class(
             [_without_regularization(run)] * settings.chains, train.expand(settings.chains, -1, -1), torch.device("cpu")
         )
@@ -111,18 +114,22 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
 
 
 def _without_regularization(run: Run) -> Run:
-    """Return the run with a training whose loss is the cross-entropy alone, accurate for small losses."""
+    """Return the run with the default training settings: its loss is the cross-entropy alone, accurate for small losses."""
     return run.model_copy(update={"training": type(run.training)(epochs=1, checkpoint_every=1, evaluate_every=1)})
 
 
-def _in_order(run: Run, checkpoint: Checkpoint) -> list[str]:
-    """Return the names of the tensors in an order that does not depend on how the weights are stored, as noise does on it."""
+def _ordered_names(run: Run, checkpoint: Checkpoint) -> list[str]:
+    """Return the names of the tensors in an order that does not depend on how the weights are stored.
+
+    Each tensor's noise depends on this order.
+    """
     order = list(Architecture.of(run).parameters)
     return sorted(checkpoint.trained, key=lambda name: (order.index(name), "") if name in order else (len(order), name))
 
 
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+def _seed(run_seed: int, chain: int) -> int:
+    """Return the seed of a chain's noise."""
+    return int(np.random.SeedSequence((run_seed, chain)).generate_state(1, np.uint64)[0] >> 1)
 
 
 @cached_per_checkpoint

@@ -1,7 +1,7 @@
 """Fit of the logits by sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2).
 
-L is the array of logits [a, b, c]. For subtraction, a - b replaces a + b. Outputs that are no answers, if there are any, are
-part of L; there, cos(w_k(a + b - c)) is replaced by 0.
+L is the array of logits [a, b, c]. For subtraction, a - b replaces a + b. L includes the logits of outputs c that are not
+elements of the task's cyclic group, if there are any; for these c, 0 replaces cos(w_k(a + b - c)).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RUN_EPOCH = ("run", "epoch")
 BY_FREQUENCY = ("run", "epoch", "frequency")
 NOTEBOOK = "Modular subtraction notebook, section 4.2.2"
-FVE = "Nanda et al. 2023, section 4.2"
+SECTION = "Nanda et al. 2023, section 4.2"
 
 
 def _line_sums(checkpoint: Checkpoint) -> Array:
@@ -44,7 +44,7 @@ def cosine_coefficient(checkpoint: Checkpoint) -> Array:
     """
     p = checkpoint.context.n
     line, output = np.indices((p, p))
-    sums = np.bincount(((line - output) % p).ravel(), checkpoint.answers(_line_sums(checkpoint)).ravel(), p)
+    sums = np.bincount(((line - output) % p).ravel(), checkpoint.group_outputs(_line_sums(checkpoint)).ravel(), p)
     norms = np.sqrt(p**3 / 2) / np.sqrt(fourier.nyquist_factor(p, fourier.frequencies(p)))
     return np.fft.rfft(sums)[1:].real / norms
 
@@ -124,7 +124,7 @@ def _sums_of_squares(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
 
 
 def _cosine_energy(checkpoint: Checkpoint) -> Number:
-    """Return the sum of v_k^2 over key frequencies k; centering the logits does not change it."""
+    """Return the sum of v_k^2 = <L, C_k>^2 over key frequencies k; centering the logits L does not change it."""
     keys = checkpoint.context.key_frequencies
     return np.square(cosine_coefficient(checkpoint)[keys - 1]).sum() if keys.size else np.nan
 
@@ -140,7 +140,7 @@ def _direction_energy(checkpoint: Checkpoint) -> Array:
     units="1",
     long_name="Fraction of logits explained by key frequencies' cosines",
     requires={"cyclic_group"},
-    reference=FVE,
+    reference=SECTION,
 )
 def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
     """Fraction of |L|^2 explained by cos(w_k(a + b - c)) of the key frequencies k, for the uncentered logits L."""
@@ -152,7 +152,7 @@ def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
     units="1",
     long_name="Fraction of logits centered over outputs explained by key frequencies' cosines",
     requires={"cyclic_group"},
-    reference=FVE,
+    reference=SECTION,
 )
 def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoint) -> Number:
     """Fraction of |L - mean of L over outputs|^2 explained by cos(w_k(a + b - c)) of the key frequencies k, for logits L.
@@ -167,7 +167,7 @@ def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoin
     units="1",
     long_name="Fraction of logits centered over pairs explained by key frequencies' cosines",
     requires={"cyclic_group"},
-    reference=FVE,
+    reference=SECTION,
 )
 def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint) -> Number:
     """Fraction of |L - mean of L over pairs|^2 explained by cos(w_k(a + b - c)) of the key frequencies k, for logits L."""
@@ -179,7 +179,7 @@ def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint)
     units="1",
     long_name="Fraction of logits explained by key frequencies' directions",
     requires={"cyclic_group"},
-    reference=FVE,
+    reference=SECTION,
 )
 def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     """Fraction of |L|^2 explained by cos and sin of w_k(a + b) of the key frequencies k, for the uncentered logits L."""
@@ -191,7 +191,7 @@ def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     units="1",
     long_name="Fraction of logits centered over outputs explained by key frequencies' directions",
     requires={"cyclic_group"},
-    reference=FVE,
+    reference=SECTION,
 )
 def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkpoint) -> Number:
     """Fraction of |L - mean of L over outputs|^2 explained by cos, sin of w_k(a + b) of the key frequencies k, for logits L."""
@@ -208,7 +208,7 @@ def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkp
     units="1",
     long_name="Fraction of logits centered over pairs explained by key frequencies' directions",
     requires={"cyclic_group"},
-    reference=FVE,
+    reference=SECTION,
 )
 def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoint) -> Number:
     """Fraction of |L - mean of L over pairs|^2 explained by cos, sin of w_k(a + b) of the key frequencies k, for logits L."""

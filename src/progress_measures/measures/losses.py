@@ -1,4 +1,4 @@
-"""Losses and accuracies: of all logits, of logits with only some frequencies, and of logits without them (section 5.1).
+"""Losses and accuracies: of the logits, of logits with only some frequencies, and of logits without them (section 5.1).
 
 P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair. P_k L depends on a + b alone, so
 the restricted loss is computed for p values of a + b instead of p^2 pairs. For subtraction, a - b replaces a + b.
@@ -133,25 +133,28 @@ def test_accuracy_nonzero(checkpoint: Checkpoint) -> Number:
 
 def _restricted(
     checkpoint: Checkpoint,
-    per_pair: Callable[[Array, NDArray[np.int64]], NDArray],
+    quantity: Callable[[Array, NDArray[np.int64]], NDArray],
     split: NDArray[np.bool_] | slice = slice(None),
     multiples: tuple[int, ...] = (1,),
 ) -> Number:
-    """Return the mean over a split of `per_pair(logits, labels)`, with the logits of the restricted loss.
+    """Return the mean over pairs of a quantity of the logits that the restricted loss keeps; NaN without key frequencies.
 
-    The logits keep the directions of the given multiples of the key frequencies. Return NaN if the run has no key
-    frequencies.
+    Args:
+        checkpoint: checkpoint of a network on a modular task.
+        quantity: function of logits [row, output] and labels [row] with one value per row: `cross_entropy` or `correct`.
+        split: mask of the pairs over which the mean is taken [pair]; all pairs by default.
+        multiples: multiples of the key frequencies whose directions are kept in the logits.
     """
     context = checkpoint.context
     if not context.key_frequencies.size:
         return np.nan
     kept = harmonics(context.n, context.key_frequencies, multiples)
-    line_logits = checkpoint.directions[kept - 1].sum(0) + checkpoint.logit_mean
-    return per_pair(line_logits, _line_labels(checkpoint))[checkpoint.context.sum_index[split]].mean()
+    line_logits = checkpoint.direction_logits[kept - 1].sum(0) + checkpoint.logit_mean
+    return quantity(line_logits, _line_labels(checkpoint))[checkpoint.context.sum_index[split]].mean()
 
 
 def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
-    """Return the right answer of the pairs with a + b = s, for each s: [s]."""
+    """Return the index of the right output of the pairs with a + b = s, for each s: [s]."""
     labels = np.empty(checkpoint.context.n, dtype=np.int64)
     labels[checkpoint.context.sum_index] = checkpoint.context.labels
     return labels
@@ -281,7 +284,7 @@ def _excluded(checkpoint: Checkpoint) -> Outcomes | None:
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return None
-    remaining = checkpoint.logits[train] - checkpoint.key_directions[checkpoint.context.sum_index[train]]
+    remaining = checkpoint.logits[train] - checkpoint.key_direction_logits[checkpoint.context.sum_index[train]]
     return Outcomes.of(remaining, checkpoint.context.labels[train])
 
 
@@ -325,7 +328,7 @@ def excluded_accuracy(checkpoint: Checkpoint) -> Number:
     requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, Fig. 15",
     dtype="float64",
-    digits=26,
+    mantissa_bits=26,
 )
 @cached_per_checkpoint
 def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
@@ -339,14 +342,14 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     context, train = checkpoint.context, checkpoint.context.train
     sum_index, labels = context.sum_index[train], context.labels[train]
     logits = checkpoint.logits[train].astype(np.float64)
-    if np.ptp(logits, axis=-1).max() + np.ptp(checkpoint.directions, axis=-1).max() > SPAN:
+    if np.ptp(logits, axis=-1).max() + np.ptp(checkpoint.direction_logits, axis=-1).max() > SPAN:
         return np.array(
-            [cross_entropy(logits - removed[sum_index], labels).mean() for removed in checkpoint.directions]
+            [cross_entropy(logits - removed[sum_index], labels).mean() for removed in checkpoint.direction_logits]
         )
     row = np.arange(len(labels))
     margin = logits - logits[row, labels][:, None]
-    removed = checkpoint.directions - np.take_along_axis(
-        checkpoint.directions, _line_labels(checkpoint)[None, :, None], -1
+    removed = checkpoint.direction_logits - np.take_along_axis(
+        checkpoint.direction_logits, _line_labels(checkpoint)[None, :, None], -1
     )
     log_sums = np.empty((len(labels), len(removed)))
     for s in range(context.n):
@@ -374,7 +377,7 @@ def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
     logits = checkpoint.logits[train]
     row = np.arange(len(labels))
     accuracies = []
-    for removed in checkpoint.directions.astype(logits.dtype):
+    for removed in checkpoint.direction_logits.astype(logits.dtype):
         remaining = logits - removed[sum_index]
         accuracies.append((remaining.max(-1) == remaining[row, labels]).mean())
     return np.array(accuracies)

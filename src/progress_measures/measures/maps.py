@@ -25,17 +25,23 @@ REFERENCE = "Nanda et al. 2023, section 4.1, Fig. 4; appendix A"
 
 @cached_per_checkpoint
 def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array], Array]:
-    """Compute scores and contributions to neurons, each by token and by position, and pre-activations without attention."""
+    """Compute the parts from which attention and pre-activations follow.
+
+    Returns:
+        Attention scores: of tokens ("W_E") [head, token] and of positions ("W_pos") [head, position].
+        Contributions to the pre-activations per unit of attention: "W_E" [head, token, neuron], "W_pos" [head, position, neuron].
+        Pre-activations without attention [neuron].
+    """
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
     at_equals = w["W_E"][-1] + w["W_pos"][2]
     query = np.einsum("d,hde->he", at_equals, heads["W_Q"])
     key = np.einsum("he,hde->hd", query, heads["W_K"]) / np.sqrt(heads["W_Q"].shape[-1])
-    into_neurons = np.einsum("hde,hef,fn->hdn", heads["W_V"], heads["W_O"], w["W_in"][0], optimize=True)
+    W_OV_in = np.einsum("hde,hef,fn->hdn", heads["W_V"], heads["W_O"], w["W_in"][0], optimize=True)
     offset = at_equals @ w["W_in"][0] + (w["b_in"][0] if "b_in" in w else 0)
-    score = {name: np.einsum("hd,xd->hx", key, w[name]) for name in ("W_E", "W_pos")}
-    value = {name: np.einsum("xd,hdn->hxn", w[name], into_neurons, optimize=True) for name in ("W_E", "W_pos")}
-    return score, value, offset
+    scores = {name: np.einsum("hd,xd->hx", key, w[name]) for name in ("W_E", "W_pos")}
+    contributions = {name: np.einsum("xd,hdn->hxn", w[name], W_OV_in, optimize=True) for name in ("W_E", "W_pos")}
+    return scores, contributions, offset
 
 
 @measure(
@@ -104,15 +110,15 @@ def neuron_offset(checkpoint: Checkpoint) -> Array:
     return _factors(checkpoint)[2]
 
 
-KEPT = 12
+MAX_KEPT_NEURONS = 12
 """Maximum number of neurons whose maps are stored at the selected epochs."""
 
 
 def kept_neurons(context: RunContext) -> NDArray[np.int64]:
-    """Return the indices of at most `KEPT` neurons whose maps are stored at the selected epochs; modular tasks only.
+    """Return the indices of at most `MAX_KEPT_NEURONS` neurons whose maps are stored at the selected epochs; modular tasks only.
 
-    The first neurons are, for each key frequency, the neuron of which it explains the largest fraction of variance. Then
-    follow the neuron with the smallest fraction explained, and all other neurons by index.
+    The first neurons are, for each key frequency, the neuron of whose variance it explains the largest fraction. The neuron
+    with the smallest fraction explained is next. All other neurons follow by index.
     """
     frequency, fraction = context.neuron_frequency
     neurons = []
@@ -121,7 +127,7 @@ def kept_neurons(context: RunContext) -> NDArray[np.int64]:
         neurons.append(int(at_frequency[fraction[at_frequency].argmax()]))
     neurons.append(int(fraction.argmin()))
     neurons += [neuron for neuron in range(len(frequency)) if neuron not in neurons]
-    return np.array(neurons[: min(KEPT, len(frequency))])
+    return np.array(neurons[: min(MAX_KEPT_NEURONS, len(frequency))])
 
 
 @measure(
@@ -160,7 +166,7 @@ def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     long_name="Contribution of attending to a token to twelve neurons' pre-activations",
     requires={"cyclic_group", "one_layer"},
     reference=REFERENCE,
-    digits=16,
+    mantissa_bits=16,
 )
 def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
     """What a head adds to a pre-activation per unit of attention to a token, at the selected epochs.

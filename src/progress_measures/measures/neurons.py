@@ -45,7 +45,7 @@ def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
     long_name="Fraction of each neuron's variance explained by its frequency",
     requires={"cyclic_group", "neurons"},
     reference=SECTION,
-    digits=10,
+    mantissa_bits=10,
 )
 def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Maximum over frequencies k of the fraction of a neuron's variance explained by {const, cos k, sin k}^2."""
@@ -58,7 +58,7 @@ def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
     long_name="Fraction of each neuron's variance explained by each frequency",
     requires={"cyclic_group", "neurons"},
     reference=SECTION,
-    digits=10,
+    mantissa_bits=10,
 )
 def neuron_frequency_share(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance over pairs explained by {const, cos k, sin k}^2 of frequency k; NaN if constant."""
@@ -151,7 +151,7 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
     frequency, _ = checkpoint.context.neuron_frequency
     index = np.maximum(frequency - 1, 0)[None]
     spectra = {"post": checkpoint.post_spectrum}
-    if checkpoint.pre.size:  # else the forward pass is the user's, which returns activations only
+    if checkpoint.pre.size:  # a user's own forward pass returns only the activations after the ReLU
         spectra = {"pre": checkpoint.pre_spectrum} | spectra
     fractions = {
         name: np.take_along_axis(spectrum.fraction_explained(components, checkpoint.context.sign), index, 0)[0]
@@ -167,7 +167,7 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
     long_name="Fraction of each neuron's variance explained by its final frequency",
     requires={"cyclic_group", "neurons"},
     reference=BLOG,
-    digits=10,
+    mantissa_bits=10,
 )
 def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance explained by the block {const, cos k, sin k}^2 of the neuron's final frequency k.
@@ -183,7 +183,7 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     long_name="Fraction of each neuron's variance explained by cos-sin products of its final frequency",
     requires={"cyclic_group", "neurons"},
     reference=BLOG,
-    digits=10,
+    mantissa_bits=10,
 )
 def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance explained by cos-sin products at its final frequency k.
@@ -200,7 +200,7 @@ def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     long_name="Fraction of pairs at which each neuron is active",
     requires={"pairs", "one_layer"},
     reference=BLOG,
-    digits=10,
+    mantissa_bits=10,
 )
 def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
     """Fraction of all pairs at which the neuron's pre-activation is positive."""

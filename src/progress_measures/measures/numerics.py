@@ -15,11 +15,11 @@ Number = float | np.floating
 C = TypeVar("C")
 R = TypeVar("R")
 
-GROUP_ENTRIES = 2**15
+LOGITS_AT_A_TIME = 2**15
 """Number of logits whose cross-entropy is computed at a time, so that they stay in the processor's cache."""
 
 SPAN = 650.0
-"""Largest range of exponents, in nats, at which products of exponentials stay accurate in float64."""
+"""Largest range of exponents at which products of exponentials stay accurate in float64, whose exp overflows above 709."""
 
 
 def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
@@ -47,9 +47,9 @@ def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
     Returns:
         Cross-entropy in nats [row].
     """
-    group = max(1, GROUP_ENTRIES // logits.shape[-1])
-    starts = range(0, len(labels), group)
-    losses = [_cross_entropy(logits[start : start + group], labels[start : start + group]) for start in starts]
+    rows = max(1, LOGITS_AT_A_TIME // logits.shape[-1])
+    starts = range(0, len(labels), rows)
+    losses = [_cross_entropy(logits[start : start + rows], labels[start : start + rows]) for start in starts]
     return np.concatenate(losses) if losses else np.empty(0)
 
 
@@ -80,7 +80,7 @@ def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
 
 
 class Outcomes(NamedTuple):
-    """Losses and correctness of a network's answers."""
+    """Loss and correctness of a network's answer to each example; a pair is an example, too."""
 
     loss: NDArray[np.float64]  # cross-entropy in nats [example]
     correct: NDArray[np.bool_]  # whether the answer is right [example]

@@ -1,4 +1,4 @@
-"""Neuron-logit map W_L, and the neurons projected on its directions u_k and v_k (section 4.2, Tables 1 and 3).
+"""Neuron-logit map W_L, and the neurons projected on the readout vectors u_k and v_k (section 4.2, Tables 1 and 3).
 
 W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are unit vectors over
 outputs. Below, `neurons` are the activations after the ReLU, and neurons·u_k is a scalar product over neurons. For
@@ -30,17 +30,17 @@ PRODUCTS = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
 def _scalar_products(checkpoint: Checkpoint) -> Array:
     """Return neurons·u_k and neurons·v_k at every pair: [pair, frequency, wave]."""
     waves = fourier.basis(checkpoint.context.n)[1:]
-    directions = checkpoint.answers(checkpoint.W_L).astype(np.float64) @ waves.T
-    return (checkpoint.post @ directions).reshape(len(checkpoint.post), -1, 2)
+    readout_vectors = checkpoint.group_outputs(checkpoint.W_L).astype(np.float64) @ waves.T
+    return (checkpoint.post @ readout_vectors).reshape(len(checkpoint.post), -1, 2)
 
 
 @cached_per_checkpoint
-def _waves(checkpoint: Checkpoint) -> Array:
-    """Return cos and sin of w_k a for every operand a: [2, frequency, operand]."""
+def _operand_waves(checkpoint: Checkpoint) -> Array:
+    """Return cos and sin of w_k x for every operand value x: [cos or sin, frequency, operand]."""
     p = checkpoint.context.n
     angle = 2 * np.pi * np.outer(fourier.frequencies(p), np.arange(p)) / p
     sin = np.sin(angle)
-    sin[2 * fourier.frequencies(p) == p] = 0
+    sin[2 * fourier.frequencies(p) == p] = 0  # exactly, at the Nyquist frequency
     return np.stack([np.cos(angle), sin])
 
 
@@ -65,12 +65,12 @@ def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
     W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The products are not normalized.
     """
     p = checkpoint.context.n
-    cos, sin = _waves(checkpoint)
-    along = _scalar_products(checkpoint).reshape(p, p, -1, 2)
+    cos, sin = _operand_waves(checkpoint)
+    projections = _scalar_products(checkpoint).reshape(p, p, -1, 2)
     products = ((cos, cos), (sin, sin), (sin, cos), (cos, sin))
-    coefficients = [np.einsum("abkw,ka,kb->kw", along, of_a, of_b, optimize=True) for of_a, of_b in products]
+    coefficients = [np.einsum("abkw,ka,kb->kw", projections, of_a, of_b, optimize=True) for of_a, of_b in products]
     factor = fourier.nyquist_factor(p, fourier.frequencies(p))[:, None, None]
-    return np.stack(coefficients, -1) * 4 / p**2 * factor**2
+    return np.stack(coefficients, -1) * 4 / p**2 * factor**2  # divided by the products' sums of squares over pairs
 
 
 @measure(
@@ -89,8 +89,9 @@ def readout_coefficient(checkpoint: Checkpoint) -> Array:
     """
     cos_cos, sin_sin, sin_cos, cos_sin = np.moveaxis(readout_product_coefficient(checkpoint), -1, 0)
     sign = checkpoint.context.sign
-    coefficients = np.stack([cos_cos - sign * sin_sin, sin_cos + sign * cos_sin], -1)[:, [0, 1], [0, 1]]
-    return coefficients * _mean_square(checkpoint)
+    # [frequency, wave of the readout vector, wave of a + b]; of these, only equal waves are kept
+    coefficients = np.stack([cos_cos - sign * sin_sin, sin_cos + sign * cos_sin], -1)
+    return coefficients[:, [0, 1], [0, 1]] * _mean_square(checkpoint)
 
 
 @measure(
@@ -136,17 +137,17 @@ def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
 
 @measure(
     dims=("neuron", "fourier_component"), units="1", long_name="W_L in the Fourier basis",
-    requires={"cyclic_group", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
+    requires={"cyclic_group", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", mantissa_bits=12,
 )  # fmt: skip
 @cached_per_checkpoint
 def W_L_fourier(checkpoint: Checkpoint) -> Array:
     """W_L F^T: each neuron's row of the neuron-logit map W_L = W_out W_U in the Fourier basis F over outputs."""
-    return checkpoint.answers(checkpoint.W_L) @ fourier.basis(checkpoint.context.n).T
+    return checkpoint.group_outputs(checkpoint.W_L) @ fourier.basis(checkpoint.context.n).T
 
 
 @measure(
     dims=("run", "frequency", "fourier_component"), units="1", long_name="Norm of W_L's Fourier components, by cluster",
-    requires={"cyclic_group", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
+    requires={"cyclic_group", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", mantissa_bits=12,
 )  # fmt: skip
 def cluster_W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm of each column of W_L F^T over the neurons in a frequency's cluster, W_L = W_out W_U; 0 for empty clusters.

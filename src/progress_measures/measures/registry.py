@@ -72,7 +72,7 @@ class Measure:
         family: module that defines the measure.
         function: function of a checkpoint or, in the family `phases`, of the cube of one run.
         dtype: data type of the variable.
-        digits: number of mantissa bits to which the published cube rounds; None for no rounding.
+        mantissa_bits: number of mantissa bits that the published cube keeps; None for all.
         requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
         labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
     """
@@ -85,7 +85,7 @@ class Measure:
     family: str
     function: Callable[..., Any]
     dtype: str
-    digits: int | None
+    mantissa_bits: int | None
     requires: frozenset[str]
     labels: Mapping[str, tuple[str, ...]]
 
@@ -94,10 +94,11 @@ class Measure:
         return self.requires <= run.provides
 
     def view(self, checkpoint: Any) -> Any:
-        """Return the checkpoint as the function takes it.
+        """Return the checkpoint with operand values and outputs in the order that the measure's function requires.
 
-        Measures on pairs take operand values in the order of the task's cyclic group, which is 0 … n - 1 for sums mod n and
-        the order of discrete logarithms for products mod p. Losses and accuracies are over all pairs in their natural order.
+        For measures that require `cyclic_group` or `one_layer`, this is the order of the task's cyclic group: 0 … n - 1 for
+        sums mod n, the order of discrete logarithms for products mod p. Other measures, such as losses and accuracies, use
+        the natural order.
         """
         return checkpoint.in_group_order if self.requires & {"one_layer", "cyclic_group"} else checkpoint
 
@@ -127,7 +128,7 @@ def measure(
     requires: set[str],
     reference: str,
     dtype: str = "float32",
-    digits: int | None = None,
+    mantissa_bits: int | None = None,
     labels: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[F], F]:
     """Declare a function as a measure and return it unchanged.
@@ -139,26 +140,26 @@ def measure(
         requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
         reference: equation, figure or section of the source.
         dtype: data type of the variable.
-        digits: number of mantissa bits to which the published cube rounds; None for no rounding.
+        mantissa_bits: number of mantissa bits that the published cube keeps; None for all.
         labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
 
     Returns:
         A decorator that registers the function under its name.
 
     Raises:
-        ValueError: a dimension or a capability is unknown, `digits` exceeds the mantissa of `dtype`, or the name
+        ValueError: a dimension or a capability is unknown, `mantissa_bits` exceeds the mantissa of `dtype`, or the name
             is taken.
     """
-    unknown = set(dims) - set(DIMENSIONS)
-    if unknown:
-        raise ValueError(f"unknown dimensions {sorted(unknown)}; known dimensions are {sorted(DIMENSIONS)}")
-    unknown = requires - set(CAPABILITIES)
-    if unknown:
-        raise ValueError(f"unknown capabilities {sorted(unknown)}; known capabilities are {sorted(CAPABILITIES)}")
-    if digits is not None:
-        bits = np.finfo(dtype).nmant if np.dtype(dtype).kind == "f" else 0
-        if digits > bits:
-            raise ValueError(f"digits={digits}: {dtype} has {bits} bits of mantissa")
+    if unknown_dims := set(dims) - set(DIMENSIONS):
+        raise ValueError(f"unknown dimensions {sorted(unknown_dims)}; known dimensions are {sorted(DIMENSIONS)}")
+    if unknown_capabilities := requires - set(CAPABILITIES):
+        raise ValueError(
+            f"unknown capabilities {sorted(unknown_capabilities)}; known capabilities are {sorted(CAPABILITIES)}"
+        )
+    if mantissa_bits is not None:
+        available = np.finfo(dtype).nmant if np.dtype(dtype).kind == "f" else 0
+        if mantissa_bits > available:
+            raise ValueError(f"mantissa_bits={mantissa_bits}: {dtype} has {available} bits of mantissa")
 
     def declare(function: F) -> F:
         family = function.__module__.rpartition(".")[2]
@@ -167,17 +168,17 @@ def measure(
                 f"a measure {function.__name__} already exists in family {_REGISTRY[function.__name__].family}"
             )
         _REGISTRY[function.__name__] = Measure(
-            function.__name__,
-            dims,
-            units,
-            long_name,
-            reference,
-            family,
-            function,
-            dtype,
-            digits,
-            frozenset(requires),
-            labels or {},
+            name=function.__name__,
+            dims=dims,
+            units=units,
+            long_name=long_name,
+            reference=reference,
+            family=family,
+            function=function,
+            dtype=dtype,
+            mantissa_bits=mantissa_bits,
+            requires=frozenset(requires),
+            labels=labels or {},
         )
         return function
 
@@ -199,9 +200,8 @@ def measures() -> dict[str, Measure]:
     """Return all measures by name, ordered by family and, within a family, as in the family's module."""
     for family in _families():
         importlib.import_module(f"progress_measures.measures.{family}")
-    return dict(
-        sorted(_REGISTRY.items(), key=lambda item: item[1].family)
-    )  # other modules may have imported a family first
+    # sorted, because other modules may have imported a family first
+    return dict(sorted(_REGISTRY.items(), key=lambda item: item[1].family))
 
 
 def family_measures(family: str) -> list[Measure]:
@@ -210,10 +210,10 @@ def family_measures(family: str) -> list[Measure]:
     return [measure for measure in _REGISTRY.values() if measure.family == family]
 
 
-DERIVED = ("phases",)
-"""Families that `gather` computes from the other measures of a run, not from weights."""
+DERIVED_FAMILIES = ("phases",)
+"""Families that `gather` computes from the other measures of a run, not from checkpoints."""
 
-FAMILIES = tuple(name for name in _families() if name not in DERIVED)
+FAMILIES = tuple(name for name in _families() if name not in DERIVED_FAMILIES)
 """Families that are measured on checkpoints; each run has one store per family."""
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from progress_measures.data.examples import SampledExamples
-from progress_measures.measures.checkpoint import FinalUnknown
+from progress_measures.measures.checkpoint import NoFinalCheckpoint
 from progress_measures.measures.numerics import Outcomes
 from progress_measures.models import forward_at_answers
 from progress_measures.models.design import Design
@@ -23,8 +23,8 @@ from progress_measures.tasks import Examples
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-PIECE = 2**22  # maximum number of attention entries of one layer that are in memory at a time
-PATTERNS = 64  # test examples whose attention patterns are measured
+MAX_ATTENTION_ENTRIES = 2**22  # of one layer in memory at a time
+PATTERN_EXAMPLES = 64  # number of test examples whose attention patterns are measured
 
 
 class SequenceRunContext:
@@ -33,19 +33,19 @@ class SequenceRunContext:
     Args:
         run: settings of the run.
         final: weights of the last checkpoint, without a `run` dimension; None while the run trains.
-        last: epoch of the last checkpoint.
+        last_epoch: epoch of the last checkpoint.
 
     Attributes:
         examples: training and test examples of the run.
         test: test examples.
-        pattern_examples: the first `PATTERNS` test examples.
+        pattern_examples: the first `PATTERN_EXAMPLES` test examples.
     """
 
-    def __init__(self, run: Run, final: dict[str, NDArray] | None, last: int) -> None:
-        self.run, self._final, self._last = run, final, last
+    def __init__(self, run: Run, final: dict[str, NDArray] | None, last_epoch: int) -> None:
+        self.run, self._final, self._last_epoch = run, final, last_epoch
         self.examples = SampledExamples(run)
         self.test = self.examples.test()
-        self.pattern_examples = Examples(*(values[:PATTERNS] for values in self.test))
+        self.pattern_examples = Examples(*(values[:PATTERN_EXAMPLES] for values in self.test))
 
     def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> SequenceCheckpoint:
         """Return a checkpoint of the run.
@@ -61,18 +61,18 @@ class SequenceRunContext:
         """Last checkpoint of the run.
 
         Raises:
-            FinalUnknown: the run still trains.
+            NoFinalCheckpoint: the run still trains.
         """
         if self._final is None:
-            raise FinalUnknown
-        return self.checkpoint(self._final, self._last)
+            raise NoFinalCheckpoint
+        return self.checkpoint(self._final, self._last_epoch)
 
 
 class SequenceCheckpoint:
     """A checkpoint of a network on sequences.
 
-    Arrays have the precision of the weights. Answers are ordered by example and, within an example, by position: their
-    index is example * (answers per example) + answer.
+    Arrays have the precision of the weights. The answers of all examples are ordered by example and, within an example, by
+    position; the index of an answer is example * (answers per example) + (index within the example).
 
     Args:
         context: data that all checkpoints of the run share.
@@ -89,7 +89,7 @@ class SequenceCheckpoint:
 
     @cached_property
     def train(self) -> Outcomes:
-        """Outcomes of the training examples' answers.
+        """Loss and correctness of each answer of the training examples.
 
         If training draws fresh examples, these are the examples of the next update.
         """
@@ -97,21 +97,23 @@ class SequenceCheckpoint:
 
     @cached_property
     def test(self) -> Outcomes:
-        """Outcomes of the test examples' answers."""
+        """Loss and correctness of each answer of the test examples."""
         return self._outcomes(self.context.test)
 
     def _outcomes(self, examples: Examples) -> Outcomes:
         run = self.context.run
-        layout, tensors, pieces = run.task.layout, self._tensors, []
-        piece_size = max(1, PIECE // (run.model.heads * layout.input_length**2))
-        for start in range(0, len(examples.tokens), piece_size):
-            tokens, positions, _ = (torch.tensor(values[start : start + piece_size])[None] for values in examples)
+        layout, tensors, logits = run.task.layout, self._tensors, []
+        examples_at_a_time = max(1, MAX_ATTENTION_ENTRIES // (run.model.heads * layout.input_length**2))
+        for start in range(0, len(examples.tokens), examples_at_a_time):
+            tokens, positions, _ = (
+                torch.tensor(values[start : start + examples_at_a_time])[None] for values in examples
+            )
             sequences = forward_at_answers.TokenSequences(
                 tokens[..., : layout.input_length], positions, layout.vocabulary
             )
             with torch.no_grad():
-                pieces.append(forward_at_answers.logits(tensors, sequences, run.model.doubled_residual)[0].numpy())
-        return Outcomes.of(np.concatenate(pieces), examples.labels.ravel())
+                logits.append(forward_at_answers.logits(tensors, sequences, run.model.doubled_residual)[0].numpy())
+        return Outcomes.of(np.concatenate(logits), examples.labels.ravel())
 
     @cached_property
     def patterns(self) -> NDArray:

@@ -22,7 +22,7 @@ INDUCTION = f"{SECTION}; Olsson et al. 2022"
 
 
 def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
-    """Return the mean of values [example x answer] over examples: [answer]."""
+    """Return the mean over examples of values of answers, which are ordered as in `SequenceCheckpoint`: [answer]."""
     return values.reshape(-1, checkpoint.context.test.labels.shape[1]).mean(0)
 
 
@@ -53,7 +53,7 @@ def test_accuracy_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 
 
 def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
-    """Return the mean loss over the examples with each label: [trigram]; NaN for a label without examples."""
+    """Return, for each label, the mean loss over the examples with this label: [trigram]; NaN for a label without examples."""
     outputs = checkpoint.weights["W_U"].shape[-1]
     with np.errstate(invalid="ignore"):
         return np.bincount(outcomes.labels, outcomes.loss, outputs) / np.bincount(outcomes.labels, minlength=outputs)

@@ -1,4 +1,4 @@
-"""Norms of logits and neurons in the 2D Fourier basis, fits of neurons by one frequency, and the tensors W_E and W_U."""
+"""Norms of logits and neurons in the 2D Fourier basis, fits of neurons by one frequency, and the weights W_E and W_U."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TERMS = ("1", "cos a", "sin a", "cos b", "sin b", "cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
 """Terms of the fit of a neuron: a polynomial of degree 2 in cos and sin of w_k a and w_k b."""
 
-ON_PLANE = ("run", "fourier_component_a", "fourier_component_b")
+BY_COMPONENTS = ("run", "fourier_component_a", "fourier_component_b")
 
 
 def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
@@ -37,8 +37,8 @@ def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
 
 
 @measure(
-    dims=ON_PLANE, units="1", long_name="Norm of the logits' 2D Fourier components",
-    requires={"cyclic_group"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
+    dims=BY_COMPONENTS, units="1", long_name="Norm of the logits' 2D Fourier components",
+    requires={"cyclic_group"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", mantissa_bits=12,
 )  # fmt: skip
 def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over outputs of each 2D Fourier component of the logits L: F L F^T, with the Fourier basis F over a and over b."""
@@ -46,8 +46,8 @@ def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components at the selected epochs",
-    requires={"cyclic_group"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
+    dims=("moment", *BY_COMPONENTS[1:]), units="1", long_name="Norm of the logits' 2D Fourier components at the selected epochs",
+    requires={"cyclic_group"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", mantissa_bits=8,
 )  # fmt: skip
 def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over outputs of each 2D Fourier component of the logits L, F L F^T, at the selected epochs."""
@@ -55,8 +55,8 @@ def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=ON_PLANE, units="1", long_name="Norm of the neurons' 2D Fourier components",
-    requires={"cyclic_group", "mlp"}, reference="Nanda et al. 2023, section 4.1", digits=12,
+    dims=BY_COMPONENTS, units="1", long_name="Norm of the neurons' 2D Fourier components",
+    requires={"cyclic_group", "mlp"}, reference="Nanda et al. 2023, section 4.1", mantissa_bits=12,
 )  # fmt: skip
 def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over neurons of each 2D Fourier component of the activations after the ReLU, as functions of (a, b)."""
@@ -82,7 +82,7 @@ def terms(p: int, k: int) -> Array:
 
 @measure(
     dims=("run", "neuron", "term"), units="1", long_name="Coefficients of the fit of each neuron by its frequency",
-    requires={"cyclic_group", "mlp"}, reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
+    requires={"cyclic_group", "mlp"}, reference="Nanda et al. 2023, section 4.3", mantissa_bits=16, labels={"term": TERMS},
 )  # fmt: skip
 @cached_per_checkpoint
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
@@ -114,7 +114,7 @@ def fitted_neurons(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "token", "residual"), units="1", long_name="Embedding W_E",
-    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", digits=12,
+    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", mantissa_bits=12,
 )  # fmt: skip
 def W_E(checkpoint: Checkpoint) -> Array:
     """Embedding matrix W_E, a row for each token."""
@@ -123,7 +123,7 @@ def W_E(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "residual", "output"), units="1", long_name="Unembedding W_U",
-    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", digits=12,
+    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", mantissa_bits=12,
 )  # fmt: skip
 def W_U(checkpoint: Checkpoint) -> Array:
     """Unembedding matrix W_U, a column for each output."""
@@ -132,7 +132,7 @@ def W_U(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("moment", "token", "residual"), units="1", long_name="Embedding W_E at the selected epochs",
-    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", digits=10,
+    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", mantissa_bits=10,
 )  # fmt: skip
 def moment_W_E(checkpoint: Checkpoint) -> Array:
     """Embedding matrix W_E, a row for each token, at the selected epochs."""

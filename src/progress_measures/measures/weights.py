@@ -75,7 +75,7 @@ def W_E_fourier_norm(checkpoint: Checkpoint) -> Array:
 @cached_per_checkpoint
 def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm over neurons of each column of W_L F^T, where W_L = W_out W_U and F is the Fourier basis over outputs."""
-    return np.linalg.norm(checkpoint.answers(checkpoint.W_L) @ fourier.basis(checkpoint.context.n).T, axis=0)
+    return np.linalg.norm(checkpoint.group_outputs(checkpoint.W_L) @ fourier.basis(checkpoint.context.n).T, axis=0)
 
 
 def _nonzero(checkpoint: Checkpoint, norms: Array) -> Array:
@@ -116,7 +116,7 @@ def gini_W_L(checkpoint: Checkpoint) -> float:
 def gini_W_U(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_U over its outputs, constant included."""
     norms = np.linalg.norm(
-        checkpoint.answers(checkpoint.weights["W_U"]) @ fourier.basis(checkpoint.context.n).T, axis=0
+        checkpoint.group_outputs(checkpoint.weights["W_U"]) @ fourier.basis(checkpoint.context.n).T, axis=0
     )
     return gini(_nonzero(checkpoint, norms))
 
@@ -132,7 +132,7 @@ def _by_frequency(norms: Array) -> Array:
     long_name="Gini coefficient of W_E, without the constant",
     requires={"cyclic_group", "embedding"},
     reference=SECTION,
-    digits=16,
+    mantissa_bits=16,
 )
 def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the p - 1 cosine and sine components of W_E."""
@@ -145,7 +145,7 @@ def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
     long_name="Gini coefficient of W_L, without the constant",
     requires={"cyclic_group", "mlp"},
     reference=SECTION,
-    digits=16,
+    mantissa_bits=16,
 )
 def gini_W_L_without_constant(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the p - 1 cosine and sine components of W_L = W_out W_U."""
@@ -158,7 +158,7 @@ def gini_W_L_without_constant(checkpoint: Checkpoint) -> float:
     long_name="Gini coefficient of W_E, by frequency",
     requires={"cyclic_group", "embedding"},
     reference=SECTION,
-    digits=16,
+    mantissa_bits=16,
 )
 def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the (p - 1)/2 frequencies in W_E, cosine and sine combined."""
@@ -171,7 +171,7 @@ def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
     long_name="Gini coefficient of W_L, by frequency",
     requires={"cyclic_group", "mlp"},
     reference=SECTION,
-    digits=16,
+    mantissa_bits=16,
 )
 def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the (p - 1)/2 frequencies in W_L = W_out W_U, cosine and sine combined."""
