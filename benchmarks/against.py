@@ -58,7 +58,7 @@ class Row(NamedTuple):
 ROWS = {
     "measure_cpu": Row("measuring a run, per checkpoint", "CPU s", least_ratio=3),
     "measure_memory": Row("peak memory of measuring", "GB", largest=0.8),
-    "quickstart_cpu": Row("quickstart, set-up aside", "CPU s", least_ratio=2),
+    "quickstart_cpu": Row("quickstart, without set-up", "CPU s", least_ratio=2),
     "plan_cpu": Row("dry run of 1,000 runs", "CPU s", largest=3),
     "disk": Row("disk of a run at its peak", "MB", largest=20),
     "update_repeated_subsequence": Row("update, repeated_subsequence", "CPU ms", least_ratio=2),

@@ -361,7 +361,7 @@ class Notebook:
         return (self.fourier_basis @ model.W_E[:-1]).norm(dim=-1)
 
     def W_L_fourier_norms(self, model: HookedTransformer) -> Tensor:
-        """Compute the norm of each Fourier component over outputs of the neuron-to-logit map W_out W_U: [component]."""
+        """Compute the norm of each Fourier component over outputs of the neuron-logit map W_out W_U: [component]."""
         W_L = model.blocks[0].mlp.W_out @ model.W_U
         return (W_L @ self.fourier_basis.mT).norm(dim=0)
 

@@ -5,11 +5,12 @@ contents        finds the networks, their epochs and the records of their traini
 names           renames tensors and reorders their axes as in this project, by a file in formats/ or a mapping file
 sizes           finds n and the layout of the tokens
 designs         lists the designs that the file, the user and the tensors leave open
-recognize       chooses the design from the network's answers to all pairs
+recognize       chooses the design from the network's answers to a sample of pairs
 forward         computes the logits by the user's own forward pass instead (with `callables`)
 operations      compares the answers with operations
 splits          finds the pairs on which the network was trained
 settings        turns the findings into an experiment's settings, each with its source, and refuses contradictions
 writing         writes the files that training would have written
 import_network  runs these steps in order, then computes all measures and gathers the cube as for any run
+recorder        measures a network in memory while another program trains it
 """

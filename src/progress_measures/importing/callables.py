@@ -20,7 +20,7 @@ from progress_measures.tasks import PairTask
 from progress_measures.tasks.order import Order
 
 PAIRS_AT_ONCE = 2**12
-"""Number of pairs that a network computes at once."""
+"""Number of pairs on which a network is called at once."""
 
 Network = Callable[[Tensor], Any]
 """A function from tokens [batch, position] to logits [batch, output] or [batch, position, output].
@@ -34,10 +34,10 @@ def load_function(spec: str, option: str = "--forward") -> Callable[[dict[str, T
 
     Args:
         spec: `FILE.py:FUNCTION`.
-        option: the option, for messages.
+        option: name of the option, for error messages.
 
     Returns:
-        The function; that of `--forward` takes tensors by name and returns a network.
+        The function. The one for `--forward` takes tensors by name and returns a network.
 
     Raises:
         UserError: the file or the function is missing, or the file raises an error.
@@ -70,15 +70,15 @@ class CallableNetwork:
     Args:
         network: the callable; a module is evaluated in evaluation mode.
         task: the task, with its token layout and answer position.
-        named: name of the callable for messages, such as `--forward net.py:build`.
+        prefix: name of the callable, with which error messages begin, such as `--forward net.py:build`.
         tensors: tensors from which the callable computes, one of which may be its embedding; by default, the parameters of a
             module.
     """
 
     def __init__(
-        self, network: Network, task: PairTask, named: str, tensors: Mapping[str, Tensor] | None = None
+        self, network: Network, task: PairTask, prefix: str, tensors: Mapping[str, Tensor] | None = None
     ) -> None:
-        self._network, self._task, self._named = network, task, named
+        self._network, self._task, self._prefix = network, task, prefix
         self._tensors = tensors
         if tensors is None and isinstance(network, nn.Module):
             self._tensors = dict(network.named_parameters())
@@ -89,7 +89,8 @@ class CallableNetwork:
 
         Returns:
             `logits` [pair, output]; `neurons` [pair, neuron] if the callable returns them; `gradient_cosines` [triple] if the
-            task has a cyclic group and the network has embeddings with gradients. float32, or float64 if the network is.
+            task has a cyclic group and the network has embeddings with gradients. The arrays are float32, or float64 if the
+            network is.
 
         Raises:
             UserError: the callable raises an error, or returns something else than finite logits.
@@ -113,12 +114,12 @@ class CallableNetwork:
         with torch.no_grad(), self._evaluation_mode():
             logits, _ = self._logits_and_named(torch.from_numpy(self._task.token_layout.sequences(zero, zero)))
         if not logits.ndim:
-            raise UserError(f"{self._named}: expected logits [batch, output], found a single number.")
+            raise UserError(f"{self._prefix}: expected logits [batch, output], found a single number.")
         return logits.shape[-1]
 
     @contextmanager
     def _evaluation_mode(self) -> Iterator[None]:
-        """Put a module and its parts into evaluation mode, and return each of them to its mode at the end."""
+        """Put a module and its parts into evaluation mode, and restore the mode of each at the end."""
         network = self._network
         modes = {m: m.training for m in network.modules()} if isinstance(network, nn.Module) else {}
         if not any(modes.values()):
@@ -145,7 +146,7 @@ class CallableNetwork:
             outputs = outputs.logits
         if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
             kind = f"a tensor of {outputs.dtype}" if isinstance(outputs, Tensor) else type(outputs).__name__
-            raise UserError(f"{self._named}: expected logits as a floating-point tensor, found {kind}.")
+            raise UserError(f"{self._prefix}: expected logits as a floating-point tensor, found {kind}.")
         return outputs, named
 
     def _outputs(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -155,11 +156,11 @@ class CallableNetwork:
         logits = self._at_answer(outputs, tokens, position).cpu()
         if logits.ndim != 2 or len(logits) != len(tokens) or logits.shape[-1] < self._task.output_count:
             raise UserError(
-                f"{self._named}: expected logits [{len(tokens)}, output] or [{len(tokens)}, {tokens.shape[1]}, output] with "
+                f"{self._prefix}: expected logits [{len(tokens)}, output] or [{len(tokens)}, {tokens.shape[1]}, output] with "
                 f"{self._task.output_count} outputs or more, found the shape {list(outputs.shape)}."
             )
         if not torch.isfinite(logits).all():
-            raise UserError(f"{self._named}: some logits are not finite.")
+            raise UserError(f"{self._prefix}: some logits are not finite.")
         neurons = named.get("neurons")
         if neurons is None:
             return logits, {}
@@ -168,11 +169,11 @@ class CallableNetwork:
         if not (isinstance(neurons, Tensor) and neurons.ndim == 2 and len(neurons) == len(tokens)):
             found = list(neurons.shape) if isinstance(neurons, Tensor) else type(neurons).__name__
             raise UserError(
-                f"{self._named}: neurons: expected a tensor [{len(tokens)}, neuron] or [{len(tokens)}, {tokens.shape[1]}, "
+                f"{self._prefix}: neurons: expected a tensor [{len(tokens)}, neuron] or [{len(tokens)}, {tokens.shape[1]}, "
                 f"neuron], found {found}."
             )
         if not torch.isfinite(neurons).all():
-            raise UserError(f"{self._named}: some neurons are not finite.")
+            raise UserError(f"{self._prefix}: some neurons are not finite.")
         return logits, {"neurons": neurons}
 
     @staticmethod
@@ -188,7 +189,7 @@ class CallableNetwork:
         except UserError:
             raise
         except Exception as error:  # the user's code may raise anything
-            raise UserError(f"{self._named}: the network raised {type(error).__name__}: {error}") from None
+            raise UserError(f"{self._prefix}: the network raised {type(error).__name__}: {error}") from None
 
     def _gradient_cosines(self, tokens: Tensor) -> NDArray[np.float64] | None:
         """Return the cosines that `measures.algorithm` averages: [triple]; None if the network has no known embeddings."""
@@ -197,21 +198,21 @@ class CallableNetwork:
             return None
         order = Order.of(task)
         a, b, c = triples(len(order.operands)).T
-        chosen = tokens[order.operands[a] * task.operand_count + order.operands[b]]
+        triple_tokens = tokens[order.operands[a] * task.operand_count + order.operands[b]]
         outputs = torch.from_numpy(order.outputs[c])
         positions = (task.token_layout.position("a"), task.token_layout.position("b"))
-        embedding = self._embedding_module(chosen[:16])
+        embedding = self._embedding_module(triple_tokens[:16])
         if embedding is not None:
-            return self._cosines_by_module(embedding, chosen, outputs, positions)
+            return self._cosines_by_module(embedding, triple_tokens, outputs, positions)
         return self._cosines_by_table(tokens, order)
 
     def _embedding_module(self, tokens: Tensor) -> nn.Module | None:
-        """Return the module that embeds the tokens: the only one called with them that returns a vector for each."""
+        """Return the module that embeds the tokens: the only module that is called with them and returns a vector for each."""
         if not isinstance(self._network, nn.Module):
             return None
-        found: list[nn.Module] = []
+        candidates: list[nn.Module] = []
 
-        def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        def add_candidate(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if (
                 module is not self._network
                 and inputs
@@ -225,22 +226,24 @@ class CallableNetwork:
                 and output.is_floating_point()
                 and any(parameter.shape[-1] == output.shape[-1] for parameter in module.parameters())
             ):
-                found.append(module)
+                candidates.append(module)
 
-        handles = [module.register_forward_hook(note) for module in self._network.modules()]
+        handles = [module.register_forward_hook(add_candidate) for module in self._network.modules()]
         try:
             with torch.no_grad():
                 self._call(tokens)
         finally:
             for handle in handles:
                 handle.remove()
-        innermost = [m for m in found if not any(other is not m and other in set(m.modules()) for other in found)]
+        innermost = [
+            m for m in candidates if not any(other is not m and other in set(m.modules()) for other in candidates)
+        ]
         return innermost[0] if len(innermost) == 1 else None
 
     def _cosines_by_module(
         self, embedding: nn.Module, tokens: Tensor, outputs: Tensor, positions: tuple[int, int]
     ) -> NDArray[np.float64] | None:
-        """Return the cosines by replacing the output of the embedding; None if the logits have no gradients."""
+        """Compute the cosines by replacing the output of the embedding; None if the logits have no gradients."""
         with torch.no_grad():
             embed = embedding(tokens.to(self._device))
 
@@ -259,7 +262,7 @@ class CallableNetwork:
             return None
 
     def _cosines_by_table(self, tokens: Tensor, order: Order) -> NDArray[np.float64] | None:
-        """Return the cosines by gradients with respect to a table of embeddings, for pairs with different a and b.
+        """Compute the cosines by gradients with respect to a table of embeddings, for pairs with different a and b.
 
         The table is the only tensor whose gradient for one example is zero except at the rows (or columns) of its tokens. In
         a batch of pairs without a common operand, the gradient at each operand's row belongs to one pair.
@@ -271,33 +274,35 @@ class CallableNetwork:
         rng = np.random.default_rng(0)
         count = len(order.operands) // 2
         cosines: list[NDArray[np.float64]] = []
-        table: tuple[str, int] | None = None
+        table: tuple[str, int] | None = None  # name, dimension of tokens
         while sum(map(len, cosines)) < TRIPLES:
-            members = order.operands[rng.permutation(len(order.operands))[: 2 * count]].reshape(2, count)
+            operands = order.operands[rng.permutation(len(order.operands))[: 2 * count]].reshape(
+                2, count
+            )  # all different
             outputs = torch.from_numpy(order.outputs[rng.integers(len(order.operands), size=count)])
-            gradients = self._gradients(tokens[members[0] * n + members[1]], outputs, tensors)
+            gradients = self._gradients(tokens[operands[0] * n + operands[1]], outputs, tensors)
             if table is None:
-                first = tokens[members[0, :1] * n + members[1, :1]]
-                single = self._gradients(first, outputs[:1], tensors)
-                table = self._table(single, set(first.flatten().tolist()), layout.vocabulary)
+                first_tokens = tokens[operands[0, :1] * n + operands[1, :1]]
+                first_gradients = self._gradients(first_tokens, outputs[:1], tensors)
+                table = self._embedding_table(first_gradients, set(first_tokens.flatten().tolist()), layout.vocabulary)
                 if table is None:
                     return None
             rows = gradients[table[0]] if table[1] == 0 else gradients[table[0]].T
-            a, b = (rows[layout.shared_operand_tokens[operands]].double().cpu() for operands in members)
+            a, b = (rows[layout.shared_operand_tokens[values]].double().cpu() for values in operands)
             cosines.append(((a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))).numpy())
         return np.concatenate(cosines)[:TRIPLES]
 
     def _gradients(self, tokens: Tensor, outputs: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the gradient of the sum of one logit per example with respect to each tensor; zeros without any."""
+        """Return the gradient of the sum of one logit per example with respect to each tensor; zeros where there is none."""
         frozen = [tensor for tensor in tensors.values() if not tensor.requires_grad]
         for tensor in frozen:
             tensor.requires_grad_()
         try:
             with torch.enable_grad():
-                chosen = self._outputs(tokens)[0].gather(-1, outputs[:, None]).sum()
-                if not chosen.requires_grad:
+                logit_sum = self._outputs(tokens)[0].gather(-1, outputs[:, None]).sum()
+                if not logit_sum.requires_grad:
                     return {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
-                gradients = torch.autograd.grad(chosen, list(tensors.values()), allow_unused=True)
+                gradients = torch.autograd.grad(logit_sum, list(tensors.values()), allow_unused=True)
         finally:
             for tensor in frozen:
                 tensor.requires_grad_(False)
@@ -307,13 +312,19 @@ class CallableNetwork:
         }
 
     @staticmethod
-    def _table(gradients: Mapping[str, Tensor], used: set[int], vocabulary: int) -> tuple[str, int] | None:
-        """Return the name of the table of embeddings and its dimension of tokens; None if there is not exactly one."""
-        found = []
+    def _embedding_table(gradients: Mapping[str, Tensor], tokens: set[int], vocabulary: int) -> tuple[str, int] | None:
+        """Return the name of the table of embeddings and its dimension of tokens; None if there is not exactly one.
+
+        Args:
+            gradients: gradients of one example's logit.
+            tokens: the tokens of this example.
+            vocabulary: smallest number of tokens.
+        """
+        candidates = []
         for name, gradient in gradients.items():
             for dim in (0, 1):
                 rows = gradient if dim == 0 else gradient.T
                 nonzero = set(rows.abs().sum(-1).nonzero().flatten().tolist())
-                if len(rows) >= vocabulary and nonzero and nonzero <= used:
-                    found.append((name, dim))
-        return found[0] if len(found) == 1 else None
+                if len(rows) >= vocabulary and nonzero and nonzero <= tokens:
+                    candidates.append((name, dim))
+        return candidates[0] if len(candidates) == 1 else None

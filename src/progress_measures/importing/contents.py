@@ -2,9 +2,9 @@
 
 Supported layouts: state dicts; dictionaries that contain one under a usual key or any other, with `epoch`, `config`,
 `optimizer` or losses beside it; runs of several state dicts, as lists or by epoch; folders of files. Epochs in this module
-count updates. Programs number them in two ways, and `Contents.epochs_source` says which one was assumed. A field `epoch`
-counts from 0 and is saved after the update, as in the paper's authors' and the notebooks' files: e means e + 1 updates. A field
-`step`, and a number with text such as `step1000` or `epoch100`, is the number of updates itself.
+count updates. Programs number them in two ways, and `Contents.epochs_source` states which one was assumed. A field `epoch` is the
+index of the last update, from 0, as in the files of the paper's authors and of the notebooks: `epoch` e means e + 1 updates. A
+field `step`, and a number with text such as `step1000` or `epoch100`, is the number of updates itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from progress_measures.importing.stated import (
 
 StateDict = dict[str, NDArray[Any]]
 
-# Keys of a state dict, and of all state dicts of a run.
+# Usual keys of a state dict, and of the state dicts of a run.
 NETWORK_KEYS = ("model", "final_state_dict", "model_state_dict", "state_dict")
 RUN_KEYS = ("checkpoints", "state_dicts")
 MORE_NETWORK_KEYS = (
@@ -130,11 +130,11 @@ class Contents(NamedTuple):
 
 
 class _Network(NamedTuple):
-    """A state dict, what is beside its tensors, and names of tensors that are not part of the network."""
+    """A state dict, the fields beside its tensors, and descriptions of tensors that are not part of the network."""
 
     state: StateDict
-    beside: dict[str, Any]
-    skipped: list[str]
+    beside: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    skipped: list[str] = []  # noqa: RUF012
 
 
 def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
@@ -142,7 +142,7 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
 
     Args:
         loaded: the data that `reading.read` returns.
-        path: path of the file or folder, to tell the two apart and to name it in messages.
+        path: path of the file or folder, which the messages name.
         key: where the networks are, if the data contain several: a key, such as `ema`, several joined by points, such as
             `nets.student`, or `.` for the whole file.
 
@@ -153,15 +153,15 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
         UserError: the data contain no network or several different ones, or a field beside the networks is wrong.
     """
     if path.is_dir():
-        return _folder(loaded["files"], path, key)
+        return _contents_of_folder(loaded["files"], path, key)
     if key is not None:
         return _under_key(loaded, key, path)
-    network = _network(loaded)
+    network = _network_of(loaded)
     if network is not None:
         layout = "tensors with other fields beside them" if network.beside else "a bare state dict"
-        return _one(network, network.beside, layout, path, is_authors=False)
+        return _one_network(network, network.beside, layout, path, is_authors=False)
     if isinstance(loaded, list):
-        return _run(loaded, "", {}, path)
+        return _contents_of_run(loaded, "", {}, path)
     if not isinstance(loaded, Mapping):
         raise _no_network(path, f"a {type(loaded).__name__}")
     run_key = next((name for name in RUN_KEYS if isinstance(loaded.get(name), Mapping | list) and loaded[name]), None)
@@ -170,14 +170,14 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     if run_key is not None or network_key is not None:
         return _under_known_keys(loaded, run_key, network_key, path)
     if _is_run(loaded):
-        return _run(loaded, "", {}, path)
+        return _contents_of_run(loaded, "", {}, path)
     return _under_other_keys(loaded, path)
 
 
 def _network_key(loaded: Mapping[str, Any]) -> str | None:
     """Return the first usual key with a state dict, or None."""
     for name in NETWORK_KEYS:
-        if _network(loaded.get(name)) is not None:
+        if _network_of(loaded.get(name)) is not None:
             return name
     for name in MORE_NETWORK_KEYS:
         if is_weights(loaded.get(name)) or _is_nested(loaded.get(name)):
@@ -186,9 +186,9 @@ def _network_key(loaded: Mapping[str, Any]) -> str | None:
 
 
 def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path) -> Contents:
-    """Return the networks under a usual key of a run, of a network, or both."""
+    """Return the networks under `run_key`, under `network_key`, or under both."""
     beside = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
-    last = _known_network(loaded[network_key]) if network_key is not None else None
+    last = _network_under_known_key(loaded[network_key]) if network_key is not None else None
     if run_key is None:
         assert last is not None
         assert network_key is not None
@@ -196,11 +196,13 @@ def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_ke
         others = [
             f"{name}, another network beside `{network_key}` (--key {name})"
             for name, value in beside.items()
-            if is_weights(value) and not _NO_NETWORK.fullmatch(canonical(name)) and not _same(value, last.state)
+            if is_weights(value)
+            and not _NO_NETWORK.fullmatch(canonical(name))
+            and not _have_same_tensors(value, last.state)
         ]
         last = last._replace(skipped=[*last.skipped, *others])
-        return _one(last, last.beside | beside, f"one network under `{network_key}`", path, is_authors)
-    contents = _run(loaded[run_key], run_key, beside, path)
+        return _one_network(last, last.beside | beside, f"one network under `{network_key}`", path, is_authors)
+    contents = _contents_of_run(loaded[run_key], run_key, beside, path)
     last_epoch, source = _last_epoch(beside, path)
     epochs = contents.epochs
     if last is not None and last_epoch is not None and epochs and last_epoch > epochs[-1]:
@@ -220,19 +222,23 @@ def _under_other_keys(loaded: Mapping[str, Any], path: Path) -> Contents:
     level: list[tuple[str, Any]] = list(loaded.items())
     for _ in range(3):
         level = [(name, value) for name, value in level if not _NO_NETWORK.fullmatch(canonical(name))]
-        found = [(name, value) for name, value in level if is_weights(value) or _is_run(value)]
-        if found:
+        candidates = [(name, value) for name, value in level if is_weights(value) or _is_run(value)]
+        if candidates:
             break
         inner = ((f"{name}.{k}", v) for name, value in level if isinstance(value, Mapping) for k, v in value.items())
         level = list(itertools.islice(inner, MAX_ENTRIES))
     else:
         if _is_nested(loaded):
-            return _one(_Network(_flat(loaded), {}, []), {}, "nested tensors", path, is_authors=False)
+            return _one_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
         raise _no_network(path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}")
-    if len(found) > 1 and _is_nested(loaded) and {n.rpartition(".")[2] for n in _flat(loaded)} <= _LAYER_TENSORS:
-        return _one(_Network(_flat(loaded), {}, []), {}, "nested tensors", path, is_authors=False)
-    first_name, first = found[0]
-    different = [name for name, value in found[1:] if not _same(value, first)]
+    if (
+        len(candidates) > 1
+        and _is_nested(loaded)
+        and {n.rpartition(".")[2] for n in _flattened(loaded)} <= _LAYER_TENSORS
+    ):
+        return _one_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
+    first_name, first = candidates[0]
+    different = [name for name, value in candidates[1:] if not _have_same_tensors(value, first)]
     if different:
         names = ", ".join(f"`{name:.60}`" for name in [first_name, *different][:8])
         raise UserError(f"{path}: several networks, under {names}. Choose one of them, such as --key {first_name:.60}.")
@@ -254,14 +260,14 @@ def _under_key(loaded: Any, key: str, path: Path) -> Contents:
             beside = {name: entry for name, entry in (beside | dict(value)).items() if name != part}
         value = inner
     if parts and _is_run(value):
-        return _run(value, key, beside, path)
-    network = _network(value) or (_Network(_flat(value), {}, []) if _is_nested(value) else None)
+        return _contents_of_run(value, key, beside, path)
+    network = _network_of(value) or (_Network(_flattened(value)) if _is_nested(value) else None)
     if network is None and isinstance(value, Mapping | list) and parts:
         return find_networks(value, path)
     if network is None:
         raise _no_network(path, f"a {type(value).__name__} under {key:.80}")
     layout = f"one network under `{key}`" if parts else "nested tensors"
-    return _one(network, (network.beside | beside) if parts else network.beside, layout, path, is_authors=False)
+    return _one_network(network, (network.beside | beside) if parts else network.beside, layout, path, is_authors=False)
 
 
 def _no_network(path: Path, description: str) -> UserError:
@@ -275,25 +281,25 @@ def _no_network(path: Path, description: str) -> UserError:
 # Networks
 
 
-def _network(value: Any) -> _Network | None:
-    """Return the network of a state dict, possibly with other fields among its tensors; None if it is something else."""
+def _network_of(value: Any) -> _Network | None:
+    """Return the network if a value is a state dict, possibly with other fields among its tensors; else None."""
     if not isinstance(value, Mapping) or not value:
         return None
     if all(isinstance(tensor, np.ndarray) for tensor in value.values()) and not _has_settings(value):
-        return _stripped(value, {})
+        return _without_prefixes(value, {})
     if not is_weights(value) or any(is_weights(entry) or _is_run(entry) for entry in value.values()):
         return None
     tensors = {name: tensor for name, tensor in value.items() if _is_tensor(name, tensor)}
-    return _stripped(tensors, {name: entry for name, entry in value.items() if name not in tensors})
+    return _without_prefixes(tensors, {name: entry for name, entry in value.items() if name not in tensors})
 
 
-def _known_network(value: Any) -> _Network:
+def _network_under_known_key(value: Any) -> _Network:
     """Return the network under a usual key, whose tensors may be nested."""
-    return _network(value) or _Network(_flat(value), {}, [])
+    return _network_of(value) or _Network(_flattened(value))
 
 
 def _has_settings(value: Mapping[str, Any]) -> bool:
-    """Return whether weights have fields such as `epoch` or `train_losses` among them."""
+    """Return whether a state dict also has fields such as `epoch` or `train_losses`."""
     return is_weights(value) and not all(_is_tensor(name, tensor) for name, tensor in value.items())
 
 
@@ -305,14 +311,14 @@ def _is_tensor(name: str, value: Any) -> bool:
 
 
 def _is_nested(value: Any) -> bool:
-    """Return whether a value is a mapping of mappings of tensors, as of Flax, and nothing else."""
+    """Return whether a value is a mapping of mappings of tensors, as Flax saves them, and nothing else."""
     if not isinstance(value, Mapping):
         return False
-    flat = _flat(value)
+    flat = _flattened(value)
     return is_weights(flat) and all(isinstance(tensor, np.ndarray) for tensor in flat.values())
 
 
-def _flat(value: Mapping[str, Any]) -> StateDict:
+def _flattened(value: Mapping[str, Any]) -> StateDict:
     """Return the entries of nested mappings under names joined by points; empty if there are too many."""
     flat: StateDict = {}
     level = list(value.items())
@@ -324,17 +330,17 @@ def _flat(value: Mapping[str, Any]) -> StateDict:
     return flat | dict(level)
 
 
-def _same(first: Any, second: Any) -> bool:
-    """Return whether two values hold the same tensors."""
+def _have_same_tensors(first: Any, second: Any) -> bool:
+    """Return whether two values are state dicts with equal tensors."""
     if not (isinstance(first, Mapping) and isinstance(second, Mapping) and set(first) == set(second)):
         return False
     return all(isinstance(first[k], np.ndarray) and np.array_equal(first[k], second[k]) for k in first)
 
 
-def _stripped(tensors: Mapping[str, NDArray[Any]], beside: dict[str, Any]) -> _Network:
-    """Remove from tensor names the parts that DataParallel, torch.compile, TransformerLens 4 or an enclosing module adds.
+def _without_prefixes(tensors: Mapping[str, NDArray[Any]], beside: dict[str, Any]) -> _Network:
+    """Return the network without the parts of tensor names that DataParallel, torch.compile or an enclosing module adds.
 
-    TransformerLens 4 lists a tensor under several names, which become one. Names of different tensors remain as they are.
+    TransformerLens 4 lists a tensor under several names, which become one. Different tensors keep different names.
     """
     names = {name: name.replace("._original_component", "") for name in tensors}
     first = {short: tensors[name] for name, short in reversed(names.items())}
@@ -351,7 +357,7 @@ def _is_lightning(beside: Mapping[str, Any]) -> bool:
 
 
 def _without_module(network: _Network) -> _Network:
-    """Return the network of a Lightning module: the tensors of its submodule that holds matrices, if only one does."""
+    """Return the network inside a Lightning module: the tensors of its submodule with matrices, if there is only one."""
     for prefix in ("model.", "net.", "network.", "transformer.", "module.", "_orig_mod."):
         inner = {name: tensor for name, tensor in network.state.items() if name.startswith(prefix)}
         outer = [name for name in network.state if name not in inner]
@@ -362,7 +368,7 @@ def _without_module(network: _Network) -> _Network:
     return network
 
 
-def _one(network: _Network, beside: Mapping[str, Any], layout: str, path: Path, is_authors: bool) -> Contents:
+def _one_network(network: _Network, beside: Mapping[str, Any], layout: str, path: Path, is_authors: bool) -> Contents:
     """Return the contents of a file with one network.
 
     Args:
@@ -370,7 +376,7 @@ def _one(network: _Network, beside: Mapping[str, Any], layout: str, path: Path, 
         beside: the fields beside it.
         layout: description of how the file is arranged.
         path: the file.
-        is_authors: whether the layout is the authors', in which the list of losses has one entry per update.
+        is_authors: whether the layout is that of the paper's authors, in which the list of losses has one entry per update.
     """
     if _is_lightning(beside):
         network = _without_module(network)
@@ -383,7 +389,7 @@ def _one(network: _Network, beside: Mapping[str, Any], layout: str, path: Path, 
 
 
 def _is_run(value: Any) -> bool:
-    """Return whether a value is a list of checkpoints, or a mapping from epochs to checkpoints, with fields beside them."""
+    """Return whether a value is a list of checkpoints, or a mapping from epochs to checkpoints that may have other fields."""
     if isinstance(value, list):
         return bool(value) and all(_is_checkpoint(entry) for entry in value)
     if not isinstance(value, Mapping):
@@ -397,7 +403,7 @@ def _is_checkpoint(value: Any) -> bool:
     return is_weights(value) or (isinstance(value, Mapping) and _network_key(value) is not None)
 
 
-def _run(entries: Any, key: str, beside: Mapping[str, Any], path: Path) -> Contents:
+def _contents_of_run(entries: Any, key: str, beside: Mapping[str, Any], path: Path) -> Contents:
     """Return the checkpoints in a list, or in a mapping from epoch to checkpoint.
 
     Args:
@@ -406,11 +412,11 @@ def _run(entries: Any, key: str, beside: Mapping[str, Any], path: Path) -> Conte
         beside: the file's fields beside the list or mapping.
         path: the file.
     """
-    numbered: list[tuple[int, str, Contents]] = []
+    numbered: list[tuple[int, str, Contents]] = []  # number in the key, key, contents of the checkpoint
     rest: dict[str, Any] = {}
     for name, entry in entries.items() if isinstance(entries, Mapping) else enumerate(entries):
         match = _NUMBERED.fullmatch(str(name).lower())
-        if match and (_is_checkpoint(entry) or (key in RUN_KEYS and _network(entry) is not None)):
+        if match and (_is_checkpoint(entry) or (key in RUN_KEYS and _network_of(entry) is not None)):
             numbered.append((int(match[2]), str(name), find_networks(entry, path)))
         elif isinstance(entries, Mapping) and not key:
             rest[str(name)] = entry
@@ -423,7 +429,7 @@ def _run(entries: Any, key: str, beside: Mapping[str, Any], path: Path) -> Conte
             f"{len(entries) - len(numbered)} of the {len(entries)} entries are neither."
         )
     beside = dict(beside) | rest
-    numbered.sort(key=lambda item: item[0])
+    numbered.sort(key=lambda entry: entry[0])
     count = len(numbered)
     epochs, source, assumed = _epochs_of_run(numbered, isinstance(entries, Mapping), key, beside, path)
     order = sorted(range(count), key=lambda i: epochs[i])
@@ -437,7 +443,7 @@ def _run(entries: Any, key: str, beside: Mapping[str, Any], path: Path) -> Conte
     contents = Contents(states, [epochs[i] for i in order], f"a run of {count} checkpoints{where}", assumed=assumed)
     last = numbered[order[-1]][2]
     contents = _with_records(contents, beside, key, path)._replace(epochs_source=source, skipped=last.skipped)
-    return _with_records_of(contents, last)
+    return _completed_from_last(contents, last)
 
 
 def _epochs_of_run(
@@ -445,10 +451,10 @@ def _epochs_of_run(
 ) -> tuple[list[int], str, list[str]]:
     """Return the number of updates before each checkpoint, how it was found, and descriptions of what was assumed."""
     if UPDATES in beside:
-        return _as_epochs(beside, len(numbered), path, UPDATES), f"`{UPDATES}`: {IS_UPDATE_COUNT}", []
+        return _epochs_under(beside, len(numbered), path, UPDATES), f"`{UPDATES}`: {IS_UPDATE_COUNT}", []
     for name in EPOCHS:
         if name in beside:
-            epochs = [epoch + 1 for epoch in _as_epochs(beside, len(numbered), path, name)]
+            epochs = [epoch + 1 for epoch in _epochs_under(beside, len(numbered), path, name)]
             return epochs, f"`{name}`: {AFTER_UPDATE}", []
     stated = [contents.epochs[0] for _, _, contents in numbered if contents.epochs]
     if len(stated) == len(numbered):
@@ -457,32 +463,32 @@ def _epochs_of_run(
         offset = int(key in RUN_KEYS and all(name.isdecimal() for _, name, _ in numbered))
         source = f"keys of the checkpoints, such as {numbered[-1][1]}: {AFTER_UPDATE if offset else IS_UPDATE_COUNT}"
         return [number + offset for number, _, _ in numbered], source, []
-    interval = max(1, len(_numbers(beside, "train_losses", path)) // len(numbered))
+    interval = max(1, len(_numbers_under(beside, "train_losses", path)) // len(numbered))
     text = f"checkpoints every {interval} epochs, the first after one update: the file has no `epochs`"
     return [number * interval + 1 for number, _, _ in numbered], "order of the checkpoints", [text]
 
 
-def _as_epochs(beside: Mapping[str, Any], count: int, path: Path, name: str) -> list[int]:
+def _epochs_under(beside: Mapping[str, Any], count: int, path: Path, name: str) -> list[int]:
     """Return the epoch of each state dict, as listed under a key of the file."""
-    epochs: list[int] = _counts(beside, name, path).tolist()
+    epochs: list[int] = _counts_under(beside, name, path).tolist()
     if len(epochs) != count or epochs != sorted(set(epochs)):
         raise UserError(f"{path}: `{name}`: expected {count} ascending numbers, one per checkpoint.")
     return epochs
 
 
 def _last_epoch(beside: Mapping[str, Any], path: Path, counts_losses: bool = True) -> tuple[int | None, str]:
-    """Return the number of updates before the last network, or None if the file does not state it, and its source."""
+    """Return the number of updates before the last network (None if the file does not state it), and its source."""
     values = {name: beside[name] for name in (UPDATES, *STEPS, "epoch") if beside.get(name) is not None}
     numbers: dict[str, int] = {}
     for name in values:
-        counts = _counts(values, name, path)
+        counts = _counts_under(values, name, path)
         if not counts.size:
             raise UserError(f"{path}: `{name}` is empty; expected a number of updates.")
         numbers[name] = int(counts[-1])
     for name in (UPDATES, *STEPS):
         if name in numbers and numbers[name] >= numbers.get("epoch", 0):  # a step within the epoch is smaller
             return numbers[name], f"`{name}` {numbers[name]}: {IS_UPDATE_COUNT}"
-    losses = len(_numbers(beside, "train_losses", path))
+    losses = len(_numbers_under(beside, "train_losses", path))
     if "epoch" in numbers:
         epoch = numbers["epoch"]
         if epoch and losses == epoch:
@@ -495,9 +501,9 @@ def _last_epoch(beside: Mapping[str, Any], path: Path, counts_losses: bool = Tru
 
 
 def _with_records(contents: Contents, beside: Mapping[str, Any], run_key: str, path: Path) -> Contents:
-    """Add what the fields beside the networks state."""
+    """Add losses, configuration and settings from the fields beside the networks."""
     train, test = _losses(beside, run_key, path)
-    indices = _counts(beside, "train_indices", path) if beside.get("train_indices") is not None else None
+    indices = _counts_under(beside, "train_indices", path) if beside.get("train_indices") is not None else None
     config: Mapping[str, Any] = next(
         (beside[name] for name in CONFIG_KEYS if isinstance(beside.get(name), Mapping)), {}
     )
@@ -516,8 +522,8 @@ def _with_records(contents: Contents, beside: Mapping[str, Any], run_key: str, p
     )
 
 
-def _with_records_of(contents: Contents, last: Contents) -> Contents:
-    """Add what the last checkpoint states and the file does not."""
+def _completed_from_last(contents: Contents, last: Contents) -> Contents:
+    """Add what only the last checkpoint states."""
     return contents._replace(
         config=contents.config or last.config,
         optimizer=contents.optimizer or last.optimizer,
@@ -530,7 +536,7 @@ def _with_records_of(contents: Contents, last: Contents) -> Contents:
     )
 
 
-def _numbers(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.float64]:
+def _numbers_under(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.float64]:
     """Return the numbers under a key as a flat array, which is empty if the key is absent.
 
     Raises:
@@ -545,19 +551,19 @@ def _numbers(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.flo
     return numbers.astype(np.float64).ravel()
 
 
-def _counts(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.int64]:
+def _counts_under(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.int64]:
     """Return the non-negative integers under a key as a flat array.
 
     Raises:
         UserError: the value is something else.
     """
-    numbers = _numbers(loaded, name, path)
+    numbers = _numbers_under(loaded, name, path)
     if not (np.isfinite(numbers) & (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < 2**53)).all():
         raise UserError(f"{path}: `{name}`: expected integers from 0.")
     return numbers.astype(np.int64)
 
 
-def _series(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDArray[np.float64]:
+def _first_losses(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDArray[np.float64]:
     """Return the first list of losses under one of several names, in the file or in its history; empty if there is none."""
     histories = [loaded[name] for name in _HISTORIES if isinstance(loaded.get(name), Mapping)]
     for source in (loaded, *histories):
@@ -565,7 +571,7 @@ def _series(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDAr
             value = source.get(name)
             is_list = isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
             if value is not None and (is_list or name in ("train_losses", "test_losses")):
-                numbers = _numbers(source, name, path)
+                numbers = _numbers_under(source, name, path)
                 if numbers.size:
                     return numbers
     return np.zeros(0)
@@ -574,10 +580,10 @@ def _series(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDAr
 def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses | None, Losses | None]:
     """Return the train losses and the test losses in the file, each None if absent.
 
-    Without `train_updates`, train losses are measured before each update. The authors' test losses are measured before the
-    update too, possibly only every few epochs. The notebooks measure the test loss after each update.
+    If the file has no `train_updates`, it is assumed that train losses are measured before each update. The paper's authors
+    measure test losses before the update too, possibly only every few epochs; the notebooks measure them after each update.
     """
-    train, test = _series(loaded, _TRAIN_LOSSES, path), _series(loaded, _TEST_LOSSES, path)
+    train, test = _first_losses(loaded, _TRAIN_LOSSES, path), _first_losses(loaded, _TEST_LOSSES, path)
     if not train.size:
         return None, None
     train_losses = _stated_losses(loaded, TRAIN_UPDATES, train, path) or Losses(np.arange(len(train)), train)
@@ -590,10 +596,10 @@ def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses
 
 
 def _stated_losses(loaded: Mapping[str, Any], name: str, losses: NDArray[np.float64], path: Path) -> Losses | None:
-    """Return losses with the number of updates before each that the file states under a key; None without this key."""
+    """Return losses with the numbers of updates before them that the file has under a key; None if it lacks the key."""
     if name not in loaded:
         return None
-    updates = _counts(loaded, name, path)
+    updates = _counts_under(loaded, name, path)
     if len(updates) != len(losses) or (np.diff(updates) <= 0).any():
         raise UserError(
             f"{path}: `{name}`: expected {len(losses)} ascending numbers, one per entry of "
@@ -605,7 +611,7 @@ def _stated_losses(loaded: Mapping[str, Any], name: str, losses: NDArray[np.floa
 # Folders
 
 
-def _folder(files: Mapping[str, Any], path: Path, key: str | None) -> Contents:
+def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -> Contents:
     """Find the networks in a folder of files.
 
     `init` is the network before the first update. Any other file is a checkpoint if it contains an epoch or has a number
@@ -623,10 +629,10 @@ def _folder(files: Mapping[str, Any], path: Path, key: str | None) -> Contents:
             skipped.append(f"{name}: neither its name nor the file has a number of updates")
         else:
             networks[name], epochs_of_files[name] = contents, epoch_of_file
-    usual = max((set(contents.states[0]) for contents in networks.values()), key=len, default=set())
+    most_tensors = max((set(contents.states[0]) for contents in networks.values()), key=len, default=set())
     names: dict[int, str] = {}  # of the checkpoints, by epoch
     for name, (epoch, _) in epochs_of_files.items():
-        if usual.isdisjoint(networks[name].states[0]):
+        if most_tensors.isdisjoint(networks[name].states[0]):
             skipped.append(f"{name}: it has other tensors than the other files")
         elif epoch in names:
             raise UserError(

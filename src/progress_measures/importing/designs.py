@@ -1,4 +1,4 @@
-"""The design of an imported network: what is stated about it, and the possibilities that its answers decide between."""
+"""The design of an imported network: what is stated about it, and the possible designs, between which its answers decide."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ACTIVATIONS: dict[str, Activation] = {
 """Activation by the names that files and users give it, in lower case."""
 
 COMMON_ACTIVATIONS: tuple[Activation, ...] = ("relu", "gelu", "silu")
-"""Activations that a network's answers decide between. A freer choice would fit networks of other designs by accident."""
+"""Activations between which a network's answers decide. With more of them, a wrong one could fit by accident."""
 
 NORMALIZATIONS = {
     "none": "none", "false": "none", "null": "none", "": "none", "ln": "layer_norm", "lnpre": "layer_norm",
@@ -44,7 +44,7 @@ UNSUPPORTED = (
     "parallel_attn_mlp", "use_local_attn", "attn_scores_soft_cap", "output_logits_soft_cap", "use_qk_norm", "num_experts",
     "use_normalization_before_and_after", "scale_attn_by_inverse_layer_idx", "use_attn_result_scale",
 )  # fmt: skip
-"""Settings of a file that change the forward pass in a way that no design here has, unless they are unset or false."""
+"""Settings of a file that, if set, change the forward pass in a way that `models.design` does not compute."""
 
 
 ORDINARY_ROTATIONS: dict[str, tuple[Any, ...]] = {
@@ -52,7 +52,7 @@ ORDINARY_ROTATIONS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("rotary_pct", "partial_rotary_factor"), (None, 1)),
     **dict.fromkeys(("rotary_adjacent_pairs", "rotary_interleaved", "rope_scaling"), (None, False)),
 }
-"""Values of a file's settings of rotary positions that `models.design` computes."""
+"""Settings of rotary positions in a file, and the values of each that `models.design` computes."""
 
 
 def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, Any], path: Path) -> dict[str, Choice]:
@@ -68,7 +68,7 @@ def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, 
         Choices by field. Options come before the mapping file, and the mapping file before the file.
 
     Raises:
-        UserError: the file states something that no design here has.
+        UserError: the file states a design that `models.design` does not compute.
     """
     choices = {name: Choice(value, "file", source) for name, (value, source) in _from_file(contents, path).items()}
     choices |= {
@@ -94,13 +94,13 @@ def contradictions(contents: Contents, match: FormatMatch, choices: Mapping[str,
 
 
 def check_norms(choices: Mapping[str, Choice], match: FormatMatch) -> None:
-    """Raise a `UserError` if neither the tensors nor anybody says whether norms precede or follow attention and MLP.
+    """Raise a `UserError` if nothing determines whether norms precede or follow attention and MLP.
 
     Networks whose norms precede attention and MLP usually have a final norm, too; others do not.
     """
     norms = [name for name in match.weights(heads=1) if name.startswith("ln")]
-    stated_place = {"norm_after", "final_norm"} & set(choices)
-    if norms and not stated_place and not any(name.startswith("ln_final") for name in norms):
+    is_place_stated = bool({"norm_after", "final_norm"} & set(choices))
+    if norms and not is_place_stated and not any(name.startswith("ln_final") for name in norms):
         raise UserError(
             "the file has weights of norms, but of no final norm, so norms may precede attention and MLP or follow them. State "
             "--model norm_after=true if they follow (as in nn.TransformerEncoderLayer), or --model norm_after=false."
@@ -109,9 +109,10 @@ def check_norms(choices: Mapping[str, Choice], match: FormatMatch) -> None:
 
 def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
     """Return the fields of `model` that the file states: value and place in the file."""
-    found: dict[str, tuple[Any, str]] = {}
+    fields: dict[str, tuple[Any, str]] = {}
 
-    def named(setting: str, names: Mapping[str, Any]) -> None:
+    def add_named(setting: str, names: Mapping[str, Any]) -> None:
+        """Add a field whose value has several names, such as `ln` for `layer_norm`."""
         if setting not in contents.stated:
             return
         value, source = contents.stated[setting]
@@ -122,37 +123,37 @@ def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
                 f"{', '.join(sorted({str(name) for name in names.values()}))}. If the network has one of these, state it with "
                 f"--model {setting}=…; or give its forward pass with --forward."
             )
-        found[setting] = (known, source)
+        fields[setting] = (known, source)
 
     if not states_attention_only(contents):
-        named("activation", ACTIVATIONS)
-    named("normalization", NORMALIZATIONS)
-    named("positions", POSITIONS)
+        add_named("activation", ACTIVATIONS)
+    add_named("normalization", NORMALIZATIONS)
+    add_named("positions", POSITIONS)
     config = contents.config
     if "attention_scale" in contents.stated:
         value, source = contents.stated["attention_scale"]
         if isinstance(value, bool):
-            found["attention_scale"] = (None if value else 1.0, source)
+            fields["attention_scale"] = (None if value else 1.0, source)
     divisor, d_head = config.get("attn_scale"), config.get("d_head")
-    is_open = found.get("attention_scale", (None,))[0] is None
-    if is_open and _is_positive(divisor) and not (_is_positive(d_head) and abs(divisor - d_head**0.5) < 1e-6):
-        found["attention_scale"] = (1 / divisor, "config.attn_scale")
+    has_default_scale = fields.get("attention_scale", (None,))[0] is None
+    if has_default_scale and _is_positive(divisor) and not (_is_positive(d_head) and abs(divisor - d_head**0.5) < 1e-6):
+        fields["attention_scale"] = (1 / divisor, "config.attn_scale")
     if "causal" in contents.stated:
         value, source = contents.stated["causal"]
-        found["causal"] = (str(value).lower() in ("causal", "true"), source)
+        fields["causal"] = (str(value).lower() in ("causal", "true"), source)
     epsilon = next(
         (name for name in ("eps", "layer_norm_eps", "norm_eps", "layer_norm_epsilon") if name in config), None
     )
-    if epsilon and _is_positive(config[epsilon]) and found.get("normalization", ("none",))[0] != "none":
-        found["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
+    if epsilon and _is_positive(config[epsilon]) and fields.get("normalization", ("none",))[0] != "none":
+        fields["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
     for name in UNSUPPORTED:
         if config.get(name) not in (None, False, 0, -1, "none", -1.0):
             raise UserError(_not_computed(path, name, config[name]))
-    if found.get("positions", ("",))[0] == "rotary":
+    if fields.get("positions", ("",))[0] == "rotary":
         for name, values in {**ORDINARY_ROTATIONS, "rotary_dim": (None, d_head)}.items():
             if name in config and config[name] not in values:
                 raise UserError(_not_computed(path, name, config[name]))
-    return found
+    return fields
 
 
 def _not_computed(path: Path, name: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the importer knows about a network: settings with their values and where each value comes from."""
+"""What the importer finds out about a network: settings with their values and where each value comes from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A value with its source, before it becomes a finding."""
+    """A value with its source and detail as in `Finding`, before it becomes one."""
 
     value: Any
     source: Source

@@ -28,7 +28,7 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def computed_by_forward(path: Path, contents: Contents, options: Options) -> ComputedNetwork:
-    """Compute the logits of all checkpoints by the user's function. This runs the user's code.
+    """Compute the logits of all checkpoints by the user's function; this runs the user's code.
 
     Args:
         path: path of the file or folder.
@@ -39,7 +39,7 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
         UserError: the function or its network fails, or the options do not fit the network.
     """
     assert options.forward is not None
-    named = f"--forward {options.forward}"
+    prefix = f"--forward {options.forward}"
     function = load_function(options.forward)
     dtype = DTYPES[options.precision]
 
@@ -49,22 +49,22 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
         try:
             network = function(tensors)
         except Exception as error:  # the user's code may raise anything
-            raise UserError(f"{named}: the function raised {type(error).__name__}: {error}") from None
+            raise UserError(f"{prefix}: the function raised {type(error).__name__}: {error}") from None
         if not callable(network):
-            raise UserError(f"{named}: expected a callable from tokens to logits, found {type(network).__name__}.")
+            raise UserError(f"{prefix}: expected a callable from tokens to logits, found {type(network).__name__}.")
         return (network.to(dtype) if isinstance(network, nn.Module) else network), tensors
 
-    sizes, task = _sizes(contents, options, named, *network_of(contents.states[-1]))
+    sizes, task = _sizes(contents, options, prefix, *network_of(contents.states[-1]))
     stored = []
     for state in contents.states:
         network, tensors = network_of(state)
         parameters = None if isinstance(network, nn.Module) else tensors
-        stored.append(CallableNetwork(network, task, named, parameters).activations())
+        stored.append(CallableNetwork(network, task, prefix, parameters).activations())
     neurons, gradients = "neurons" in stored[-1], "gradient_cosines" in stored[-1]
-    found = [name for name, present in (("logits", True), ("neurons", neurons), ("gradients", gradients)) if present]
+    known = [name for name, present in (("logits", True), ("neurons", neurons), ("gradients", gradients)) if present]
     findings = [
         Finding("forward pass", options.forward, "option", "the code in this file was run"),
-        Finding("known", ", ".join(found), "inferred", "measures of weights do not apply"),
+        Finding("known", ", ".join(known), "inferred", "measures of weights do not apply"),
     ]
     model = {"d_mlp": stored[-1]["neurons"].shape[-1]} if neurons else {}
     provenance = {
@@ -76,21 +76,21 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
     }
     logits = stored[-1]["logits"].astype(np.float64)
     return ComputedNetwork(
-        stored,
-        logits,
-        sizes,
-        operations_of(options, sizes),
-        findings,
-        [],
-        "the forward pass given",
-        model,
-        provenance,
-        unknown_settings(model),
+        stored=stored,
+        logits=logits,
+        sizes=sizes,
+        tested=operations_of(options, sizes),
+        findings=findings,
+        doubts=[],
+        tried="the forward pass given",
+        model=model,
+        provenance=provenance,
+        unknown=unknown_settings(model),
     )
 
 
 def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
-    """Return the settings of a cube that describe the network, except the known ones: NaN for numbers, else `unknown`."""
+    """Return the values of unknown settings of a network in its cube: NaN for numbers, else `unknown`."""
     settings = Model().model_dump() | {"attention_scale": 0.0, "final_norm": False, "mlp_input": ""}
     settings["activation_function"] = settings.pop("activation")
     return {
@@ -101,7 +101,7 @@ def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
 
 
 def _sizes(
-    contents: Contents, options: Options, named: str, network: Network, tensors: dict[str, Tensor]
+    contents: Contents, options: Options, prefix: str, network: Network, tensors: dict[str, Tensor]
 ) -> tuple[Sizes, PairTask]:
     """Return n, the layout of the tokens and the number of outputs, and a task of this size."""
     tokens = (
@@ -112,9 +112,9 @@ def _sizes(
     read = Choice("last", "assumed", "the logits at the last position (--read)")
     read = read if options.read is None else Choice(options.read, "option")
     modulus = stated_modulus(contents, options)
-    # a pair of zeros has tokens in any network, whatever n is
+    # n may be unknown here; `output_count` uses the pair (0, 0) only, whose tokens exist for any n
     probe = _task(2 if modulus is None else modulus.value, 2, tokens.value, read.value)
-    outputs = CallableNetwork(network, probe, named, tensors).output_count()
+    outputs = CallableNetwork(network, probe, prefix, tensors).output_count()
     if modulus is None:
         modulus = Choice(outputs, "inferred", "the number of outputs (--modulus)")
     if not 2 <= modulus.value <= MAX_OPERANDS:
@@ -123,7 +123,7 @@ def _sizes(
 
 
 def _task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
-    """Return a task with n operand values; which operation it is does not matter where logits are computed."""
+    """Return any task with n operand values: its operation has no effect on the logits."""
     try:
         TokenLayout.parse(tokens, n)
     except ValueError as error:

@@ -99,13 +99,13 @@ def _matched(path: Path, contents: Contents, options: Options) -> FormatMatch:
             "with --heads."
         )
     sizes = {"head": heads} if heads else {}
-    return best_match(contents.states[-1], sizes, options.names, path, _absent(contents, options))
+    return best_match(contents.states[-1], sizes, options.names, path, _absent_tensors(contents, options))
 
 
-def _absent(contents: Contents, options: Options) -> frozenset[str]:
-    """Return our tensors that the network does not have, by its configuration or the user's options."""
-    of_mlps = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
-    absent = of_mlps if states_attention_only(contents) else set()
+def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
+    """Return which of our tensors the network lacks, by its configuration or the user's options."""
+    mlp_tensors = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
+    absent = mlp_tensors if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")
     positions = options.model.get("positions", stated.value if stated else "learned")
     if str(positions).lower() in ("rotary", "rope", "sinusoidal", "none"):
@@ -162,7 +162,7 @@ def _write(network: RecognizedNetwork, name: str, contents: Contents, precision:
     if "split" in run.provides:
         losses = open_store(paths.family_store(name, run.name, "losses")).load()
         write_history(run, contents, losses)
-    record = paths.measured_record(name, run.name)  # without it, the workflow would measure again
+    record = paths.measured_record(name, run.name)  # the workflow measures again if this file is missing
     record.parent.mkdir(exist_ok=True)
     record.write_text("imported\n")
     gather(name, network.experiment.title, [run])

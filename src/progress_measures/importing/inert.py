@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-MAX_INSTRUCTIONS = 50_000_000  # of one file; one instruction takes about 100 bytes of memory
+MAX_INSTRUCTIONS = 50_000_000  # of one file; each takes about 100 bytes of memory
 
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "UserDict": "collections"}
 _BUILTINS = re.compile(
@@ -51,7 +51,7 @@ class CodeFoundError(Exception):
 class Global:
     """A name that a pickle would import."""
 
-    text: str  # as in the file
+    text: str  # as in the file, `module name`; then `module.name`
     module: str = field(init=False)
     name: str = field(init=False)
 
@@ -89,16 +89,16 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class UnhashedDict:
-    """A dictionary whose keys are not yet hashed: hashing a hostile key can exhaust the stack."""
+    """The items of a dictionary, with keys that are not hashed yet: hashing a hostile key can exhaust the stack."""
 
-    pairs: list[tuple[Any, Any]]
+    items: list[tuple[Any, Any]]
 
 
 @dataclass(slots=True, eq=False)
 class Storage:
-    """The numbers of tensors, stored elsewhere in the file."""
+    """The numbers of one or more tensors, which are stored elsewhere in the file."""
 
-    pid: tuple[Any, ...]
+    pid: tuple[Any, ...]  # persistent id: "storage", type, key, device, number of elements; in old files also a view
 
 
 _MARK = object()
@@ -114,7 +114,7 @@ class Machine:
     """The stack machine of pickles, without imports and calls.
 
     Attributes:
-        persistent: the storages that the pickles refer to, as tuples.
+        persistent: persistent ids of the storages that the pickles refer to; see `Storage`.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -125,7 +125,7 @@ class Machine:
         self._memo: dict[int, Any] = {}
 
     def load(self) -> Any:
-        """Run the instructions of the next pickle in the stream, and return its object with calls not made."""
+        """Run the instructions of the next pickle in the stream, and return its object, in which calls are recorded, not made."""
         self._stack, self._memo = [], {}
         stack, memo = self._stack, self._memo
         argument: Any
@@ -158,7 +158,7 @@ class Machine:
         return value
 
     def _to_mark(self) -> list[Any]:
-        """Remove and return what is above the last mark, and remove the mark."""
+        """Remove the last mark and everything above it from the stack, and return what was above."""
         position = len(self._stack) - 1
         while self._stack[position] is not _MARK:
             position -= 1
@@ -202,7 +202,7 @@ class Machine:
         self._stack.append((first, second, third))
 
     def _dict(self, _: Any) -> None:
-        self._stack.append(UnhashedDict(_in_pairs(self._to_mark())))
+        self._stack.append(UnhashedDict(_keys_with_values(self._to_mark())))
 
     def _append(self, _: Any) -> None:
         self._extend([self._pop()])
@@ -225,16 +225,13 @@ class Machine:
         self._set_items([(key, value)])
 
     def _setitems(self, _: Any) -> None:
-        self._set_items(_in_pairs(self._to_mark()))
+        self._set_items(_keys_with_values(self._to_mark()))
 
-    def _set_items(self, pairs: list[tuple[Any, Any]]) -> None:
+    def _set_items(self, items: list[tuple[Any, Any]]) -> None:
         target = self._stack[-1]
-        if isinstance(target, Call):
-            target.items.extend(pairs)
-        elif isinstance(target, UnhashedDict):
-            target.pairs.extend(pairs)
-        else:
+        if not isinstance(target, Call | UnhashedDict):
             raise ValueError("the pickle sets an item of something that is not a dictionary")
+        target.items.extend(items)
 
     def _global(self, argument: str) -> None:
         self._stack.append(Global(argument))
@@ -257,7 +254,7 @@ class Machine:
         options, arguments, cls = self._pop(), self._pop(), self._pop()
         call = make_call(cls, arguments, is_new=True)
         if isinstance(call, Call) and isinstance(options, UnhashedDict):
-            call.items.extend(options.pairs)
+            call.items.extend(options.items)
         self._stack.append(call)
 
     def _obj(self, _: Any) -> None:
@@ -272,7 +269,7 @@ class Machine:
         if not isinstance(target, Call):
             raise ValueError("the pickle sets the state of something that is not an object")
         if isinstance(state, UnhashedDict) and {"_parameters", "_modules"} <= {
-            k for k, _ in state.pairs if type(k) is str
+            k for k, _ in state.items if type(k) is str
         }:
             raise CodeFoundError(target.function.text)
         target.states.append(state)
@@ -287,8 +284,8 @@ class Machine:
         self._stack.append(Storage(pid))
 
 
-def _in_pairs(values: list[Any]) -> list[tuple[Any, Any]]:
-    """Group the values as keys with their values."""
+def _keys_with_values(values: list[Any]) -> list[tuple[Any, Any]]:
+    """Group a list of alternating keys and values."""
     if len(values) % 2:
         raise ValueError("the pickle has a key without a value")
     return list(zip(values[::2], values[1::2], strict=True))
@@ -313,7 +310,7 @@ def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
         if isinstance(content, list):
             call.appended.extend(content)
         elif isinstance(content, UnhashedDict):
-            call.items.extend(content.pairs)
+            call.items.extend(content.items)
         elif content is not None:
             call.arguments = content if isinstance(content, tuple) else (content,)
         return call

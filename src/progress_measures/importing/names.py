@@ -1,4 +1,6 @@
-"""Map foreign tensor names and axis orders to ours by a format: a YAML file that locates each of our tensors.
+"""Map foreign tensor names and axis orders to those of `models.transformer` by a format.
+
+A format is a YAML file that locates each of our tensors in a foreign state dict:
 
     W_E: [transformer.wte.weight, token d_model]
     W_Q: ["h.{layer}.attn.q.weight", (head d_head) d_model]
@@ -6,9 +8,9 @@
 Each entry has the foreign tensor's name, with `{layer}` if every layer has a tensor of its own, and its axes in einops
 notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses and 1 for an axis of size
 1. A tensor of all layers has an axis `layer`; a tensor that contains W_Q, W_K and W_V has an axis `qkv` of size 3. Other
-entries state what tensors do not say: fields of the section `model`, such as `activation: gelu`, `tokens` and `read`. An entry
-`optional` lists the matrices that a network of the format may lack. The built-in formats are the files in formats/; the user
-can give the path of another mapping file.
+entries state what the tensors do not determine: fields of the section `model`, such as `activation: gelu`, `tokens` and
+`read`. An entry `optional` lists the matrices that a network of the format may lack. The built-in formats are the files in
+formats/; the user can give the path of another mapping file.
 """
 
 from __future__ import annotations
@@ -87,7 +89,7 @@ ALL_OR_NONE = (
     ("ln1_w", "ln2_w", "ln_final_w"),
     ("ln1_b", "ln2_b", "ln_final_b"),
 )
-"""A network has either all or none of each group, counting only tensors that the format lists."""
+"""Groups of tensors of which a network has all or none. Tensors that its format does not list are left out of the group."""
 
 ALWAYS_PRESENT = ("W_E", "W_Q", "W_K", "W_V", "W_O")
 """Tensors that every transformer has."""
@@ -96,6 +98,7 @@ SETTINGS = ("tokens", "read", *(name for name in Model.model_fields if name not 
 """What a mapping file may state besides the tensors."""
 
 Groups = list[list[str]]
+"""Axes of a foreign tensor, in order: one group per axis of the tensor, with several names if axes are merged."""
 Weights = dict[str, NDArray[Any]]
 
 
@@ -106,7 +109,7 @@ class Format:
         name: stem of the YAML file.
         title: description of the format for users.
         locations: foreign name and groups of axes, by our tensor name.
-        settings: what the file states besides the tensors, by the names in `SETTINGS`.
+        settings: what the YAML file states besides the tensors, by the names in `SETTINGS`.
         axes: axes of our tensors, `AXES` or `MLP_AXES`.
         required: our tensors that a network of this format has; other tensors are optional.
 
@@ -182,8 +185,8 @@ class Format:
         for name, location in content.items():
             if name not in self.axes:
                 known = [*self.axes, *SETTINGS]
-                close = [known_name for known_name in known if known_name.lower() == str(name).lower()]
-                hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}."
+                similar = [known_name for known_name in known if known_name.lower() == str(name).lower()]
+                hint = f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(known)}."
                 raise UserError(f"{self._path}: {name!s:.60}: unknown tensor or setting; {hint}")
             if not (
                 isinstance(location, list) and len(location) == 2 and all(isinstance(part, str) for part in location)
@@ -196,15 +199,15 @@ class Format:
                 raise UserError(
                     f"{self._path}: {name}: this tensor is not one per layer; remove {{layer}} from its name."
                 )
-            layered = {layer_axis} if "{layer}" in location[0] else set()
-            allowed = {frozenset(expected - layered)}
+            axes_in_name = {layer_axis} if "{layer}" in location[0] else set()
+            allowed = {frozenset(expected - axes_in_name)}
             if name[-1] in "QKV":
                 allowed |= {axis_set | {"qkv"} for axis_set in allowed}
-            if not layered:
+            if not axes_in_name:
                 allowed |= {frozenset(axis_set - {layer_axis}) for axis_set in allowed}  # a network of one layer
             if len(axes) != len(set(axes)) or frozenset(axes) not in allowed:
                 raise UserError(
-                    f"{self._path}: {name}: expected the axes {' '.join(sorted(expected - layered))}, in the order of "
+                    f"{self._path}: {name}: expected the axes {' '.join(sorted(expected - axes_in_name))}, in the order of "
                     f"the tensor in the file; found {location[1]!r:.60}."
                 )
             yield name, (location[0], groups)
@@ -243,10 +246,12 @@ class FormatMatch:
         self._absent = absent
         self._required = [name for name in format.required if name not in absent]
         self._size_source: dict[str, str] = {}  # the tensor that determined each size
-        self.missing = [self._name(name, 0) for name in self._required if self._name(name, 0) not in state]
+        self.missing = [
+            self._foreign_name(name, 0) for name in self._required if self._foreign_name(name, 0) not in state
+        ]
         self.problems = [f"missing tensors: {', '.join(self.missing)}"] if self.missing else self._find_sizes()
 
-    def _name(self, name: str, layer: int) -> str:
+    def _foreign_name(self, name: str, layer: int) -> str:
         """Return the foreign name of one of our tensors in a layer."""
         return self.format.locations[name][0].replace("{layer}", str(layer))
 
@@ -259,14 +264,14 @@ class FormatMatch:
         counted = "W_Q" if self.format.axes is AXES else "W_hidden"
         if "{layer}" not in self.format.locations.get(counted, ("", []))[0]:
             return self.sizes.get("layer", 1)
-        return next(layer for layer in itertools.count(1) if self._name(counted, layer) not in self._state)
+        return next(layer for layer in itertools.count(1) if self._foreign_name(counted, layer) not in self._state)
 
     def _present_or_required(self) -> Iterator[tuple[str, str, Groups]]:
         """Yield our name, the foreign name and the axes of each tensor that is present or required, layer by layer."""
         for name, (foreign_name, groups) in self.format.locations.items():
             for layer in range(self.layers if "{layer}" in foreign_name else 1):
-                if self._name(name, layer) in self._state or name in self._required:
-                    yield name, self._name(name, layer), groups
+                if self._foreign_name(name, layer) in self._state or name in self._required:
+                    yield name, self._foreign_name(name, layer), groups
 
     def _find_sizes(self) -> list[str]:
         """Find the size of each axis; return a problem for each missing tensor and each shape that contradicts another."""
@@ -297,7 +302,7 @@ class FormatMatch:
         ]
 
     def _missing_counterparts(self) -> list[str]:
-        """List missing tensors that another layer has, or whose group in `ALL_OR_NONE` is present in part."""
+        """List missing tensors: those that another layer has, and those of a group in `ALL_OR_NONE` that is partly present."""
         layers_with: dict[str, set[int]] = {}
         for foreign_name, _ in self.format.locations.values():
             pattern = re.compile(re.escape(foreign_name).replace(re.escape("{layer}"), "(0|[1-9][0-9]{0,3})"))
@@ -305,7 +310,7 @@ class FormatMatch:
             if present:
                 layers_with[foreign_name] = present
         listed = set(self.format.locations) - self._absent
-        groups = [[self._name(name, 0) for name in names if name in listed] for names in ALL_OR_NONE]
+        groups = [[self._foreign_name(name, 0) for name in names if name in listed] for names in ALL_OR_NONE]
         missing_in_group = [
             foreign_name
             for names in groups
@@ -388,7 +393,7 @@ def _reordered(
 ) -> NDArray[Any]:
     """Rearrange a tensor to our axis order, with a leading axis of layers if our tensor has one.
 
-    Of a tensor that contains W_Q, W_K and W_V, take the part that `letter` names.
+    If the tensor contains W_Q, W_K and W_V, return the one that `letter` names: Q, K or V.
     """
     axes = [axis for group in groups for axis in group]
     present_axes = [axis for axis in our_axes if axis in axes]

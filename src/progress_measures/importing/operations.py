@@ -1,4 +1,4 @@
-"""The operations that the importer tests a network for, and the tasks that they are."""
+"""The operations that the importer compares a network's answers with, and the task of each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from progress_measures.tasks import TASKS, PairTask
 from progress_measures.tasks.groups import is_prime
 
 MODULAR = ("a+b", "a-b", "b-a", "a*b", "a/b")
-"""Operations modulo n that every network is tested for; `sum`, without reduction, is tested if there are enough outputs."""
+"""Operations modulo n that are tested on every network. `sum`, a + b without modulus, is tested if there are enough outputs."""
 
-S5 = re.compile(r"s([3-6])", re.IGNORECASE)
+SYMMETRIC_GROUP = re.compile(r"s([3-6])", re.IGNORECASE)
+"""Names of operations that compose permutations of 3 to 6 elements."""
 
 
 class Operation(NamedTuple):
@@ -50,17 +51,17 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
         read: the answer position, or `last`.
 
     Raises:
-        UserError: the operation is none, or it does not fit the sizes.
+        UserError: no operation has this name, or the operation does not fit the sizes.
     """
     layout: dict[str, Any] = {"tokens": tokens, "read": read}
     content: dict[str, Any]
-    named = {"a+b": "modular_addition", "a-b": "modular_subtraction"}
-    symmetric = S5.fullmatch(name)
+    kinds = {"a+b": "modular_addition", "a-b": "modular_subtraction"}
+    symmetric = SYMMETRIC_GROUP.fullmatch(name)
     try:
         if name == "sum":
             content = {"kind": "integer_addition", "operands": n, "outputs": outputs}
-        elif name in named and n > 2 and is_prime(n):
-            content = {"kind": named[name], "prime": n} | ({"outputs": outputs} if outputs != n else {})
+        elif name in kinds and n > 2 and is_prime(n):
+            content = {"kind": kinds[name], "prime": n} | ({"outputs": outputs} if outputs != n else {})
         elif symmetric:
             content = {"kind": "permutation_composition", "degree": int(symmetric[1])}
         elif is_path(name):

@@ -1,4 +1,4 @@
-"""Parse the options of `progress-measures import` that have a form of their own."""
+"""Parse the options `--model` and `--read` of `progress-measures import`."""
 
 from __future__ import annotations
 

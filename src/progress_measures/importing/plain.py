@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # the first object in a file of `torch.save` before PyTorch 1.6
+ENTRY_SIZE = 100  # bytes of memory that an entry of a list or dictionary takes, roughly
 _STORAGES = {
     **{"FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"},
     **{"LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8"},
@@ -102,7 +103,11 @@ def _no_storage(key: str) -> bytes:
 
 
 def _old_torch_file(stream: io.BytesIO, machine: Machine, path: Path) -> tuple[Builder, Any]:
-    """Read what follows the magic number: version, system, object, names of storages, and their numbers."""
+    """Read what follows the magic number: version, system, object, names of storages, and their numbers.
+
+    Returns:
+        A `Builder` with the storages, and the object, not yet converted.
+    """
     machine.load()
     system = Builder(path, _no_storage, False).value(machine.load())
     root = machine.load()
@@ -119,7 +124,7 @@ def _old_torch_file(stream: io.BytesIO, machine: Machine, path: Path) -> tuple[B
 
 
 def _storage_dtype(kind: Any) -> tuple[torch.dtype, int]:
-    """Return the type of the numbers in a storage, and the bytes of one number."""
+    """Return the type of the numbers in a storage, and the number of bytes that each takes."""
     import torch
 
     name = kind.name if isinstance(kind, Global) else ""
@@ -145,43 +150,45 @@ class Builder:
         self._size = 0
         self._storages: dict[str, torch.Tensor] = {}
         self._values: dict[int, Any] = {}  # by the id of the node: shared nodes are converted once
-        self._open: set[int] = set()  # nodes that contain the present node
+        self._open: set[int] = set()  # ids of the nodes that contain the node being converted
         self._makers: dict[str, Callable[[list[Any], Call], Any]] = {
             "_codecs.encode": self._bytes,
             "torch.storage._load_from_bytes": self._storage_in_bytes,
             "torch._tensor._rebuild_from_type_v2": self._tensor_of_type,
-            "torch._utils._rebuild_tensor": lambda a, _: self._tensor(a[0], a[1], a[2], a[3]),
-            "torch._utils._rebuild_tensor_v2": lambda a, _: self._tensor(a[0], a[1], a[2], a[3]),
-            "torch._utils._rebuild_tensor_v3": lambda a, _: self._tensor(a[0], a[1], a[2], a[3], a[6]),
-            "torch._utils._rebuild_parameter": lambda a, _: a[0],
-            "torch._utils._rebuild_parameter_with_state": lambda a, _: a[0],
-            "torch.nn.parameter.Parameter": lambda a, _: a[0],
-            "torch._utils._rebuild_device_tensor_from_numpy": lambda a, _: a[0],
-            "torch._utils._rebuild_device_tensor_from_cpu_tensor": lambda a, _: a[0],
+            "torch._utils._rebuild_tensor": lambda args, _: self._tensor(args[0], args[1], args[2], args[3]),
+            "torch._utils._rebuild_tensor_v2": lambda args, _: self._tensor(args[0], args[1], args[2], args[3]),
+            "torch._utils._rebuild_tensor_v3": lambda args, _: self._tensor(
+                args[0], args[1], args[2], args[3], args[6]
+            ),
+            "torch._utils._rebuild_parameter": lambda args, _: args[0],
+            "torch._utils._rebuild_parameter_with_state": lambda args, _: args[0],
+            "torch.nn.parameter.Parameter": lambda args, _: args[0],
+            "torch._utils._rebuild_device_tensor_from_numpy": lambda args, _: args[0],
+            "torch._utils._rebuild_device_tensor_from_cpu_tensor": lambda args, _: args[0],
             "torch._utils._rebuild_sparse_tensor": self._sparse_tensor,
-            "torch.serialization._get_layout": lambda a, _: a[0],
-            "torch.Size": lambda a, _: a[0],
-            "torch.device": lambda a, _: ":".join(map(_text, a)),
+            "torch.serialization._get_layout": lambda args, _: args[0],
+            "torch.Size": lambda args, _: args[0],
+            "torch.device": lambda args, _: ":".join(map(_text, args)),
             "numpy.dtype": self._dtype,
             "numpy._core.multiarray.scalar": self._scalar,
             "numpy._core.multiarray._reconstruct": self._reconstructed,
-            "numpy._core.numeric._frombuffer": lambda a, _: self._numbers(a[0], a[1], a[2], a[3] == "F"),
-            "jax._src.array._reconstruct_array": lambda a, _: self._array_of_state(a[2]),
-            "builtins.getattr": lambda a, _: a[1],
-            "builtins.complex": lambda a, _: complex(*a),
+            "numpy._core.numeric._frombuffer": lambda args, _: self._numbers(args[0], args[1], args[2], args[3] == "F"),
+            "jax._src.array._reconstruct_array": lambda args, _: self._array_of_state(args[2]),
+            "builtins.getattr": lambda args, _: args[1],
+            "builtins.complex": lambda args, _: complex(*args),
             "builtins.bytearray": self._bytes,
             "builtins.bytes": self._bytes,
             **dict.fromkeys(("builtins.set", "builtins.frozenset", "builtins.list", "builtins.tuple"), self._list),
             "collections.deque": self._list,
             **dict.fromkeys(("builtins.dict", "collections.OrderedDict", "collections.Counter"), self._dict),
-            "collections.defaultdict": lambda a, call: self._dict(a[1:], call),
+            "collections.defaultdict": lambda args, call: self._dict(args[1:], call),
             **dict.fromkeys(
                 (f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")), self._time
             ),
         }
 
     def value(self, node: Any) -> Any:
-        """Convert a node; something that contains itself becomes None within itself."""
+        """Convert a node; where a node contains itself, the inner occurrence becomes None."""
         if isinstance(node, Global):
             return node.full.removeprefix("builtins.")
         if not isinstance(node, list | tuple | bytearray | UnhashedDict | Call | Storage):
@@ -194,7 +201,7 @@ class Builder:
         self._open.add(key)
         value: Any
         if isinstance(node, UnhashedDict):
-            value = self._with_text_keys(node.pairs)
+            value = self._with_text_keys(node.items)
         elif isinstance(node, Call):
             value = self._object(node)
         elif isinstance(node, Storage):
@@ -246,7 +253,7 @@ class Builder:
                     fields |= {str(i): entry for i, entry in enumerate(part if isinstance(part, list) else [part])}
         fields |= self._with_text_keys(call.items)
         appended = self.value(call.appended)
-        self._grow(100 * len(fields))
+        self._grow(ENTRY_SIZE * len(fields))
         for wrapped in ("_content", "_val", "_fields", "_value"):  # of omegaconf, then of ml_collections
             if wrapped in fields and name.startswith(("omegaconf.", "ml_collections.")):
                 content = fields[wrapped]
@@ -260,17 +267,17 @@ class Builder:
 
     def _list(self, arguments: list[Any], call: Call) -> list[Any]:
         content = arguments[0] if arguments else []
-        self._grow(100 * len(content))
+        self._grow(ENTRY_SIZE * len(content))
         return [*content, *self.value(call.appended)]
 
     def _dict(self, arguments: list[Any], call: Call) -> dict[str, Any]:
         content = arguments[0] if arguments else {}
-        self._grow(100 * len(content))
+        self._grow(ENTRY_SIZE * len(content))
         pairs = content.items() if isinstance(content, dict) else content
         return {str(key): entry for key, entry in pairs} | self._with_text_keys(call.items)
 
     def _bytes(self, arguments: list[Any], _: Call) -> bytes:
-        """Return bytes that are stored as bytes, as numbers, or as text with an encoding."""
+        """Return bytes that the pickle has as bytes, as a list of numbers, or as text with an encoding."""
         content = arguments[0] if arguments else b""
         if isinstance(content, str):
             if len(arguments) < 2 or arguments[1] not in ("latin1", "latin-1", "utf-8", "ascii"):
@@ -317,7 +324,7 @@ class Builder:
         return self._array_of_state(self.value(call.states[-1]))
 
     def _array_of_state(self, state: Any) -> Any:
-        """Return the array of a state (version, shape, type, whether the order is Fortran's, numbers)."""
+        """Return the array of NumPy's pickled state: (version, shape, type, whether in Fortran order, numbers)."""
         shape, dtype, is_fortran, content = state[-4:]
         return self._numbers(content, dtype, shape, bool(is_fortran))
 
@@ -348,7 +355,7 @@ class Builder:
         return builder.value(root)
 
     def _flat_tensor(self, pid: tuple[Any, ...]) -> torch.Tensor:
-        """Return the numbers of a storage as a tensor [number], without copying those that are read already."""
+        """Return the numbers of a storage as a tensor [number]; a storage is read only once."""
         import torch
 
         kind, key = pid[1], str(pid[2])
@@ -453,7 +460,7 @@ def plain_array(tensor: Any, path: Path) -> NDArray[Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a value as text; of nested values, which can be very long, return only the kind."""
+    """Return a value as text, or only its type and size if it is nested or long."""
     entries = value if isinstance(value, list) else [value]
     is_short = len(entries) <= 20 and all(isinstance(entry, str | int | float | None) for entry in entries)
     return str(value) if is_short else f"{type(value).__name__} with {len(entries)} entries"

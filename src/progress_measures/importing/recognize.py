@@ -34,7 +34,7 @@ MIN_LEAD = 0.1
 MIN_CONFIDENCE_GAIN = 0.01
 """A smaller difference in mean probability does not decide between two designs."""
 SAMPLE = 1500
-"""Number of pairs on which possible designs are compared."""
+"""Largest number of pairs on which possible designs are compared."""
 
 
 class DesignFit(NamedTuple):
@@ -50,18 +50,18 @@ class DesignFit(NamedTuple):
 
     heads: int
     design: ModelFields
-    operation: str
-    agreement: float
-    confidence: float
+    operation: str = ""
+    agreement: float = 0.0
+    confidence: float = 0.0
 
 
 class ChosenDesign(NamedTuple):
     """The chosen design, and the fields that the network's answers do not decide.
 
     Attributes:
-        reading: the chosen design.
+        fit: the chosen design.
         undecided: fields for which other values fit as well, with these values.
-        tested: number of designs.
+        tested: number of designs that were compared.
     """
 
     fit: DesignFit
@@ -74,7 +74,7 @@ def choose_design(
     match: FormatMatch,
     operations: list[Operation],
     layout: TokenLayout,
-    read: int,
+    answer_position: int,
 ) -> ChosenDesign:
     """Choose the design under which the right answers of an operation have the highest mean probability.
 
@@ -83,7 +83,7 @@ def choose_design(
         match: the last state dict, matched against its format.
         operations: the operations that are tested.
         layout: the layout of the tokens.
-        read: the answer position.
+        answer_position: position whose logits are the answer.
 
     Returns:
         The design. Among designs of similar confidence it is the most ordinary one, with the number of heads of the highest
@@ -96,44 +96,44 @@ def choose_design(
     pairs = np.arange(n**2)
     if n**2 > SAMPLE:
         pairs = np.random.default_rng(0).choice(n**2, SAMPLE, replace=False)
-    options = list(possible)
-    if not options:
+    candidates = list(possible)
+    if not candidates:
         raise UserError("positions: rotary needs heads of an even d_head, and the network has none.")
-    if len(options) == 1:
-        heads, design = options[0]
-        return ChosenDesign(DesignFit(heads, design, "", 0.0, 0.0), {}, 1)
-    readings = []
-    for heads, design in options:
+    if len(candidates) == 1:
+        heads, design = candidates[0]
+        return ChosenDesign(DesignFit(heads, design), undecided={}, tested=1)
+    fits = []
+    for heads, design in candidates:
         weights = match.weights(heads=heads)
-        logits = pair_logits(weights, design, layout, read, pairs, np.float32)
-        readings.append(_reading(heads, design, logits, operations, pairs))
-    best = max(readings, key=lambda reading: reading.confidence)
-    similar = [r for r in readings if r.confidence > best.confidence - MIN_CONFIDENCE_GAIN]
-    ordinary = min((r.design for r in similar), key=[design for _, design in options].index)
-    chosen = max((r for r in similar if r.design == ordinary), key=lambda reading: reading.confidence)
+        logits = pair_logits(weights, design, layout, answer_position, pairs, np.float32)
+        fits.append(_design_fit(heads, design, logits, operations, pairs))
+    best = max(fits, key=lambda fit: fit.confidence)
+    similar = [fit for fit in fits if fit.confidence > best.confidence - MIN_CONFIDENCE_GAIN]
+    ordinary = min((fit.design for fit in similar), key=[design for _, design in candidates].index)
+    chosen = max((fit for fit in similar if fit.design == ordinary), key=lambda fit: fit.confidence)
     undecided: dict[str, list[Any]] = {}
     for name, value in {**chosen.design, "heads": chosen.heads}.items():
-        values = dict.fromkeys(r.heads if name == "heads" else r.design[name] for r in similar)
+        values = dict.fromkeys(fit.heads if name == "heads" else fit.design[name] for fit in similar)
         if others := [other for other in values if other != value]:
             undecided[name] = others
-    return ChosenDesign(chosen, undecided, len(readings))
+    return ChosenDesign(chosen, undecided, len(fits))
 
 
-def _reading(
+def _design_fit(
     heads: int, design: ModelFields, logits: NDArray[np.floating], operations: list[Operation], pairs: NDArray[np.int64]
 ) -> DesignFit:
-    """Return how well the logits of some pairs fit the operation that they fit best."""
+    """Return how well the logits of some pairs fit an operation, for the operation with the highest agreement."""
     if not np.isfinite(logits).all():
-        return DesignFit(heads, design, "", 0.0, 0.0)
+        return DesignFit(heads, design)
     answers, log_probabilities = logits.argmax(-1), log_softmax(logits.astype(np.float64), -1)
-    best = DesignFit(heads, design, "", 0.0, 0.0)
+    best = DesignFit(heads, design)
     for operation in operations:
         labels = operation.labels.ravel()[pairs]
-        known = labels >= 0
-        agreement = float((answers == labels)[known].mean())
+        defined = labels >= 0
+        agreement = float((answers == labels)[defined].mean())
         if agreement > best.agreement:
-            of_labels = log_probabilities[known, labels[known]]
-            best = DesignFit(heads, design, operation.name, agreement, float(np.exp(of_labels).mean()))
+            label_log_probabilities = log_probabilities[defined, labels[defined]]
+            best = DesignFit(heads, design, operation.name, agreement, float(np.exp(label_log_probabilities).mean()))
     return best
 
 
@@ -141,7 +141,7 @@ def pair_logits(
     weights: Weights,
     design: ModelFields,
     layout: TokenLayout,
-    read: int,
+    answer_position: int,
     pairs: NDArray[np.int64],
     dtype: type[np.floating],
 ) -> NDArray[np.floating]:
@@ -151,7 +151,7 @@ def pair_logits(
         weights: tensors with our names and axes.
         design: fields of the section `model` that the tensors do not determine.
         layout: the layout of the tokens.
-        read: the answer position.
+        answer_position: position whose logits are the answer.
         pairs: indices a * n + b of the pairs.
         dtype: precision of the computation.
 
@@ -162,7 +162,7 @@ def pair_logits(
     tokens = torch.from_numpy(layout.sequences(*np.divmod(pairs, layout.operand_count)))
     with np.errstate(over="ignore", invalid="ignore"):
         tensors = {name: torch.from_numpy(np.ascontiguousarray(w, dtype))[None] for name, w in weights.items()}
-    logits, _ = network.activations(tensors, tokens, read, design_of(Model.model_validate(section)), [])
+    logits, _ = network.activations(tensors, tokens, answer_position, design_of(Model.model_validate(section)), [])
     return logits.numpy()
 
 

@@ -64,21 +64,21 @@ class Recorder:
         if every < 1:
             raise UserError(f"every={every}: expected a number of epochs from 1.")
         self._operation, self._n, self._tokens, self._read, self._every = operation, modulus, tokens, read, every
-        # The number of outputs is known at the first checkpoint; until then it is the smallest, or large for a table.
-        least = MAX_OUTPUTS if is_path(operation) else 2 * modulus - 1 if operation == "sum" else modulus
-        self._task: PairTask = self._with_outputs(least)
+        # The number of outputs is known at the first checkpoint. Until then it is the smallest possible, or large for a table.
+        outputs = MAX_OUTPUTS if is_path(operation) else 2 * modulus - 1 if operation == "sum" else modulus
+        self._task: PairTask = self._with_outputs(outputs)
         self._train = None if train is None else _mask(train, modulus)
         self._epochs: list[int] = []
         self._names: list[str] = []  # of the activations
         self._run: Run | None = None
-        # The logits of a checkpoint of p = 113 have 6 MB, so they are not held in memory.
+        # The logits of one checkpoint take 6 MB at p = 113 (113³ numbers of 4 bytes), so they are kept in files.
         self._folder = tempfile.TemporaryDirectory(prefix="progress-measures-")
 
     def record(self, network: Network, epoch: int) -> xr.Dataset | None:
         """Record a checkpoint and compute its measures.
 
         Args:
-            network: the network; a module is evaluated in evaluation mode and returned to its mode.
+            network: the network; a module is evaluated in evaluation mode, and its mode is restored.
             epoch: number of updates before the checkpoint, larger than that of the last one.
 
         Returns:
@@ -88,20 +88,20 @@ class Recorder:
         Raises:
             UserError: the network raises an error, or does not return finite logits of the right shape.
         """
-        epoch = operator.index(epoch)  # NumPy's integers, too
+        epoch = operator.index(epoch)  # also accepts integers of NumPy
         if epoch < 0:
             raise UserError(f"epoch {epoch}: expected a number of updates from 0.")
         if epoch % self._every:
             return None
         if self._epochs and epoch <= self._epochs[-1]:
             raise UserError(f"epoch {epoch}: expected an epoch after {self._epochs[-1]}, which is recorded already.")
-        named = f"Recorder, epoch {epoch}"
+        prefix = f"Recorder, epoch {epoch}"
         if self._run is None:
-            outputs = CallableNetwork(network, self._task, named).output_count()
+            outputs = CallableNetwork(network, self._task, prefix).output_count()
             if not is_path(self._operation) and outputs < self._task.output_count:
-                raise UserError(f"{named}: expected {self._task.output_count} outputs or more, found {outputs}.")
+                raise UserError(f"{prefix}: expected {self._task.output_count} outputs or more, found {outputs}.")
             self._task = self._with_outputs(outputs)
-        activations = self._as_before(CallableNetwork(network, self._task, named).activations(), named)
+        activations = self._checked_against_first(CallableNetwork(network, self._task, prefix).activations(), prefix)
         for name, array in activations.items():
             np.save(self._file(epoch, name), array, allow_pickle=False)
         self._names = list(activations)
@@ -138,9 +138,12 @@ class Recorder:
         experiment = self._experiment(stored[-1])
         precision = str(stored[-1]["logits"].dtype)
         finding = Finding("split", "unknown" if self._train is None else "a list", "option", "Recorder")
-        split = ImportedSplit(self._train, "none" if self._train is None else "listed", None, None, finding)
-        network = RecognizedNetwork(experiment, stored, self._epochs, split, [], {}, [])
-        write_network(network, Contents([], self._epochs, "recorded in memory"), folder, precision)
+        method = "none" if self._train is None else "listed"
+        split = ImportedSplit(self._train, method, seed=None, fraction=None, finding=finding)
+        network = RecognizedNetwork(
+            experiment, weights=stored, epochs=self._epochs, split=split, findings=[], agreement={}, doubts=[]
+        )
+        write_network(network, Contents([], self._epochs, layout="recorded in memory"), folder, precision)
         return folder / "cube.zarr"
 
     def _file(self, epoch: int, name: str) -> Path:
@@ -153,8 +156,10 @@ class Recorder:
         except UserError as error:
             raise UserError(str(error).replace("--operation ", "operation ", 1)) from None
 
-    def _as_before(self, activations: dict[str, NDArray[np.floating]], named: str) -> dict[str, NDArray[np.floating]]:
-        """Return the activations that the first checkpoint has; gradients that are not known are NaN.
+    def _checked_against_first(
+        self, activations: dict[str, NDArray[np.floating]], prefix: str
+    ) -> dict[str, NDArray[np.floating]]:
+        """Return the activations that the first checkpoint has too; unknown `gradient_cosines` are NaN.
 
         Raises:
             UserError: neurons are missing, or the shape of an activation has changed.
@@ -170,7 +175,7 @@ class Recorder:
             if array is None or array.shape != first.shape:
                 found = "none" if array is None else str(list(array.shape))
                 raise UserError(
-                    f"{named}: expected {name} {list(first.shape)}, as at epoch {self._epochs[0]}; found {found}."
+                    f"{prefix}: expected {name} {list(first.shape)}, as at epoch {self._epochs[0]}; found {found}."
                 )
             result[name] = array
         return result
@@ -227,7 +232,7 @@ def _mask(train: ArrayLike, n: int) -> NDArray[np.bool_]:
 
 
 def _scalar_measures(run: Run) -> list[Measure]:
-    """Return the measures that apply to a run and have one value per checkpoint, without the slow ones."""
+    """Return the measures that apply to a run and have one value per checkpoint, except those in `SLOW`."""
     return [
         m
         for m in measures().values()

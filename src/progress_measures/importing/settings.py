@@ -30,16 +30,17 @@ UNKNOWN_SETTINGS: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
     **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
-"""Training settings that a file may omit, with their values in the cube if it does."""
+"""Training settings that a file may omit, with the values that the cube then has."""
 
 NO_LEAD = "no operation leads the others"
+"""Doubt if two operations agree with the answers almost equally well (`recognize.MIN_LEAD`)."""
 
 MAX_ACCURACY_DIFFERENCE = 0.02
-"""Largest difference between an accuracy in the file and ours."""
+"""Largest difference between an accuracy that the file states and the accuracy that we compute."""
 
 
 class Options(NamedTuple):
-    """What the user states about the file; None for what the import has to find.
+    """What the user states about the file; None for what the import finds itself.
 
     Attributes:
         names: path of a mapping file.
@@ -52,7 +53,7 @@ class Options(NamedTuple):
         model: fields of the section `model`, such as `activation`.
         epoch: number of updates before the only checkpoint.
         precision: precision of the measurement.
-        key: key of the file under which the networks are.
+        key: key of the file that contains the networks.
         forward: `FILE.py:FUNCTION` of the user's forward pass.
         accept_doubtful: whether to import a network although something contradicts what the file says.
     """
@@ -95,7 +96,7 @@ class RecognizedNetwork(NamedTuple):
 
 
 class ComputedNetwork(NamedTuple):
-    """A network whose logits are computed, by its design or by the user's forward pass.
+    """A network with its logits, computed by its design or by the user's forward pass.
 
     Attributes:
         stored: what is stored of each checkpoint: tensors with our names and axes, or activations.
@@ -107,7 +108,7 @@ class ComputedNetwork(NamedTuple):
         tried: description of the designs that were tried.
         model: fields of the section `model`.
         provenance: fields of the section `imported` that depend on the kind of network.
-        unknown: settings of the cube that are unknown, with `unknown` or NaN.
+        unknown: values in the cube of settings that are unknown: `unknown` or NaN.
     """
 
     stored: list[Weights]
@@ -138,31 +139,33 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
     designs.check_norms(choices, match)
     sizes = _sizes(contents, match, options, choices)
     layout = TokenLayout.parse(sizes.tokens.value, sizes.operands.value)
-    read = len(layout.slots) - 1 if sizes.read.value == "last" else int(sizes.read.value)
+    answer_position = len(layout.slots) - 1 if sizes.read.value == "last" else int(sizes.read.value)
     tested = operations_of(options, sizes)
-    chosen = recognize.choose_design(designs.possible_designs(choices, match), match, tested, layout, read)
+    chosen = recognize.choose_design(designs.possible_designs(choices, match), match, tested, layout, answer_position)
     design, heads = chosen.fit.design, chosen.fit.heads
     weights = _without_zero_biases([match.weights(state, heads) for state in contents.states])
-    logits = recognize.pair_logits(weights[-1], design, layout, read, np.arange(layout.operand_count**2), np.float64)
+    logits = recognize.pair_logits(
+        weights[-1], design, layout, answer_position, np.arange(layout.operand_count**2), np.float64
+    )
     recognize.check_finite(logits, path)
     findings = [
         Finding("names of tensors", match.format.title, "mapping file" if options.names else "tensors"),
-        Finding("architecture", _architecture(weights[-1]), "tensors"),
+        Finding("architecture", _describe_architecture(weights[-1]), "tensors"),
         *_design_findings(design, choices, chosen, match),
     ]
     return ComputedNetwork(
-        weights,
-        logits,
-        sizes,
-        tested,
-        findings,
-        designs.contradictions(contents, match, choices, path)
+        stored=weights,
+        logits=logits,
+        sizes=sizes,
+        tested=tested,
+        findings=findings,
+        doubts=designs.contradictions(contents, match, choices, path)
         + _size_doubts(contents, weights[-1], sizes)
         + _norm_doubts(contents, match.ignored),
-        f"{chosen.tested} designs" if chosen.tested > 1 else "the stated design",
-        designs.model_section(weights[-1], design),
-        {"format": match.format.title, "ignored": match.ignored},
-        {},
+        tried=f"{chosen.tested} designs" if chosen.tested > 1 else "the stated design",
+        model=designs.model_section(weights[-1], design),
+        provenance={"format": match.format.title, "ignored": match.ignored},
+        unknown={},
     )
 
 
@@ -184,28 +187,28 @@ def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork,
     """
     logits, sizes, tested = computed.logits, computed.sizes, computed.tested
     agreement = recognize.agreement(logits, tested)
-    operation, source = _operation(options, tested, agreement, path, computed.tried)
-    known = operation.task.defined()
-    pair_losses = _pair_losses(logits, operation.labels).reshape(known.shape)
-    split = splits.find_split(options.split, contents, _file_losses(contents), pair_losses, known)
+    operation, operation_choice = _operation(options, tested, agreement, path, computed.tried)
+    defined = operation.task.defined()
+    pair_losses = _pair_losses(logits, operation.labels).reshape(defined.shape)
+    split = splits.find_split(options.split, contents, _file_losses(contents), pair_losses, defined)
     epochs, epoch_finding = _epochs(contents, options)
     recipe, recipe_findings = _recipe(contents)
-    correct = (logits.argmax(-1) == operation.labels.ravel()).reshape(known.shape)
-    contradictions = [line for line in contents.contradictions if not _settled(line, contents)]
-    doubts = [*computed.doubts, *contradictions, *_operation_doubts(operation, source, agreement)]
-    doubts += ([split.doubt] if split.doubt else []) + _accuracy_doubts(contents, split, correct, known)
+    correct = (logits.argmax(-1) == operation.labels.ravel()).reshape(defined.shape)
+    contradictions = [line for line in contents.contradictions if not _is_from_optimizer(line, contents)]
+    doubts = [*computed.doubts, *contradictions, *_operation_doubts(operation, operation_choice, agreement)]
+    doubts += ([split.doubt] if split.doubt else []) + _accuracy_doubts(contents, split, correct, defined)
     findings = [
         Finding("contents", contents.layout, "file"),
         *computed.findings,
         sizes.operands.finding("n", f"{sizes.operands.value} values of a and b"),
         Finding(
             "outputs",
-            _outputs(sizes.outputs, int(operation.labels.max()) + 1),
+            _describe_outputs(sizes.outputs, int(operation.labels.max()) + 1),
             "inferred" if computed.provenance.get("logits_only") else "tensors",
         ),
         sizes.tokens.finding("tokens"),
         *([sizes.read.finding("read position")] if sizes.read.value != "last" else []),
-        Finding("operation", operation.name, source.source, source.detail),
+        operation_choice.finding("operation", operation.name),
         split.finding,
         epoch_finding,
         *recipe_findings,
@@ -238,7 +241,7 @@ def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork,
         raise UserError(_refusal(path, doubts, agreement))
     try:
         experiment = Experiment.model_validate(content)
-        experiment.runs(path.stem)  # whose sections must agree
+        experiment.runs(path.stem)  # raises an error if sections of the experiment contradict each other
     except ValidationError as error:
         raise UserError(validation_message(error, path)) from None
     return RecognizedNetwork(experiment, computed.stored, epochs, split, findings, agreement, doubts)
@@ -288,22 +291,22 @@ def stated_modulus(contents: Contents, options: Options) -> Choice | None:
 def operations_of(options: Options, sizes: Sizes) -> list[Operation]:
     """Return the operations that the network is tested for, the user's first."""
     n, tokens, read = sizes.operands.value, sizes.tokens.value, sizes.read.value
-    found = operations.candidates(n, sizes.outputs, tokens, read)
+    candidates = operations.candidates(n, sizes.outputs, tokens, read)
     if options.operation is not None:
         task = operations.task_of(options.operation, n, sizes.outputs, tokens, read)
-        return [Operation(options.operation, task), *(other for other in found if other.name != options.operation)]
-    if not found:
+        return [Operation(options.operation, task), *(other for other in candidates if other.name != options.operation)]
+    if not candidates:
         raise UserError(
             f"the network has {sizes.outputs} outputs for {n} values of a and b; no operation fits these sizes. State it with "
             "--operation, and n with --modulus."
         )
-    return found
+    return candidates
 
 
 def _operation(
     options: Options, tested: list[Operation], agreement: Mapping[str, float], path: Path, tried: str
 ) -> tuple[Operation, Choice]:
-    """Return the operation, and where it comes from."""
+    """Return the operation, and its name with its source."""
     evidence = ", ".join(f"{name} {fraction:.2%}" for name, fraction in agreement.items())
     by_name = {operation.name: operation for operation in tested}
     if options.operation is not None:
@@ -322,12 +325,12 @@ def _operation(
     return by_name[name], Choice(name, "inferred", f"agreement with {evidence}")
 
 
-def _operation_doubts(operation: Operation, source: Choice, agreement: Mapping[str, float]) -> list[str]:
+def _operation_doubts(operation: Operation, choice: Choice, agreement: Mapping[str, float]) -> list[str]:
     """Describe a low agreement with the operation, or other operations that fit as well if it is assumed."""
     fraction = agreement[operation.name]
     if fraction < recognize.MIN_AGREEMENT:
         return [f"only {fraction:.2%} of its answers are those of {operation.name}"]
-    return [NO_LEAD] if source.source == "assumed" else []
+    return [NO_LEAD] if choice.source == "assumed" else []
 
 
 def _pair_losses(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -354,19 +357,19 @@ def _file_losses(contents: Contents) -> FileLosses:
 
 
 def _accuracy_doubts(
-    contents: Contents, split: ImportedSplit, correct: NDArray[np.bool_], known: NDArray[np.bool_]
+    contents: Contents, split: ImportedSplit, correct: NDArray[np.bool_], defined: NDArray[np.bool_]
 ) -> list[str]:
-    """Describe accuracies in the file that differ from ours, if the split is known."""
+    """Describe accuracies in the file that differ from those we compute, if the split is known."""
     if split.train is None:
         return []
     doubts = []
-    for setting, mask in (("train_accuracy", split.train), ("test_accuracy", known & ~split.train)):
+    for setting, mask in (("train_accuracy", split.train), ("test_accuracy", defined & ~split.train)):
         stated = contents.stated.get(setting)
         if stated is None or not is_number(stated.value):
             continue
-        ours = float(correct[mask].mean())
-        if abs(ours - stated.value) > MAX_ACCURACY_DIFFERENCE:
-            doubts.append(f"{stated.source} is {stated.value:.4g} in the file, and we compute {ours:.4g}")
+        computed = float(correct[mask].mean())
+        if abs(computed - stated.value) > MAX_ACCURACY_DIFFERENCE:
+            doubts.append(f"{stated.source} is {stated.value:.4g} in the file, and we compute {computed:.4g}")
     return doubts
 
 
@@ -386,7 +389,7 @@ def _size_doubts(contents: Contents, weights: Weights, sizes: Sizes) -> list[str
 
 
 def _norm_doubts(contents: Contents, ignored: list[str]) -> list[str]:
-    """Describe a norm of the weights in the file that is not that of its tensors.
+    """Describe a weight norm that the file states and that differs from the norm of its tensors.
 
     The norm may be squared or not, and may contain tensors that the format ignores or not.
     """
@@ -417,7 +420,7 @@ def _design_findings(
         if name in choices:
             findings.append(choices[name].finding(name, text))
         elif name in chosen.undecided:
-            detail = f"{_listed(chosen.undecided[name])} as well (--model {name}=…)"
+            detail = f"{_describe_alternatives(chosen.undecided[name])} as well (--model {name}=…)"
             findings.append(Finding(name, text, "assumed", detail))
         else:
             detail = f"of {chosen.tested} designs, this gives right answers the highest probability"
@@ -432,12 +435,13 @@ def _design_findings(
         detail = "with which right answers have the highest probability"
         source: Source = "assumed" if "heads" in chosen.undecided else "inferred"
         if source == "assumed":
-            detail = f"{_listed(chosen.undecided['heads'])} as well (--heads)"
+            detail = f"{_describe_alternatives(chosen.undecided['heads'])} as well (--heads)"
         findings.append(Finding("heads", str(chosen.fit.heads), source, detail))
     return findings
 
 
-def _listed(values: list[Any]) -> str:
+def _describe_alternatives(values: list[Any]) -> str:
+    """Return a text such as `gelu, silu fit`."""
     return f"{', '.join(map(str, values))} {'fits' if len(values) == 1 else 'fit'}"
 
 
@@ -449,7 +453,7 @@ def _without_zero_biases(weights: list[Weights]) -> list[Weights]:
     return [{name: tensor for name, tensor in tensors.items() if name not in zero} for tensors in weights]
 
 
-def _architecture(weights: Weights) -> str:
+def _describe_architecture(weights: Weights) -> str:
     """Describe the sizes and biases of a network."""
     biases = ", ".join(name for name in weights if name.startswith("b_")) or "none"
     if "W_Q" not in weights:
@@ -491,8 +495,8 @@ def _recipe(contents: Contents) -> tuple[dict[str, float], list[Finding]]:
         stated = contents.stated.get(name)
         if stated and is_number(stated.value):
             settings[name] = float(stated.value)
-            settled = [line for line in contents.contradictions if _settled(line, contents)]
-            detail = next((line for line in settled if line.startswith(f"{name} ")), stated.source)
+            from_optimizer = [line for line in contents.contradictions if _is_from_optimizer(line, contents)]
+            detail = next((line for line in from_optimizer if line.startswith(f"{name} ")), stated.source)
             findings.append(Finding(name, f"{float(stated.value):g}", "file", detail))
     if not {"beta1", "beta2"} <= set(settings):
         settings.pop("beta1", None)
@@ -500,13 +504,13 @@ def _recipe(contents: Contents) -> tuple[dict[str, float], list[Finding]]:
     return settings, findings
 
 
-def _outputs(count: int, answers: int) -> str:
-    """Describe the number of outputs."""
-    return str(count) if count == answers else f"{count}, of which the first {answers} are answers"
+def _describe_outputs(outputs: int, answers: int) -> str:
+    """Describe the number of outputs, of which only the first `answers` are right answers of some pair."""
+    return str(outputs) if outputs == answers else f"{outputs}, of which the first {answers} are answers"
 
 
-def _settled(contradiction: str, contents: Contents) -> bool:
-    """Return whether a contradiction is one between the optimizer's state, which training used, and the configuration."""
+def _is_from_optimizer(contradiction: str, contents: Contents) -> bool:
+    """Return whether the value that is used is that of the optimizer's state, which training certainly used."""
     stated = contents.stated.get(contradiction.partition(" ")[0])
     return stated is not None and ".param_groups." in stated.source
 
@@ -527,7 +531,7 @@ def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
 
 
 def _settings_of_cube(contents: Contents, split: ImportedSplit, recipe: dict[str, float]) -> dict[str, float | str]:
-    """Return the settings whose values in the cube differ from `experiment.yaml`, such as NaN for unknown ones."""
+    """Return the settings whose values in the cube differ from those in `experiment.yaml`, such as NaN for an unknown one."""
     settings = {name: value for name, value in UNKNOWN_SETTINGS.items() if name not in recipe}
     if recipe.get("weight_decay") == 0:
         settings["weight_decay"] = 0.0

@@ -44,9 +44,9 @@ def find_sizes(
     """
     vocabulary = weights["W_in"].shape[0] // 2 if one_hot else weights["W_E"].shape[0]
     positions = len(weights["W_pos"]) if "W_pos" in weights else None
-    last = "W_U" if "W_U" in weights else "W_out"
+    output_matrix = "W_U" if "W_U" in weights else "W_out"
     tied = "W_Q" in weights and "W_U" not in weights
-    outputs = vocabulary if tied else weights[last].shape[-1]
+    outputs = vocabulary if tied else weights[output_matrix].shape[-1]
     if tokens is None:
         if "W_Q" not in weights:
             tokens = Choice("a b", "tensors", "an MLP reads a and b")
@@ -90,17 +90,19 @@ def find_sizes(
 
 
 def _operands(tokens: str, vocabulary: int, outputs: int) -> int:
-    """Return the number of operand values that a layout leaves, with `=` as the last token.
+    """Return the number n of operand values: how many of the tokens are left for them.
 
-    Fixed tokens with a number are not operands. If there are fewer outputs than operand tokens, the outputs bound n.
+    If the layout has `=`, this is the last token. The tokens of operands end before the first fixed token that comes after
+    them. With more than two outputs, n is at most their number.
     """
     try:
         layout = TokenLayout.parse(tokens, 1)
     except ValueError as error:
         raise UserError(f"--tokens {tokens!r}: {error}.") from None
-    shift = max(slot.token for slot in layout.slots if slot.operand)
+    # The token of the operand value 0; the larger one if a and b have different tokens.
+    first_token = max(slot.token for slot in layout.slots if slot.operand)
     fixed = [slot.token for slot, word in zip(layout.slots, tokens.split(), strict=True) if word.isdigit()]
-    above = [number for number in fixed if number >= shift]
-    end = min([vocabulary - ("=" in tokens.split()), *above])
-    n = end - shift
+    fixed_after = [token for token in fixed if token >= first_token]
+    end = min([vocabulary - ("=" in tokens.split()), *fixed_after])
+    n = end - first_token
     return min(n, outputs) if outputs > 2 else n

@@ -22,17 +22,19 @@ FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of
 
 
 FRACTIONS = (0.3, 0.25, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
-SEEDS = (0, 1, 42, 598, 999)
+SEEDS = (0, 1, 42, 598, 999)  # common ones; 598 and 999 are those of the notebooks
 """Fractions and seeds that are tried against a file's losses, besides those that the file states."""
 
 MAX_LOSS_RATIO = 1.5
-"""Largest ratio between a loss in the file and ours; the file's train loss may be one update older."""
+"""Largest ratio of a loss that we compute to the file's, and of the file's to ours. The file's train loss may be one update
+older."""
 
 MAX_RATIO_OF_OTHERS = 1.1
-"""The same for splits whose seed or fraction the file does not state."""
+"""Like `MAX_LOSS_RATIO`, for splits whose seed or fraction the file does not state."""
 
 CONTROLS = 20
-"""Number of random splits of the same size that must not fit a file's losses, for these to confirm a split."""
+"""Number of random splits of the same size that are compared with a file's losses. The losses confirm a split only if none of
+these fits them."""
 
 
 class ImportedSplit(NamedTuple):
@@ -62,21 +64,27 @@ class FileLosses(NamedTuple):
     train: float | None
     test: float | None
 
-    def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], known: NDArray[np.bool_]) -> bool:
-        """Return whether the losses on training and test pairs are those of the file, up to `MAX_LOSS_RATIO`."""
-        for loss, mask in ((self.train, train), (self.test, known & ~train)):
-            ours = pair_losses[mask].mean() if mask.any() else np.nan
-            if loss is not None and not _similar(loss, ours):
+    def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> bool:
+        """Return whether the losses on training and test pairs are those of the file, up to `MAX_LOSS_RATIO`.
+
+        Args:
+            pair_losses: loss of every pair that we compute, [a, b].
+            train: whether each pair is a training pair, [a, b].
+            defined: whether each pair has a right answer, [a, b].
+        """
+        for loss, mask in ((self.train, train), (self.test, defined & ~train)):
+            computed = pair_losses[mask].mean() if mask.any() else np.nan
+            if loss is not None and not _similar(loss, computed):
                 return False
         return True
 
-    def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
-        """Return the largest absolute logarithm of the ratio of a loss of the file to ours, for a split that fits."""
-        floor = 1e-12
+    def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> float:
+        """Return max |ln(loss in the file / loss we compute)| over train and test, for a split that fits."""
+        floor = 1e-12  # avoids the logarithm of 0
         return max(
             (
                 abs(float(np.log(max(loss, floor) / max(pair_losses[mask].mean(), floor))))
-                for loss, mask in ((self.train, train), (self.test, known & ~train))
+                for loss, mask in ((self.train, train), (self.test, defined & ~train))
                 if loss is not None
             ),
             default=0.0,
@@ -89,11 +97,11 @@ class FileLosses(NamedTuple):
         return " and ".join(parts)
 
 
-def _similar(loss: float, ours: float) -> bool:
-    """Return whether two losses are equal up to `MAX_LOSS_RATIO`, or both below what float32 can tell from 0."""
-    if max(loss, ours) < 1e-6:
+def _similar(loss: float, computed: float) -> bool:
+    """Return whether two losses are equal up to `MAX_LOSS_RATIO`, or both so small that float32 does not resolve them."""
+    if max(loss, computed) < 1e-6:
         return True
-    return loss > 0 and 1 / MAX_LOSS_RATIO < ours / loss < MAX_LOSS_RATIO
+    return loss > 0 and 1 / MAX_LOSS_RATIO < computed / loss < MAX_LOSS_RATIO
 
 
 def find_split(
@@ -101,7 +109,7 @@ def find_split(
     contents: Contents,
     losses: FileLosses,
     pair_losses: NDArray[np.float64],
-    known: NDArray[np.bool_],
+    defined: NDArray[np.bool_],
 ) -> ImportedSplit:
     """Find the split of an imported network.
 
@@ -109,8 +117,8 @@ def find_split(
         option: the value of `--split`, in one of the `FORMS`; None to take the split from the file.
         contents: what the file contains.
         losses: the file's losses at the last checkpoint.
-        pair_losses: our loss of every pair at the last checkpoint [a, b].
-        known: whether each pair has a right answer [a, b].
+        pair_losses: loss of every pair at the last checkpoint that we compute, [a, b].
+        defined: whether each pair has a right answer, [a, b].
 
     Returns:
         The split, with method `none` if neither the option nor the file states it.
@@ -119,35 +127,35 @@ def find_split(
         UserError: the option or the file's list of training pairs is wrong.
     """
     if option is not None:
-        return _checked(_split_from_option(option, known), losses, pair_losses, known)
-    n = len(known)
+        return _checked(_split_from_option(option, defined), losses, pair_losses, defined)
+    n = len(defined)
     if contents.train_indices is not None:
         detail = "train_indices"
         return _checked(
-            _listed_split(contents.train_indices, n, Choice("", "file", detail)), losses, pair_losses, known
+            _listed_split(contents.train_indices, n, Choice("", "file", detail)), losses, pair_losses, defined
         )
-    return _inferred(contents, losses, pair_losses, known)
+    return _inferred_split(contents, losses, pair_losses, defined)
 
 
 def _checked(
-    split: ImportedSplit, losses: FileLosses, pair_losses: NDArray[np.float64], known: NDArray[np.bool_]
+    split: ImportedSplit, losses: FileLosses, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
     """Add a doubt if the file's losses are not those of a stated split."""
-    if split.train is None or losses.fit(pair_losses, split.train, known):
+    if split.train is None or losses.fit(pair_losses, split.train, defined):
         return split
-    return split._replace(doubt=_misfit(split, losses, pair_losses, known))
+    return split._replace(doubt=_describe_misfit(split, losses, pair_losses, defined))
 
 
-def _misfit(
-    split: ImportedSplit, losses: FileLosses, pair_losses: NDArray[np.float64], known: NDArray[np.bool_]
+def _describe_misfit(
+    split: ImportedSplit, losses: FileLosses, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> str:
     assert split.train is not None
-    ours = FileLosses(pair_losses[split.train].mean(), pair_losses[known & ~split.train].mean())
-    return f"the file has {losses}; with the split {split.finding.value} we compute {ours}"
+    computed = FileLosses(train=pair_losses[split.train].mean(), test=pair_losses[defined & ~split.train].mean())
+    return f"the file has {losses}; with the split {split.finding.value} we compute {computed}"
 
 
-def _inferred(
-    contents: Contents, losses: FileLosses, pair_losses: NDArray[np.float64], known: NDArray[np.bool_]
+def _inferred_split(
+    contents: Contents, losses: FileLosses, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
     """Infer the split from the seed and the fraction that the file states, and from its losses."""
     stated = {
@@ -156,9 +164,8 @@ def _inferred(
     seeds = [entry.value for name, entry in stated.items() if name != "train_fraction" and is_seed(entry.value)]
     fraction = stated["train_fraction"].value if "train_fraction" in stated else None
     fractions = [float(fraction)] if isinstance(fraction, float) and 0 < fraction < 1 else []
-    unknown = ImportedSplit(
-        None, "none", None, None, Finding("split", "unknown", "assumed", "only measures over all pairs apply (--split)")
-    )
+    finding = Finding("split", "unknown", "assumed", "only measures over all pairs apply (--split)")
+    unknown = ImportedSplit(None, "none", seed=None, fraction=None, finding=finding)
     sources = ", ".join(entry.source for entry in stated.values())
     if losses.train is None and losses.test is None:
         if not (seeds and fractions):
@@ -166,28 +173,27 @@ def _inferred(
         choice = Choice(
             "", "inferred", f"{sources}; shuffled as in the authors' code, which nothing confirms (--split)"
         )
-        return _seeded_split("shuffle", seeds[0], fractions[0], known, choice)
+        return _seeded_split("shuffle", seeds[0], fractions[0], defined, choice)
     if not seeds and not fractions:
         return unknown
-    fitting: list[
-        tuple[float, bool, ImportedSplit]
-    ] = []  # distance from the file's losses, whether it is the stated split
+    # distance from the file's losses, whether the file states seed and fraction, the split
+    fitting: list[tuple[float, bool, ImportedSplit]] = []
     tried = 0
     for seed in dict.fromkeys([*seeds, *SEEDS]):
         for method in ("shuffle", "randperm"):
-            for candidate in dict.fromkeys([*fractions, *FRACTIONS]):
-                split = _seeded_split(method, seed, candidate, known, Choice("", "inferred", sources))
+            for tried_fraction in dict.fromkeys([*fractions, *FRACTIONS]):
+                split = _seeded_split(method, seed, tried_fraction, defined, Choice("", "inferred", sources))
                 assert split.train is not None
                 tried += 1
-                if losses.fit(pair_losses, split.train, known):
-                    is_stated = seed in seeds and candidate in fractions
-                    distance = losses.distance(pair_losses, split.train, known)
+                if losses.fit(pair_losses, split.train, defined):
+                    is_stated = seed in seeds and tried_fraction in fractions
+                    distance = losses.distance(pair_losses, split.train, defined)
                     if is_stated or distance < np.log(MAX_RATIO_OF_OTHERS):
                         fitting.append((distance, is_stated, split))
     fitting.sort(key=lambda entry: entry[0])
     for _, _, split in fitting:
         assert split.train is not None
-        if _is_confirmed(split.train, losses, pair_losses, known):
+        if _is_confirmed(split.train, losses, pair_losses, defined):
             return _explained(split, f"confirmed by the file's {losses}")
     for _, is_stated, split in fitting:
         if is_stated and split.method == "shuffle":
@@ -199,20 +205,20 @@ def _inferred(
 
 
 def _explained(split: ImportedSplit, detail: str) -> ImportedSplit:
-    """Return a split whose finding has one more detail."""
+    """Return a split with a further detail in its finding."""
     parts = [split.finding.detail, detail]
     return split._replace(finding=split.finding._replace(detail="; ".join(part for part in parts if part)))
 
 
 def _is_confirmed(
-    train: NDArray[np.bool_], losses: FileLosses, pair_losses: NDArray[np.float64], known: NDArray[np.bool_]
+    train: NDArray[np.bool_], losses: FileLosses, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> bool:
     """Return whether no random split with as many training pairs fits the file's losses."""
-    rng, indices = np.random.default_rng(0), np.flatnonzero(known.ravel())
+    rng, indices = np.random.default_rng(0), np.flatnonzero(defined.ravel())
     for _ in range(CONTROLS):
-        control = np.zeros(known.size, dtype=bool)
+        control = np.zeros(defined.size, dtype=bool)
         control[rng.permutation(indices)[: int(train.sum())]] = True
-        if losses.fit(pair_losses, control.reshape(known.shape), known):
+        if losses.fit(pair_losses, control.reshape(defined.shape), defined):
             return False
     return True
 
@@ -222,24 +228,24 @@ def is_seed(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED
 
 
-def _split_from_option(option: str, known: NDArray[np.bool_]) -> ImportedSplit:
+def _split_from_option(option: str, defined: NDArray[np.bool_]) -> ImportedSplit:
     """Return the split that the option `--split` describes."""
     if option == "none":
         finding = Finding("split", "unknown", "option", "only measures over all pairs apply")
-        return ImportedSplit(None, "none", None, None, finding)
+        return ImportedSplit(None, "none", seed=None, fraction=None, finding=finding)
     seeded = re.fullmatch(r"(shuffle|randperm):([0-9]{1,10}):([0-9]*\.?[0-9]+)", option)
     if seeded and 0 < float(seeded[3]) < 1 and int(seeded[2]) <= MAX_SEED:
-        return _seeded_split(seeded[1], int(seeded[2]), float(seeded[3]), known, Choice("", "option", ""))
+        return _seeded_split(seeded[1], int(seeded[2]), float(seeded[3]), defined, Choice("", "option", ""))
     if not Path(option).is_file():
         raise UserError(f"--split {option:.80}: expected {FORMS}; FRACTION lies between 0 and 1.")
-    return _listed_split(_read_indices(Path(option)), len(known), Choice("", "option", option))
+    return _listed_split(_read_indices(Path(option)), len(defined), Choice("", "option", option))
 
 
-def _seeded_split(method: str, seed: int, fraction: float, known: NDArray[np.bool_], choice: Choice) -> ImportedSplit:
+def _seeded_split(method: str, seed: int, fraction: float, defined: NDArray[np.bool_], choice: Choice) -> ImportedSplit:
     """Draw a split of the pairs with a right answer from a seed, as training does."""
-    n = len(known)
+    n = len(defined)
     order = train_order(method, seed, n)
-    order = order[known.ravel()[order]]
+    order = order[defined.ravel()[order]]
     indices = order[: int(fraction * len(order))]
     name = f"{method}:{seed}:{fraction:g}"
     if not indices.size:
@@ -257,12 +263,13 @@ def _listed_split(indices: NDArray[Any], n: int, choice: Choice) -> ImportedSpli
         raise UserError(
             f"split from {choice.detail}: all {n**2} pairs are training pairs, which leaves no test pairs; give --split none."
         )
-    return _split_from_indices(indices, n, "listed", None, None, "a list", choice)
+    return _split_from_indices(indices, n, "listed", seed=None, fraction=None, name="a list", choice=choice)
 
 
 def _split_from_indices(
     indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, name: str, choice: Choice
 ) -> ImportedSplit:
+    """Return the split with the training pairs `indices`, each a * n + b."""
     train = np.zeros(n**2, dtype=bool)
     train[indices] = True
     finding = Finding("split", f"{name}, {train.sum()} of {n**2} pairs", choice.source, choice.detail)

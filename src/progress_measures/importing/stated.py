@@ -1,7 +1,7 @@
 """Find what a file states about the training and the network beside the weights, under standard names.
 
-Programs name the same setting differently, such as `act_fn` and `activation`. `ALIASES` lists these names. A value keeps the
-form that the file has, except percentages, which become fractions.
+Programs name the same setting differently, such as `act_fn` and `activation`. `ALIASES` lists these names. Values stay as in
+the file, except percentages, which become fractions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 MAX_DEPTH = 3  # of mappings within mappings
-MAX_FIELDS = 10_000
+MAX_FIELDS = 10_000  # of one file
 
 
 class StatedSetting(NamedTuple):
@@ -84,7 +84,7 @@ ALIASES = {
 }
 """Standard name of each setting, and the names that files use for it, in the order of their precedence."""
 
-_SERIES = {  # lists over the training, whose last entry counts if the file has no single value
+_SERIES = {  # lists with an entry per evaluation; the last entry counts if the file has no single value
     "train_loss": "train_losses train_loss training_losses",
     "test_loss": "test_losses val_losses valid_losses test_loss val_loss valid_loss eval_losses",
     "train_accuracy": "train_accuracies train_accs train_acc train_accuracy",
@@ -93,7 +93,7 @@ _SERIES = {  # lists over the training, whose last entry counts if the file has 
 _TEXT = ("activation", "operation", "positions")
 _SWITCHES = ("gated", "attention_only")
 _COUNTS = ("layers", "d_model", "heads", "d_head", "d_mlp", "vocabulary", "outputs", "context_length", "batch_size")
-_FROM_ZERO = ("seed", "data_seed", "epoch", "step", "warmup", "updates")
+_NOT_NEGATIVE = ("seed", "data_seed", "epoch", "step", "warmup", "updates")
 _FRACTIONS = ("train_fraction", "train_accuracy", "test_accuracy")
 _STANDARD = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
 _STANDARD_OF_SERIES = {alias: name for name, aliases in _SERIES.items() for alias in aliases.split()}
@@ -118,7 +118,7 @@ def stated_settings(loaded: Any) -> Statements:
     `config`. Of several statements of one setting, the first counts.
 
     Args:
-        loaded: the data as `reading.read` returns them; networks in them are left out.
+        loaded: the data that `reading.read` returns; networks in them are left out.
 
     Returns:
         The settings, contradictions among them, and where the file has other values.
@@ -141,7 +141,7 @@ def stated_settings(loaded: Any) -> Statements:
             if value is not None:
                 unused.append(source)
             continue
-        _state(setting, statement, settings, contradictions)
+        _add_statement(setting, statement, settings, contradictions)
     for setting, statement in series:
         value = _interpreted(setting, setting, statement.value, statement.source)
         if value is not None:
@@ -163,7 +163,7 @@ def optimizer_group(loaded: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _optimizer_fields(loaded: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Yield source, name and value of the optimizer's settings that concern every project."""
+    """Yield source, name and value of the settings in the optimizer's state: learning rate, weight decay and betas."""
     source, group = optimizer_group(loaded)
     rate = "initial_lr" if group.get("initial_lr") is not None else "lr"  # a schedule changes `lr`
     for name in (rate, "weight_decay"):
@@ -173,6 +173,7 @@ def _optimizer_fields(loaded: Mapping[str, Any]) -> Iterator[tuple[str, str, Any
 
 
 def _betas(value: Any, source: str) -> Iterator[tuple[str, str, Any]]:
+    """Yield source, name and value of each of the two betas of Adam."""
     if isinstance(value, list) and len(value) == 2:
         yield source, "beta1", value[0]
         yield source, "beta2", value[1]
@@ -188,7 +189,7 @@ def _fields(mapping: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tup
         elif isinstance(value, Mapping):
             if not (is_weights(value) or _OPTIMIZER.fullmatch(plain) or _NO_SETTINGS.fullmatch(plain)):
                 inner.append((source, value))
-        elif not _holds_mappings(value):
+        elif not _is_list_of_mappings(value):
             yield source, name, value
     for source, value in inner:
         if depth < MAX_DEPTH:
@@ -204,13 +205,13 @@ def is_weights(value: Any) -> bool:
     )
 
 
-def _holds_mappings(value: Any) -> bool:
+def _is_list_of_mappings(value: Any) -> bool:
     """Return whether a value is a list of mappings, such as of checkpoints."""
     return isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value[:3])
 
 
 def _plain_number(value: Any) -> Any:
-    """Return the number in an array without axes; another value as it is."""
+    """Return the number in an array without axes; return any other value unchanged."""
     return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
@@ -229,7 +230,7 @@ def is_number(value: Any) -> bool:
 
 
 def _interpreted(setting: str, alias: str, value: Any, source: str) -> StatedSetting | None:
-    """Return what a field states about a setting, or None if its value is not one of this setting."""
+    """Return what a field states about a setting, or None if the setting cannot have this value."""
     value = _plain_number(value)
     is_count = isinstance(value, int) and not isinstance(value, bool)
     if setting in _TEXT:
@@ -246,7 +247,7 @@ def _interpreted(setting: str, alias: str, value: Any, source: str) -> StatedSet
         valid = is_count and value > 0
     elif setting == "modulus":
         valid = is_count and value > 1
-    elif setting in _FROM_ZERO:
+    elif setting in _NOT_NEGATIVE:
         valid = is_count and value >= 0
     elif setting in _FRACTIONS:
         valid = is_number(value) and 0 <= value <= 100
@@ -257,8 +258,10 @@ def _interpreted(setting: str, alias: str, value: Any, source: str) -> StatedSet
     return StatedSetting(value, source) if valid else None
 
 
-def _state(setting: str, new: StatedSetting, settings: dict[str, StatedSetting], contradictions: list[str]) -> None:
-    """Add a statement, or a contradiction if the setting has another value already."""
+def _add_statement(
+    setting: str, new: StatedSetting, settings: dict[str, StatedSetting], contradictions: list[str]
+) -> None:
+    """Add a setting, or a contradiction if it has another value already."""
     old = settings.get(setting)
     if old is None:
         settings[setting] = new
@@ -273,7 +276,7 @@ def _state(setting: str, new: StatedSetting, settings: dict[str, StatedSetting],
 
 
 def _agree(first: Any, second: Any) -> bool:
-    """Return whether two values state the same."""
+    """Return whether two values mean the same."""
     if is_number(first) and is_number(second):
         return math.isclose(first, second, rel_tol=1e-3)
     if isinstance(first, str) and isinstance(second, str):

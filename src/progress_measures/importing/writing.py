@@ -20,9 +20,9 @@ from progress_measures.importing.splits import ImportedSplit
 from progress_measures.yaml_files import yaml_text
 
 ACTIVATION_AXES = {"logits": "pair output", "neurons": "pair neuron", "gradient_cosines": "triple"}
-"""Axes of what is stored of a network whose forward pass is the user's."""
+"""Axes of the activations that are stored in place of weights if the forward pass is the user's."""
 
-MAX_EVALUATIONS = 2000  # largest number of epochs with recorded losses in the history, besides the checkpoints
+MAX_EVALUATIONS = 2000  # largest number of epochs with losses in the history, besides the checkpoints
 
 
 def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None:
@@ -30,7 +30,7 @@ def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None
 
     Args:
         run: the only run of the experiment.
-        network: the network that was recognized in the file.
+        network: the network in the file.
         precision: `float64` or `float32`, the precision of measurement; the weights are stored unchanged.
     """
     folder = paths.runs_folder(run.experiment) / run.name

@@ -45,6 +45,8 @@ class TokenSequences:
         vocabulary: number of tokens.
 
     Attributes:
+        uses_table: whether the sums of a token's and a position's vector are looked up in a table of all such sums.
+        is_short: whether `models.short_sequences` can compute a network of several layers on these sequences.
         attention_mask: [run, example, answer, position], -inf at positions after the answer position, else 0; None if
             every answer position attends to all positions.
     """
@@ -89,9 +91,9 @@ class TokenSequences:
         """Replace the sequences in place.
 
         Args:
-            tokens: [run, example, position], of the same shape as before.
-            answer_positions: [run, example, answer], of the same shape as before. If all those given to the constructor are
-                the last position, these must be too.
+            tokens: [run, example, position], of the same shape as in the constructor.
+            answer_positions: [run, example, answer], of the same shape as in the constructor. If all of
+                those were the last position, these must be too.
         """
         self.tokens.copy_(tokens)
         self.answer_positions.copy_(answer_positions)

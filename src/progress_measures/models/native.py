@@ -80,12 +80,12 @@ def _with_folded_norms(weights: Weights) -> Weights:
     for norm, matrix, dims in _MATRICES_AFTER_NORMS:
         if matrix not in w:
             continue
-        bias, residual = matrix.replace("W", "b"), dims[: dims.index("d")].replace("h", "") + "d"
+        bias, norm_dims = matrix.replace("W", "b"), dims[: dims.index("d")].replace("h", "") + "d"
         bias_dims = dims.replace("d", "")
         if f"{norm}_b" in weights:
-            w[bias] = w.get(bias, 0) + np.einsum(f"{residual},{dims}->{bias_dims}", weights[f"{norm}_b"], w[matrix])
+            w[bias] = w.get(bias, 0) + np.einsum(f"{norm_dims},{dims}->{bias_dims}", weights[f"{norm}_b"], w[matrix])
         if f"{norm}_w" in weights:
-            w[matrix] = np.einsum(f"{residual},{dims}->{dims}", weights[f"{norm}_w"], w[matrix])
+            w[matrix] = np.einsum(f"{norm_dims},{dims}->{dims}", weights[f"{norm}_w"], w[matrix])
     return w
 
 

@@ -43,7 +43,7 @@ class Tables(NamedTuple):
     skip_rows: Tensor  # [run, head, 2n, output, padded]  T with W_U in place of W_in
     neuron_constant: Tensor  # [run, neuron]
     skip_constant: Tensor  # [run, output, padded]
-    W_L: Tensor  # [run, neuron, output]  neuron-to-logit map
+    W_L: Tensor  # [run, neuron, output]  neuron-logit map
 
 
 def tables(weights: Weights) -> Tables:

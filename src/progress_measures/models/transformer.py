@@ -1,4 +1,4 @@
-"""The transformer in plain torch (appendix A); every tensor has a leading dimension `run`.
+"""The paper's transformer (appendix A) in plain torch; every tensor has a leading dimension `run`.
 
 `Design` states what the weights do not determine: activation, norms, mask, positions. By default the network has learned
 positional embeddings, causal attention and ReLUs, and no norms. Weights are a dictionary:
