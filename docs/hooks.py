@@ -24,7 +24,7 @@ from progress_measures.explorer import EXPERIMENTS
 from progress_measures.explorer.page import article_parts, assemble
 from progress_measures.explorer.payload import pack
 from progress_measures.pages.gallery import gallery_pages, images
-from progress_measures.pages.measures_page import reference_pages
+from progress_measures.pages.reference_pages import reference_pages
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = "docs/tutorial.ipynb"

@@ -1,6 +1,6 @@
 """The packages: every import runs against the way that data takes."""
 
-from progress_measures.pages.packages import PACKAGES, PAGE, design_page, drawing, package_imports, upward_imports
+from progress_measures.pages.packages import PACKAGES, PAGE, design_page, flowchart, package_imports, upward_imports
 from support import ROOT
 
 
@@ -15,7 +15,7 @@ def test_an_upward_import_is_found(monkeypatch):
 
 
 def test_the_drawing_shows_every_import_as_a_path():
-    arrows = [line.split(" --> ") for line in drawing().splitlines() if "-->" in line]
+    arrows = [line.split(" --> ") for line in flowchart().splitlines() if "-->" in line]
     direct = {package: {other for start, other in arrows if start.strip() == package} for package in PACKAGES}
 
     def reachable(package):

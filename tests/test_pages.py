@@ -16,7 +16,7 @@ from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.models.architecture import Architecture
-from progress_measures.pages import gallery, measures_page
+from progress_measures.pages import gallery, reference_pages
 from support import ROOT
 from support.documentation import PAGES, Reader, blocks, check_syntax, site_hooks
 
@@ -46,7 +46,7 @@ def test_every_page_is_in_the_navigation():
 
 def test_pages_of_the_navigation_exist():
     generated = {
-        *measures_page.reference_pages(),
+        *reference_pages.reference_pages(),
         *gallery.gallery_pages(),
         "index.md",
         "results-folder.md",
@@ -63,7 +63,7 @@ def test_pages_of_the_navigation_exist():
 
 
 def test_every_measure_is_in_the_reference():
-    page = measures_page.measures_page()
+    page = reference_pages.measures_page()
     for name, measure in measures().items():
         assert f"### `{name}` {{#{name}}}" in page
         assert measure.function.__doc__, name
@@ -71,21 +71,21 @@ def test_every_measure_is_in_the_reference():
 
 
 def test_every_variable_and_dimension_is_in_the_reference():
-    page = measures_page.cube_page()
+    page = reference_pages.cube_page()
     cube = open_cube("mainline", published=True)
     for name in {*map(str, cube.data_vars), *measures(), *DIMENSIONS}:
         assert re.search(rf"^\| (\[?)`{name}`", page, re.M), name
 
 
-@pytest.mark.parametrize("verb", measures_page.verbs())
-def test_every_verb_and_option_is_in_the_reference(verb):
+@pytest.mark.parametrize("command", reference_pages.command_names())
+def test_every_command_and_option_is_in_the_reference(command):
     from typer.testing import CliRunner
 
     from progress_measures.cli import app
 
-    help_text = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
-    page = measures_page.commands_page()
-    section = page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
+    help_text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+    page = reference_pages.commands_page()
+    section = page.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
     options = set(re.findall(r"(?<![\w`-])--[a-z][a-z-]+", help_text)) - {"--help"}
     assert section
     for option in (option for option in options if not option.startswith("--no-")):
@@ -93,12 +93,12 @@ def test_every_verb_and_option_is_in_the_reference(verb):
 
 
 def test_every_experiment_is_in_the_reference():
-    page = measures_page.experiments_page()
+    page = reference_pages.experiments_page()
     assert re.findall(r"^## (\w+)$", page, re.M) == experiment_names()
 
 
 def test_variables_of_every_figure_and_table_are_in_the_reference():
-    page = measures_page.figures_page()
+    page = reference_pages.figures_page()
     for item in gallery.gallery_items():
         (row,) = re.findall(rf"^.*/{item.page}#{item.anchor}\).*$", page, re.M)
         assert all(f"`{name}`" in row for name in item.declared.variables), item

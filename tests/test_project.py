@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from progress_measures.pages.gallery import gallery_pages
-from progress_measures.pages.measures_page import reference_pages
+from progress_measures.pages.reference_pages import reference_pages
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

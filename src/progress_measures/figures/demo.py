@@ -13,8 +13,9 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.analysis.pair_maps import neuron_maps
 from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.analysis.runs import operand_count
 from progress_measures.figures.plots.curves import curves_by_frequency, ratio_over_phases
-from progress_measures.figures.plots.fourier_basis import basis_waves, prime, wave_product
+from progress_measures.figures.plots.fourier_basis import basis_waves, wave_product
 from progress_measures.figures.plots.neurons import (
     MAPS,
     MAPS_AND_FRACTIONS,
@@ -23,7 +24,7 @@ from progress_measures.figures.plots.neurons import (
     in_2d_fourier_basis,
     neuron_in_2d_fourier_basis,
 )
-from progress_measures.figures.plots.style import COLORS, by_component, frequency_colors, no_key_frequencies
+from progress_measures.figures.plots.style import COLORS, component_bars, frequency_colors, no_key_frequencies
 from progress_measures.figures.registry import figure
 from progress_measures.measures.keys import best_frequency
 
@@ -94,7 +95,7 @@ def interference(fig: Figure, cube: xr.Dataset) -> None:
     The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x. In the logits, x is a + b - c
     for the output c. The right answer c therefore gets the largest logit.
     """
-    run, p = str(cube.run.values[0]), prime(cube)
+    run, p = str(cube.run.values[0]), operand_count(cube)
     ax = fig.subplots()
     keys = list(frequency_colors(cube, run))
     if not keys:
@@ -102,8 +103,14 @@ def interference(fig: Figure, cube: xr.Dataset) -> None:
         return
     mean = fourier.basis(p)[2 * np.array(keys) - 1].mean(0) * np.sqrt(p / 2)
     ax.plot(np.arange(p), mean, ".-", ms=3, lw=0.7, color=COLORS["weights"])
-    second = int(mean[1:].argmax()) + 1
-    ax.annotate(f"next: {mean[second]:.2f} at {second}", (0.98, 0.98), xycoords="axes fraction", ha="right", va="top")
+    next_largest = int(mean[1:].argmax()) + 1
+    ax.annotate(
+        f"next: {mean[next_largest]:.2f} at {next_largest}",
+        (0.98, 0.98),
+        xycoords="axes fraction",
+        ha="right",
+        va="top",
+    )
     ax.axhline(0, color="#555555", lw=0.5)
     ax.set(xlabel="Number x", ylabel="Mean of the key cosines", xlim=(-1, p))
 
@@ -121,7 +128,7 @@ figure(
 
 figure(
     "demo/22_cos47_product",
-    plot=partial(wave_product, k=47, of_b=True),
+    plot=partial(wave_product, k=47, cosine_of_b=True),
     title="The demo's cos 47a cos 47b",
     reference="TransformerLens demo, analyze neurons",
     variables=("key_frequency",),
@@ -133,14 +140,15 @@ figure(
 
 figure(
     "demo/23_cos47_const",
-    plot=partial(wave_product, k=47, of_b=False),
+    plot=partial(wave_product, k=47, cosine_of_b=False),
     title="The demo's cos 47a",
     reference="TransformerLens demo, analyze neurons",
     variables=("key_frequency",),
     size=(3.8, 3.2),
     caption="""Product of cos(wa) and the constant vector over b, over all pairs, with w = 2πk/p and k = 47. Both
     factors are scaled to unit vectors over the numbers. Frequency 47 is the demo's highest key frequency; if p is too
-    small for it, the highest frequency is shown. The demo's cosine varies along b, although its title names a.""",
+    small for it, the highest frequency is shown. In the demo's figure, the cosine varies along b, although its title names
+    a.""",
 )
 
 figure(
@@ -187,7 +195,7 @@ def gaussian_map(fig: Figure, cube: xr.Dataset) -> None:
     components. Right: only components for which both basis functions are the constant or cos or sin of one of the first
     run's key frequencies. No component stands out; the title gives the fraction of variance in the eight largest.
     """
-    p = prime(cube)
+    p = operand_count(cube)
     in_2d_fourier_basis(fig, cube, np.random.default_rng(0).standard_normal((p, p)), "Gaussian")
 
 
@@ -212,7 +220,7 @@ def logit_weights_of_cluster(fig: Figure, cube: xr.Dataset) -> None:
         return
     k, color = next(iter(colors.items()))
     cluster = cube.sel(run=run, frequency=k)
-    by_component(ax, cluster.cluster_W_L_fourier_norm, {k: color})
+    component_bars(ax, cluster.cluster_W_L_fourier_norm, {k: color})
     ax.set(ylabel="Norm of $W_L$'s component", title=f"The {int(cluster.cluster_size)} neurons of k = {k}")
 
 
@@ -227,9 +235,9 @@ def neurons_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     """Coefficient of each neuron's output weights on the sine of one frequency over the outputs.
 
     All values are from the end of training. The output weights of a neuron are its row of W_L = W_out W_U. The
-    frequency is the first run's lowest key frequency (17 in the demo). Neurons whose variance this frequency explains
-    best are in its color. The demo's code omits a transpose and therefore does not use the sine that it names. This
-    figure uses the sine.
+    frequency is the first run's lowest key frequency (17 in the demo). Neurons of which this frequency explains more
+    variance than any other are in color. The demo's code omits a transpose and therefore does not use the sine that it
+    names. This figure uses the sine.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -257,7 +265,7 @@ def neurons_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     size=(6.8, 3.4),
 )
 def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:
-    """2D Fourier components of a weighted sum of the first run's neurons after the ReLU, without the constant.
+    """2D Fourier components of a weighted sum of the first run's neurons after the ReLU, without the constant component.
 
     All values are from the end of training. The weight of a neuron is the coefficient of its row of W_L = W_out W_U on
     the sine over outputs of the lowest key frequency k (17 in the demo). The weighted sum is close to a multiple of sin
@@ -285,7 +293,7 @@ def cosine_coefficients(fig: Figure, cube: xr.Dataset) -> None:
     c is the output, and each cosine is scaled to norm 1 over all (a, b, c). Key frequencies are in color, all other
     frequencies are gray. The coefficients of key frequencies start to grow long before the network generalizes.
     """
-    ax = curves_by_frequency(fig, cube, "cosine_coefficient", "Coefficient")
+    ax = curves_by_frequency(fig, cube, name="cosine_coefficient", text="Coefficient")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
@@ -310,7 +318,7 @@ figure(
     size=(6.8, 3.4),
 )
 def norms_over_neurons(fig: Figure, cube: xr.Dataset) -> None:
-    """Norm over all neurons of each 2D Fourier component of their activations, without the constant.
+    """Norm over all neurons of each 2D Fourier component of their activations, without the constant component.
 
     The activations are those of the first run after the ReLU, at the end of training. Each component is the coefficient
     on the product of a Fourier basis function of a (row) and one of b (column). Left: all components. Right: only

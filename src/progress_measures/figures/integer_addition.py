@@ -109,7 +109,7 @@ def variance_by_component(fig: Figure, cube: xr.Dataset) -> None:
     ax.plot(component, fraction.cumsum(), "o--", ms=3, lw=1, color=COLORS["weights"], label="up to this component")
     for level in (0.9, 0.95):
         ax.axhline(level, color="#888888", lw=0.7, ls=":")
-    for x, height in zip(component[:2], fraction, strict=False):
+    for x, height in zip(component[:2], fraction[:2], strict=True):  # the other bars are too low for a label
         ax.text(x, height / 2, f"{height:.1%}", ha="center", va="center", fontsize=7)
     ax.set(xlabel="Principal component", ylabel="Fraction of variance", ylim=(0, 1.08), xticks=component)
     ax.legend(loc="center right")
@@ -141,12 +141,12 @@ def pc_plane(fig: Figure, cube: xr.Dataset) -> None:
     All values are from the first run at the end of training. The numbers lie in order along a curve.
     """
     x, y = embedding_components(cube).scores[:, :2].T
-    number = np.arange(len(x))
+    numbers = np.arange(len(x))
     ax = fig.subplots()
     ax.plot(x, y, color=COLORS["other"], lw=0.8, zorder=0)
-    points = ax.scatter(x, y, c=number, cmap="viridis", s=24)
-    for k in number:
-        ax.annotate(f"{k}", (x[k], y[k]), (0, 5), textcoords="offset points", ha="center", fontsize=7)
+    points = ax.scatter(x, y, c=numbers, cmap="viridis", s=24)
+    for number in numbers:
+        ax.annotate(f"{number}", (x[number], y[number]), (0, 5), textcoords="offset points", ha="center", fontsize=7)
     ax.set(xlabel="Score on PC 1 (a line)", ylabel="Score on PC 2 (a parabola)", aspect="equal")
     ax.margins(0.08, 0.16)
     fig.colorbar(points, ax=ax, label="Number", shrink=0.8)
@@ -164,8 +164,8 @@ def linear_probe(fig: Figure, cube: xr.Dataset) -> None:
 
     The regression is fitted to the activations after the ReLU at 70 % of the pairs, at the end of training; the
     remaining 30 % are held out, as in the notebook. If there are more neurons than fitted pairs, the regression is the
-    least-squares solution of minimum norm. The R^2 in parentheses is that of the constant prediction, the mean sum of
-    the fitted pairs.
+    least-squares solution of minimum norm. The R^2 in parentheses is that of a constant prediction: the mean sum of the
+    fitted pairs.
     """
     held_out = probe(cube)
     ends = np.array([held_out.sums.min(), held_out.sums.max()])
@@ -192,8 +192,7 @@ figure(
     size=(6.8, 3.4),
     caption="""Activations, over all pairs, of the three neurons of the first run that correlate most with a + b. The
     activations are after the ReLU, at the end of training. They are 0 up to some sum and rise with the sum from there,
-    as the ReLU of a linear function would. Unlike the ReLU of a linear function, they level off towards the largest
-    sums.""",
+    like the ReLU of a linear function. Unlike it, they level off towards the largest sums.""",
 )
 
 figure(
@@ -211,6 +210,7 @@ figure(
 
 
 ABLATION_TITLES = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 removed"}
+"""Title of the panel for each label of the dimension `embedding` that is drawn."""
 
 
 @figure(
@@ -237,7 +237,7 @@ def failed_pairs(fig: Figure, cube: xr.Dataset) -> None:
         ax.pcolormesh(failed.values, cmap=colors, vmin=0, vmax=1, edgecolor="white", lw=0.6)
         ax.set(xlabel="b", ylabel="a", aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_ticks([k + 0.5 for k in range(n)], range(n))
+            axis.set_ticks([number + 0.5 for number in range(n)], range(n))
         ax.label_outer()
         ax.set_title(f"{title}: {int(failed.sum())} of {failed.size} fail")
     full_embedding_failures = int(wrong.sel(embedding="whole").sum())
@@ -279,12 +279,14 @@ def attention_by_query(fig: Figure, cube: xr.Dataset) -> None:
 
 
 COLOR_A, COLOR_B = "#7A4FA3", "#8C6D31"
-TARGETS = (
+PANELS = (
     {"a+b": ("a + b", COLORS["weights"])},
     {"a": ("a", COLOR_A), "b": ("b", COLOR_B)},
     {"PC1(a)": ("PC 1 of a", COLOR_A), "PC1(b)": ("PC 1 of b", COLOR_B),
      "PC2(a)": ("PC 2 of a", "#C3ABD9"), "PC2(b)": ("PC 2 of b", "#D4C08C")},
 )  # fmt: skip
+"""For each panel, the label and color of the functions of the pair that it shows."""
+
 STRONG_CORRELATION = 0.9
 
 
@@ -307,11 +309,11 @@ def neuron_correlations(fig: Figure, cube: xr.Dataset) -> None:
     order = np.argsort(-r["a+b"], kind="stable")
     rank = np.arange(1, len(order) + 1)
     axes = fig.subplots(3, 1, sharex=True, sharey=True)
-    for ax, targets in zip(axes, TARGETS, strict=True):
-        for name, (text, color) in targets.items():
+    for ax, functions in zip(axes, PANELS, strict=True):
+        for name, (text, color) in functions.items():
             ax.plot(rank, r[name][order], ".", ms=2, color=color, label=text)
         ax.axhline(0, color="#555555", lw=0.5)
-        ax.legend(loc="lower left", ncols=len(targets), markerscale=3, handlelength=0.8)
+        ax.legend(loc="lower left", ncols=len(functions), markerscale=3, handlelength=0.8)
         ax.set(ylabel="Correlation", ylim=(-1.05, 1.05), xlim=(0, len(order) + 1))
     for level in (STRONG_CORRELATION, -STRONG_CORRELATION):
         axes[0].axhline(level, color="#888888", lw=0.6, ls=(0, (4, 3)))

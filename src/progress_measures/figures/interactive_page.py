@@ -52,7 +52,7 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def line(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, Any]:
+def curve_trace(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, Any]:
     """Return the Plotly trace of a curve.
 
     Args:
@@ -70,14 +70,14 @@ def line(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, 
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": style} | properties
 
 
-def layout(**properties: Any) -> dict[str, Any]:
+def page_layout(**properties: Any) -> dict[str, Any]:
     """Return the Plotly layout that all pages share, with `properties` added or replaced."""
     font = {"family": "system-ui, sans-serif", "size": 14}
     hover = {"hovermode": "x unified", "hoverlabel": {"namelength": -1}}  # -1: names are not shortened
     return {"template": "plotly_white", "font": font, "margin": {"t": 60, "r": 20}} | hover | properties
 
 
-def axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]:
+def page_axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]:
     """Return a Plotly axis with powers of ten as tick labels and four significant digits in hover texts.
 
     Args:
@@ -91,12 +91,14 @@ def axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]
     return {"title": {"text": title}, "type": scale, "exponentformat": "power", "hoverformat": ".4g"} | properties
 
 
-def epochs(**properties: Any) -> dict[str, Any]:
-    """Return the Plotly axis of epochs, with `properties` added."""
-    return axis("Epoch", hoverformat=",d", tickformat=",d", unifiedhovertitle={"text": "Epoch %{x:,d}"}, **properties)
+def page_epoch_axis(**properties: Any) -> dict[str, Any]:
+    """Return a Plotly axis of epochs, with `properties` added."""
+    return page_axis(
+        "Epoch", hoverformat=",d", tickformat=",d", unifiedhovertitle={"text": "Epoch %{x:,d}"}, **properties
+    )
 
 
-def phase_bands(cube: xr.Dataset, run: str) -> dict[str, Any]:
+def page_phase_bands(cube: xr.Dataset, run: str) -> dict[str, Any]:
     """Return the parts of a Plotly layout that shade the phases of a run in all rows and name them above the plot.
 
     Args:

@@ -1,4 +1,7 @@
-"""Figures of the modular addition blog about the trained network, drawn from the first run of the experiment `mainline`."""
+"""Figures of the blog post on modular addition: those about the trained network.
+
+They are drawn from the first run of the experiment `mainline`.
+"""
 
 from __future__ import annotations
 
@@ -15,35 +18,35 @@ from progress_measures.analysis.clusters import cluster_frequencies, cluster_spe
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.embedding import operand_embedding
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, spectrum_2d
+from progress_measures.analysis.runs import operand_count
 from progress_measures.cube.stops import last_checkpoint
-from progress_measures.figures.interactive_page import axis as page_axis
-from progress_measures.figures.interactive_page import layout
+from progress_measures.figures.interactive_page import page_axis, page_layout
 from progress_measures.figures.plots.attention import (
     ATTENTION_TO_A,
     HEAD_COLORS,
-    attention_to_a,
+    attention_of_heads,
+    attention_panel,
     head_label,
-    heads_to_a,
 )
 from progress_measures.figures.plots.clusters import cluster_columns, jitter
 from progress_measures.figures.plots.embedding import embedding_dimensions
-from progress_measures.figures.plots.fourier_basis import frequency_ticks, prime
+from progress_measures.figures.plots.fourier_basis import frequency_ticks
 from progress_measures.figures.plots.neuron_panels import (
     BEST_FREQUENCY,
-    activation,
+    activation_panel,
     coefficient_bar,
     contribution_spectra,
     head_contributions,
     neuron_label,
-    spectrum,
     spectrum_map,
+    spectrum_panel,
 )
 from progress_measures.figures.plots.neurons import MAPS
-from progress_measures.figures.plots.one_by_one import first_neurons, heads, one_by_one, side_by_side
+from progress_measures.figures.plots.one_by_one import all_heads, first_neurons, one_by_one, side_by_side
 from progress_measures.figures.plots.style import (
     COLORS,
-    by_component,
-    epochs,
+    component_bars,
+    epoch_axis,
     frequency_colors,
     label,
     loss_axis,
@@ -98,7 +101,7 @@ def architecture(fig: Figure, cube: xr.Dataset) -> None:
                 bbox={"boxstyle": "circle,pad=0.1", "fc": "white", "ec": COLORS["weights"], "lw": 0.6})  # fmt: skip
     _box(ax, 0, 6.5, f"unembed: $W_U$  ({width} → {n})", "#E3EEF7", width=4.6)
     _arrow(ax, (0, 6.85), (0, 7.3))
-    ax.text(0, 7.55, f"{n} logits, at the position of =: which c is a + b mod {n}?", ha="center", va="center")
+    ax.text(0, 7.55, f"{n} logits, at the position of =: which output c is a + b mod {n}?", ha="center", va="center")
 
 
 def _box(
@@ -117,6 +120,7 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> No
 
 
 SMALL_LOSS = 1e-6
+"""Level of the losses, in nat, whose first crossing is marked."""
 
 
 @figure(
@@ -145,14 +149,14 @@ def grokking_curve(fig: Figure, cube: xr.Dataset) -> None:
             ax.annotate(f"{epoch:,.0f}", point, (5, 4), textcoords="offset points", fontsize=7)
     ax.axhline(SMALL_LOSS, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
     loss_axis(ax, label(run_cube.history_test_loss, "Cross-entropy"))
-    epochs(ax, int(run_cube.history_epoch[-1]))
+    epoch_axis(ax, int(run_cube.history_epoch[-1]))
     ax.legend(loc="upper right")
 
 
 figure(
     "mod_addition/03_neurons_inputs",
     "mod_addition/12_neurons_inputs2",
-    plot=partial(side_by_side, prepare_panel=activation, select_indices=first_neurons(3), columns=3),
+    plot=partial(side_by_side, prepare_panel=activation_panel, select_indices=first_neurons(count=3), columns=3),
     title={
         "mod_addition/03_neurons_inputs": "The first three neurons over all pairs",
         "mod_addition/12_neurons_inputs2": "The first three neurons over all pairs, again",
@@ -163,7 +167,7 @@ figure(
     },
     variables=(*MAPS, *BEST_FREQUENCY),
     size=(6.8, 2.2),
-    animation=one_by_one(activation, first_neurons(3)),
+    animation=one_by_one(prepare_panel=activation_panel, select_indices=first_neurons(count=3)),
     caption={
         "mod_addition/03_neurons_inputs": """Activations after the ReLU of the first run's neurons 0, 1 and 2, over all
         pairs, at the end of training. Each map has a separate color scale. All three neurons are periodic in a and in
@@ -178,12 +182,12 @@ figure(
 
 figure(
     "mod_addition/04_attention_inputs",
-    plot=heads_to_a,
+    plot=attention_of_heads,
     title="Attention to a over all pairs",
     reference="Modular addition blog, looking around",
     variables=ATTENTION_TO_A,
     size=(6.8, 2.2),
-    animation=one_by_one(attention_to_a, heads),
+    animation=one_by_one(prepare_panel=attention_panel, select_indices=all_heads),
     caption="""Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Nearly all of
     the remaining attention goes to b. Each title gives the frequency k that explains most of the attention's variance over
     pairs, and the fraction that it explains.""",
@@ -206,8 +210,8 @@ figure(
     "mod_addition/15_W_neur2",
     plot=partial(
         side_by_side,
-        prepare_panel=head_contributions(5),
-        select_indices=first_neurons(5),
+        prepare_panel=head_contributions(neuron_count=5),
+        select_indices=first_neurons(count=5),
         columns=1,
         decorate=head_legend,
     ),
@@ -221,7 +225,12 @@ figure(
     },
     variables=("neuron_value_token", *BEST_FREQUENCY),
     size=(6.8, 6.2),
-    animation=one_by_one(head_contributions(5), first_neurons(5), head_legend, size=(6.0, 2.6)),
+    animation=one_by_one(
+        prepare_panel=head_contributions(neuron_count=5),
+        select_indices=first_neurons(count=5),
+        decorate=head_legend,
+        size=(6.0, 2.6),
+    ),
     caption={
         "mod_addition/05_W_neur": """What each head adds to the pre-activations of neurons 0 to 4 when it attends to a
         number. The blog's W_neur = W_E W_V W_O W_in holds these contributions per unit of attention, by head, number
@@ -298,21 +307,21 @@ def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     All values are from the end of training. A few frequencies account for nearly all of this dimension's squared norm.
     Key frequencies are colored and numbered.
     """
-    squares = np.square(fourier.basis(prime(cube)) @ operand_embedding(cube.isel(run=0))[:, 0])
+    squares = np.square(fourier.basis(operand_count(cube)) @ operand_embedding(cube.isel(run=0))[:, 0])
     ax = fig.subplots()
-    by_component(ax, last_checkpoint(cube.W_E_fourier_norm.isel(run=0)).copy(data=squares),
+    component_bars(ax, last_checkpoint(cube.W_E_fourier_norm.isel(run=0)).copy(data=squares),
                  frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
     ax.set_ylabel("Squared coefficient")
 
 
 figure(
     "mod_addition/10_attention_inputs2",
-    plot=partial(heads_to_a, shared_scale=False),
+    plot=partial(attention_of_heads, shared_scale=False),
     title="Attention to a over all pairs, each head on its own scale",
     reference="Modular addition blog, using the Fourier basis",
     variables=ATTENTION_TO_A,
     size=(6.8, 3.0),
-    animation=one_by_one(attention_to_a, heads),
+    animation=one_by_one(prepare_panel=attention_panel, select_indices=all_heads),
     caption="""Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Each head
     has a separate color scale. Each title gives the frequency k that explains most of the attention's variance over
     pairs, and the fraction that it explains. The blog transforms the attention to the 2D Fourier basis next. In the
@@ -320,7 +329,7 @@ figure(
 )
 
 
-def attention_spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+def attention_spectrum_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """Prepare a panel of one head's attention to a in the 2D Fourier basis.
 
     Args:
@@ -337,13 +346,17 @@ def attention_spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 figure(
     "mod_addition/11_attention_fourier",
     plot=partial(
-        side_by_side, prepare_panel=attention_spectrum, select_indices=heads, columns=4, decorate=coefficient_bar
+        side_by_side,
+        prepare_panel=attention_spectrum_panel,
+        select_indices=all_heads,
+        columns=4,
+        decorate=coefficient_bar,
     ),
     title="Attention to a in the 2D Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
     variables=(*ATTENTION_TO_A, "key_frequency"),
     size=(6.8, 2.6),
-    animation=one_by_one(attention_spectrum, heads, coefficient_bar),
+    animation=one_by_one(prepare_panel=attention_spectrum_panel, select_indices=all_heads, decorate=coefficient_bar),
     caption="""Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training. A
     cell is the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the
     largest absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin
@@ -355,13 +368,19 @@ figure(
 figure(
     "mod_addition/13_neurons_fourier",
     plot=partial(
-        side_by_side, prepare_panel=spectrum, select_indices=first_neurons(10), columns=5, decorate=coefficient_bar
+        side_by_side,
+        prepare_panel=spectrum_panel,
+        select_indices=first_neurons(count=10),
+        columns=5,
+        decorate=coefficient_bar,
     ),
     title="The first ten neurons in the 2D Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
     variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
     size=(6.8, 3.9),
-    animation=one_by_one(spectrum, first_neurons(10), coefficient_bar),
+    animation=one_by_one(
+        prepare_panel=spectrum_panel, select_indices=first_neurons(count=10), decorate=coefficient_bar
+    ),
     caption="""Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training. A cell is
     the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the largest
     absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin of the
@@ -385,7 +404,7 @@ def energy_page(cube: xr.Dataset) -> dict[str, Any]:
     names = [str(component) for component in values.fourier_component.values]
     bar_colors = [colors.get(int(component.split()[1]), COLORS["other"]) for component in names]
     bars = {"type": "bar", "x": names, "y": values.values.tolist(), "name": "energy", "marker": {"color": bar_colors}}
-    scales = layout(
+    scales = page_layout(
         xaxis={"title": {"text": "Fourier component"}}, yaxis=page_axis("Energy"), hovermode="x", bargap=0.1
     )
     return {"data": [bars], "layout": scales}
@@ -406,7 +425,7 @@ def embedding_energy(fig: Figure, cube: xr.Dataset) -> None:
     colored and numbered.
     """
     ax = fig.subplots()
-    by_component(ax, energies(cube), frequency_colors(cube, str(cube.run.values[0])))
+    component_bars(ax, energies(cube), frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Energy of $W_E$'s component")
 
 
@@ -414,8 +433,8 @@ figure(
     "mod_addition/16_W_neur_fourier",
     plot=partial(
         side_by_side,
-        prepare_panel=contribution_spectra(11),
-        select_indices=first_neurons(11),
+        prepare_panel=contribution_spectra(neuron_count=11),
+        select_indices=first_neurons(count=11),
         columns=2,
         decorate=head_legend,
     ),
@@ -423,7 +442,12 @@ figure(
     reference="Modular addition blog, using the Fourier basis",
     variables=("neuron_value_token", "key_frequency", *BEST_FREQUENCY),
     size=(6.8, 7.4),
-    animation=one_by_one(contribution_spectra(11), first_neurons(11), head_legend, size=(6.0, 2.6)),
+    animation=one_by_one(
+        prepare_panel=contribution_spectra(neuron_count=11),
+        select_indices=first_neurons(count=11),
+        decorate=head_legend,
+        size=(6.0, 2.6),
+    ),
     caption="""What each head adds to the pre-activations of neurons 0 to 10 when it attends to a number, in the Fourier
     basis over the numbers, without the constant. The blog's W_neur = W_E W_V W_O W_in holds these contributions per
     unit of attention, by head, number and neuron. All values are from the first run at the end of training. All peaks
@@ -447,7 +471,7 @@ def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
     frequency. All other coefficients are small.
     """
     squares = np.square(cube.neuron_fourier_norm_2d.isel(run=0).values) / cube.sizes["neuron"]
-    squares[0, 0] = 0  # the mean
+    squares[0, 0] = 0  # the constant component, which is the mean over pairs
     ax = fig.subplots()
     image = ax.imshow(squares, cmap="Blues", norm=PowerNorm(0.5, 0, squares.max()), interpolation="nearest")
     for axis in (ax.xaxis, ax.yaxis):
@@ -482,7 +506,7 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
     column = np.where(np.isin(frequency, frequencies), np.searchsorted(frequencies, frequency), len(frequencies))
     if column.max() < len(frequencies):
         ax.set_xlim(-0.5, len(frequencies) - 0.5)
-    x = column + jitter(len(frequency), 0.36)
+    x = column + jitter(len(frequency), width=0.36)
     points = ax.scatter(x, fraction, s=7, c=last.neuron_fraction_active, vmin=0, vmax=1, lw=0)
     ax.axhline(CLUSTER_FRACTION, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=0)
     ax.set(xlabel="Best frequency", ylabel="Fraction of variance explained", ylim=(0, 1.03))
@@ -504,13 +528,13 @@ def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
     columns are the constant and cos and sin of the key frequencies. Each title gives the largest value that is not
     shown. In each cluster, only cells of its frequency are large.
     """
-    spectra, neuron_clusters = cluster_spectra(cube), cluster_frequencies(last_checkpoint(cube.isel(run=0)))
+    spectra, cluster_frequency = cluster_spectra(cube), cluster_frequencies(last_checkpoint(cube.isel(run=0)))
     if not spectra:
         no_key_frequencies(fig.subplots(), str(cube.run.values[0]))
         return
     axes = fig.subplots(1, len(spectra), squeeze=False, sharex=True, sharey=True)[0]
     for ax, (k, squares) in zip(axes, spectra.items(), strict=True):
-        spectrum_map(ax, cube, "Blues", 0)(squares, f"k = {k}, {(neuron_clusters == k).sum()} neurons")
+        spectrum_map(ax, cube, colors="Blues", lowest=0)(squares, f"k = {k}, {(cluster_frequency == k).sum()} neurons")
         ax.label_outer()
     coefficient_bar(fig, cube, axes)
 
@@ -543,7 +567,7 @@ def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
     fig.colorbar(image, ax=ax, label="Coefficient", shrink=0.8)
 
 
-ROW = 4  # dimension of the residual stream
+ROW = 4  # the row of W_U that the blog post shows: a dimension of the residual stream
 
 
 @figure(
@@ -554,7 +578,7 @@ ROW = 4  # dimension of the residual stream
     size=(6.8, 2.4),
 )
 def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
-    """Row 4 of the unembedding W_U: the weight of dimension 4 of the residual stream on the logit of each answer c.
+    """Row 4 of the unembedding W_U: the weight of dimension 4 of the residual stream on the logit of each output c.
 
     All values are from the first run at the end of training. As a function of c, the row is a sum of a few sinusoids.
     """
@@ -562,7 +586,7 @@ def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
     ax = fig.subplots()
     ax.plot(row.output, row, color=COLORS["weights"], lw=1)
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
-    ax.set(xlabel="Answer c", ylabel=f"Entry of $W_U$'s row {ROW}", xlim=(0, row.sizes["output"] - 1))
+    ax.set(xlabel="Output c", ylabel=f"Entry of $W_U$'s row {ROW}", xlim=(0, row.sizes["output"] - 1))
 
 
 @figure(
@@ -573,14 +597,14 @@ def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
     size=(5.4, 2.6),
 )
 def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared Fourier coefficients over the answers c of row 4 of the unembedding W_U.
+    """Squared Fourier coefficients over the outputs c of row 4 of the unembedding W_U.
 
     All values are from the first run at the end of training. The key frequencies, colored and numbered, hold nearly all
     of the row's squared norm.
     """
-    p = prime(cube)  # outputs that are not residues mod p come last
+    p = operand_count(cube)  # outputs that are not residues mod p come last, and are left out
     squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=ROW).values)
     ax = fig.subplots()
-    by_component(ax, last_checkpoint(cube.W_L_fourier_norm.isel(run=0)).copy(data=squares),
+    component_bars(ax, last_checkpoint(cube.W_L_fourier_norm.isel(run=0)).copy(data=squares),
                  frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
     ax.set_ylabel("Squared coefficient")

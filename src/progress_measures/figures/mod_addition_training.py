@@ -1,4 +1,7 @@
-"""Figures of the modular addition blog about training, drawn from the first run of the experiment `mainline`."""
+"""Figures of the blog post on modular addition: those about training.
+
+They are drawn from the first run of the experiment `mainline`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from progress_measures.figures.plots.curves import epoch_axis_with_phases
 from progress_measures.figures.plots.evolution import (
     animate_curves,
     animate_panel,
-    epochs_of_interest,
+    animation_epochs,
     four_panels,
     phase_end_checkpoints,
 )
@@ -45,14 +48,15 @@ def excluded_by_frequency(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         A function of an epoch that draws it into the panel.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
-    colors, k = frequency_colors(cube, run), cube.frequency.values
-    bars = ax.bar(k, np.ones(len(k)), 0.8, color=[colors.get(int(number), COLORS["other"]) for number in k])
+    colors, frequencies = frequency_colors(cube, run), cube.frequency.values
+    bar_colors = [colors.get(int(k), COLORS["other"]) for k in frequencies]
+    bars = ax.bar(frequencies, np.ones(len(frequencies)), 0.8, color=bar_colors)
     train_line = ax.axhline(1, color=COLORS["train"], lw=1)
-    shown_cube = run_cube.sel(epoch=epochs_of_interest(cube, run))
+    shown_cube = run_cube.sel(epoch=animation_epochs(cube, run))
     loss_axis(ax, "Loss on training pairs")
     ax.set(ylim=(0.5 * float(shown_cube.train_loss.min()), 2 * float(shown_cube.excluded_loss_by_frequency.max())))
-    ax.set(xlabel="Frequency taken out", xlim=(0, k[-1] + 1))
-    frequency_ticks(ax.xaxis, colors, lambda number: number)
+    ax.set(xlabel="Frequency removed", xlim=(0, frequencies[-1] + 1))
+    frequency_ticks(ax.xaxis, colors, position=lambda k: k)
 
     def show(epoch: int) -> None:
         train_line.set_ydata([float(run_cube.train_loss.sel(epoch=epoch))] * 2)
@@ -105,14 +109,14 @@ def energy_by_component(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
     energy = np.square(cube.W_E_fourier_norm.sel(run=run))
-    k = cube.frequency.values
-    bar_colors = [colors.get(int(number), COLORS["other"]) for number in k]
+    frequencies = cube.frequency.values
+    bar_colors = [colors.get(int(k), COLORS["other"]) for k in frequencies]
     bars_and_components = [
-        (ax.bar(k - 0.21, 0 * k, 0.42, color=bar_colors), slice(1, None, 2)),
-        (ax.bar(k + 0.21, 0 * k, 0.42, color=bar_colors, alpha=0.55), slice(2, None, 2)),
+        (ax.bar(frequencies - 0.21, 0 * frequencies, 0.42, color=bar_colors), slice(1, None, 2)),  # cosines
+        (ax.bar(frequencies + 0.21, 0 * frequencies, 0.42, color=bar_colors, alpha=0.55), slice(2, None, 2)),  # sines
     ]
-    ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, k[-1] + 1))
-    frequency_ticks(ax.xaxis, colors, lambda number: number)
+    ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, frequencies[-1] + 1))
+    frequency_ticks(ax.xaxis, colors, position=lambda k: k)
     ax.set(ylabel="Energy of $W_E$'s component", ylim=(0, 1.05 * float(energy[:, 1:].max())))
 
     def show(epoch: int) -> None:
@@ -140,15 +144,16 @@ figure(
 )
 
 
-FRACTIONS = {
+FRACTION_CURVES = {
     "logit_fraction_explained_directions_per_output": ("logits", COLORS["W_L"]),
     "neuron_post_fraction_explained_directions": ("neurons, after the ReLU", COLORS["W_E"]),
     "neuron_pre_fraction_explained_directions": ("neurons, before the ReLU", COLORS["weights"]),
 }
+"""Label and color of the curve of each variable."""
 
 
 def direction_curves(fig: Figure, cube: xr.Dataset) -> Axes:
-    """Draw how much of the variance of logits and neurons the directions of the key frequencies explain over training.
+    """Draw the fraction of the variance of logits and of neurons that the key frequencies' directions explain, over training.
 
     Args:
         fig: empty figure.
@@ -161,7 +166,7 @@ def direction_curves(fig: Figure, cube: xr.Dataset) -> Axes:
     if not run_cube.key_frequency.any():
         no_key_frequencies(ax, str(cube.run.values[0]))
         return ax
-    for variable, (name, color) in FRACTIONS.items():
+    for variable, (name, color) in FRACTION_CURVES.items():
         ax.plot(run_cube.epoch, run_cube[variable], color=color, label=name)
     ax.set(ylabel="Fraction of variance", ylim=(-0.02, 1.08))
     epoch_axis_with_phases(fig, ax, cube)
@@ -173,7 +178,7 @@ def direction_curves(fig: Figure, cube: xr.Dataset) -> Axes:
     "mod_addition/25_trig_ratio",
     title="Fraction of logits and neurons explained by cos and sin of w(a + b)",
     reference="Modular addition blog, evolution of trig term impact",
-    variables=(*FRACTIONS, "key_frequency", *PHASE_ENDS),
+    variables=(*FRACTION_CURVES, "key_frequency", *PHASE_ENDS),
     size=(5.4, 3.2),
     animation=animate_curves(direction_curves, size=(5.4, 3.2)),
 )
@@ -190,7 +195,7 @@ def fractions_of_directions(fig: Figure, cube: xr.Dataset) -> None:
     run_cube, last = cube.isel(run=0), ax.get_xlim()[1]
     for epoch, _ in phase_end_checkpoints(cube, str(cube.run.values[0])):
         shown_epoch = min(epoch, last)
-        for variable, (_, color) in FRACTIONS.items():
+        for variable, (_, color) in FRACTION_CURVES.items():
             fraction = float(run_cube[variable].sel(epoch=shown_epoch, method="nearest"))
             ax.plot(shown_epoch, fraction, "o", ms=3.5, color=color, clip_on=False)
             if fraction >= 0.05:  # labels of smaller fractions would overlap
@@ -204,7 +209,8 @@ def fractions_of_directions(fig: Figure, cube: xr.Dataset) -> None:
                 )
 
 
-SHAPES = {"pre": ("o", -0.21), "post": ("^", 0.21)}  # marker, and horizontal shift from the middle of the column
+MARKERS = {"pre": ("o", -0.21), "post": ("^", 0.21)}
+"""Marker of a neuron before and after the ReLU, and its horizontal shift from the middle of the column."""
 
 
 def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
@@ -223,17 +229,17 @@ def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     frequencies = [int(k) for k in np.unique(cluster_frequency)]
     names = [f"k = {k}" if k else "none" for k in frequencies]
     cluster_columns(ax, names)
-    x = np.searchsorted(frequencies, cluster_frequency) + jitter(len(cluster_frequency), 0.17)
+    x = np.searchsorted(frequencies, cluster_frequency) + jitter(len(cluster_frequency), width=0.17)
     points = {
         name: ax.scatter(x + shift, 0 * x, s=4, c=0 * x, vmin=0, vmax=1, marker=marker, lw=0)
-        for name, (marker, shift) in SHAPES.items()
+        for name, (marker, shift) in MARKERS.items()
     }
     ax.set(xlabel="Cluster (left before, right after the ReLU)", ylabel="Fraction at final frequency", ylim=(0, 1.03))
 
     def show(epoch: int) -> None:
         fractions = cube.neuron_share_at_final_frequency.sel(epoch=epoch)
         for name, dots in points.items():
-            dots.set_offsets(np.column_stack([x + SHAPES[name][1], fractions.sel(activation=name)]))
+            dots.set_offsets(np.column_stack([x + MARKERS[name][1], fractions.sel(activation=name)]))
             dots.set_array(cube.neuron_fraction_active.sel(epoch=epoch).values)
 
     return show
@@ -257,7 +263,7 @@ figure(
     reference="Modular addition blog, evolution of key frequency impact",
     variables=("neuron_share_at_final_frequency", "neuron_fraction_active", *BEST_FREQUENCY, *PHASE_ENDS),
     size=(6.8, 4.8),
-    animation=animate_panel(neuron_dots, activity_bar),
+    animation=animate_panel(neuron_dots, decorate=activity_bar),
     caption="""Fraction of each neuron's variance over pairs that its final frequency explains. The final frequency
     explains most of the neuron's variance at the end of training. Each column is a neuron cluster of the final network:
     its left dots are neurons before the ReLU, its right triangles are neurons after it. The panels show the ends of the
@@ -267,9 +273,9 @@ figure(
 
 
 def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Prepare a panel of one dot per neuron: its fraction of variance in products, before (x) and after (y) the ReLU.
+    """Prepare a panel of one dot per neuron: its fraction of variance in four products, before (x) and after (y) the ReLU.
 
-    The products are those of cos or sin of a with cos or sin of b at the neuron's final frequency, at one epoch.
+    The products are those of cos or sin of wa with cos or sin of wb at the neuron's final frequency.
 
     Args:
         ax: axes of the panel.
@@ -320,7 +326,7 @@ figure(
     reference="Modular addition blog, evolution of trig term impact on neurons",
     variables=("neuron_quadratic_share", "key_frequency", *BEST_FREQUENCY, *PHASE_ENDS),
     size=(5.6, 5.0),
-    animation=animate_panel(quadratic_dots, cluster_legend, size=(4.2, 4.0)),
+    animation=animate_panel(quadratic_dots, decorate=cluster_legend, size=(4.2, 4.0)),
     caption="""Fraction of each neuron's variance over pairs in the four products of cos or sin of wa with cos or sin of
     wb, before and after the ReLU. w = 2πk/p, where k is the frequency that explains most of the neuron's variance at
     the end of training. The panels show the ends of the first run's three phases and the end of training. The animation
@@ -362,7 +368,7 @@ def attention_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
     reference="Modular addition blog, development of commutativity",
     variables=("mean_attention", *PHASE_ENDS),
     size=(6.8, 4.6),
-    animation=animate_panel(attention_at_epoch, attention_bar, size=(4.4, 2.8)),
+    animation=animate_panel(attention_at_epoch, decorate=attention_bar, size=(4.4, 2.8)),
 )
 def attention_over_training(fig: Figure, cube: xr.Dataset) -> None:
     """Attention of each head of the first run from `=` to a, b and `=`, averaged over all pairs.
@@ -469,12 +475,12 @@ def test_over_restricted_loss(fig: Figure, cube: xr.Dataset) -> None:
     epoch_axis_with_phases(fig, ax, cube)
 
 
-# Twelve parameters need more colors than the palette has: related parameters share a color and differ in line style.
+# The palette has fewer colors than there are parameters, so related parameters share a color and differ in line style.
 PARAMETER_COLORS = {
     "W_E": "#0072B2", "W_pos": "#0072B2", "W_Q": "#332288", "W_K": "#332288", "W_V": "#AA4499", "W_O": "#AA4499",
     "W_in": "#D55E00", "b_in": "#D55E00", "W_out": "#009E73", "b_out": "#009E73", "W_U": "#333333", "b_U": "#333333",
 }  # fmt: skip
-DASHED = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
+DASHED_PARAMETERS = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
 
 
 @figure(
@@ -491,11 +497,11 @@ def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
     the MLP's weights shrink most.
     """
     run_cube, ax = cube.isel(run=0).dropna("parameter", how="all"), fig.subplots()
-    further_colors = itertools.cycle(PARAMETER_COLORS.values())
+    colors_of_other_parameters = itertools.cycle(PARAMETER_COLORS.values())
     for name in run_cube.parameter.values:
         squares = run_cube.sum_of_squared_weights_by_parameter.sel(parameter=name)
-        color = PARAMETER_COLORS.get(name) or next(further_colors)
-        style = (0, (3, 1.5)) if name in DASHED else "-"
+        color = PARAMETER_COLORS.get(name) or next(colors_of_other_parameters)
+        style = (0, (3, 1.5)) if name in DASHED_PARAMETERS else "-"
         ax.plot(run_cube.epoch, squares, color=color, ls=style, label=f"${name.replace('_', '_{')}}}$")
     ax.set(ylabel="Sum of squares", ylim=(0, None))
     epoch_axis_with_phases(fig, ax, cube)

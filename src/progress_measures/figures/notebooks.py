@@ -1,4 +1,4 @@
-"""Figures that appear in several sources: the TransformerLens demo, the modular subtraction notebook and the blog.
+"""Figures that appear in several sources: the TransformerLens demo, the modular subtraction notebook and the blog post.
 
 Each figure is declared once, with one id per source. A text that differs between sources is a dictionary by source.
 """
@@ -21,6 +21,7 @@ WORDS = {
         "sum": "a - b",
     },
 }
+"""Words that differ between the sources, by source and by name of the field in a template of `by_source`."""
 
 
 def by_source(template: str, **additions: str) -> dict[str, str]:
@@ -86,7 +87,7 @@ figure(
 figure(
     "demo/03_head0_attention",
     "subtraction/04_head0_attention",
-    plot=partial(attention.head_to_a, head=0),
+    plot=partial(attention.attention_of_head, head=0),
     title=by_source("Attention of {network}'s head 0 to a"),
     reference=sections(demo="looking at activations", subtraction="3.1"),
     variables=attention.ATTENTION_TO_A,
@@ -102,7 +103,7 @@ figure(
 figure(
     "demo/04_heads_attention",
     "subtraction/05_heads_attention",
-    plot=partial(attention.heads_to_a, shared_scale=False),
+    plot=partial(attention.attention_of_heads, shared_scale=False),
     title=by_source("Attention of {network}'s heads to a"),
     reference=sections(demo="looking at activations", subtraction="3.1"),
     variables=attention.ATTENTION_TO_A,
@@ -349,10 +350,10 @@ figure(
 figure(
     "demo/38_restricted",
     "subtraction/26_restricted",
-    plot=partial(curves.over_phases, names=("restricted",)),
+    plot=partial(curves.restricted_and_excluded_losses, names=("restricted",)),
     title=by_source("Restricted loss of {task}"),
     reference=sections(demo="restricted loss", subtraction="4.3"),
-    variables=("restricted_loss_neurons", *curves.OVER_PHASES),
+    variables=("restricted_loss_neurons", *curves.RESTRICTED_AND_EXCLUDED),
     size=(5.2, 3.2),
     caption=by_source(
         """Train, test and restricted loss of the first run. As in the {notebook}, the restricted loss is the loss on
@@ -366,10 +367,10 @@ figure(
 figure(
     "demo/40_excluded",
     "subtraction/28_excluded",
-    plot=partial(curves.over_phases, names=("excluded", "restricted")),
+    plot=partial(curves.restricted_and_excluded_losses, names=("excluded", "restricted")),
     title=by_source("Excluded and restricted loss of {task}"),
     reference=sections(demo="excluded loss", subtraction="4.4"),
-    variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.OVER_PHASES),
+    variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.RESTRICTED_AND_EXCLUDED),
     size=(5.2, 3.2),
     caption=by_source(
         """Train, test, restricted and excluded loss of the first run. As in the {notebook}, restricted and excluded

@@ -8,7 +8,7 @@ from typing import Any
 from progress_measures.catalog import Catalog, id_of
 from progress_measures.errors import UserError
 
-_CATALOG = Catalog("figure", "progress_measures.figures", "draw", shared=("plots",))
+_CATALOG = Catalog(kind="figure", package="progress_measures.figures", attribute="draw", shared=("plots",))
 figure_ids, figure_module, figure_fingerprint = _CATALOG.ids, _CATALOG.module, _CATALOG.fingerprint
 
 EXPERIMENTS = {
@@ -46,7 +46,7 @@ class Figure:
     """One figure and its declaration.
 
     Attributes:
-        id: source and name, such as `paper/fig07`.
+        id: source and name, such as `paper/fig07`; also the path of the figure's file without its extension.
         title: one line that describes the figure.
         caption: a few sentences on what the figure shows and what to notice.
         reference: the published figure or section that this figure reproduces, or `not in the sources`.
@@ -58,8 +58,8 @@ class Figure:
         animation: the animation that is written to `<id>.webp`, or None.
         page: function of the cubes that returns a Plotly figure as a dictionary, which is written to `<id>.html`, or None.
         published: names of files in `config/claims/` whose published numbers the figure shows, such as `("paper",)`.
-        several_runs: whether the figure compares runs, or selects them by their settings. Any other figure of one cube can
-            also be drawn of a single run.
+        several_runs: whether the figure compares runs, or selects them by their settings. If not, a figure of one cube can
+            also be drawn for each single run.
     """
 
     id: str
@@ -80,14 +80,14 @@ class Figure:
         """File formats in addition to `IMAGE_FORMATS`: `webp` if the figure has an animation, `html` if it has a page."""
         return ("webp",) * (self.animation is not None) + ("html",) * (self.page is not None)
 
-    def check_run(self, run: str, experiment: str, runs: Sequence[str], of_first_run: Collection[str]) -> None:
+    def check_run(self, run: str, experiment: str, runs: Sequence[str], first_run_variables: Collection[str]) -> None:
         """Raise an error if the figure cannot be drawn of one run of an experiment.
 
         Args:
             run: name of the run.
             experiment: name of the experiment.
             runs: names of all runs of the experiment, the first run first.
-            of_first_run: variables that only the first run has.
+            first_run_variables: variables that only the first run has.
 
         Raises:
             UserError: the figure reads several cubes or compares runs, the experiment lacks the run, or only the first run
@@ -101,7 +101,7 @@ class Figure:
                 raise UserError(f"Figure {self.id} {reason}, so it cannot be drawn of one run.")
         if run not in runs:
             raise UserError(f"{experiment} has no run {run}; its runs are: {', '.join(runs)}.")
-        lacking = [name for name in self.variables if name in of_first_run]
+        lacking = [name for name in self.variables if name in first_run_variables]
         if lacking and run != runs[0]:
             raise UserError(
                 f"Figure {self.id} reads {', '.join(lacking)}, which the cube of {experiment} has of {runs[0]} only, its first "

@@ -6,8 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.figures.interactive_page import axis, layout, line, scale_buttons
-from progress_measures.figures.interactive_page import epochs as epoch_axis
+from progress_measures.figures.interactive_page import (
+    curve_trace,
+    page_axis,
+    page_epoch_axis,
+    page_layout,
+    scale_buttons,
+)
 from progress_measures.figures.plots.curves import LOSSES, ratio_over_phases, two_scales
 from progress_measures.figures.plots.fourier_basis import basis_waves, key_waves
 from progress_measures.figures.plots.style import COLORS, label
@@ -26,13 +31,16 @@ def losses_page(cube: xr.Dataset) -> dict[str, Any]:
     history = cube.sel(history_epoch=cube.history_epoch > 0).isel(run=0)
     return {
         "data": [
-            line(history.history_epoch, history[f"history_{split}_loss"], split, COLORS[split])
+            curve_trace(history.history_epoch, history[f"history_{split}_loss"], split, COLORS[split])
             for split in ("train", "test")
         ],
-        "layout": layout(
-            xaxis=epoch_axis(),
-            yaxis=axis(label(cube.history_test_loss, "Cross-entropy"), "log"),
-            updatemenus=[scale_buttons("xaxis", 0, "linear"), scale_buttons("yaxis", 0.25, "log")],
+        "layout": page_layout(
+            xaxis=page_epoch_axis(),
+            yaxis=page_axis(label(cube.history_test_loss, "Cross-entropy"), "log"),
+            updatemenus=[
+                scale_buttons("xaxis", position=0, initial="linear"),
+                scale_buttons("yaxis", position=0.25, initial="log"),
+            ],
         ),
     }
 

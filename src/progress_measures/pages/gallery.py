@@ -17,7 +17,7 @@ from progress_measures.paths import published_cube
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
 
-SOURCES = {
+SOURCE_TITLES = {
     "paper": "The paper",
     "subtraction": "Modular subtraction",
     "integer_addition": "Small-integer addition",
@@ -25,8 +25,10 @@ SOURCES = {
     "mod_addition": "The blog's modular addition",
     "beyond": "Beyond the sources",
 }
+"""Title of each source, by the folder of its figures, in the order of the gallery."""
+
 CLAIMS_PAGE = Path("docs/claims.md")
-VERDICT = re.compile(r'^<details class="claim" id="([^"]+)" data-verdict="([^"]+)"', re.M)
+VERDICT_PATTERN = re.compile(r'^<details class="claim" id="([^"]+)" data-verdict="([^"]+)"', re.M)
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,12 @@ class GalleryItem:
 
     @property
     def source(self) -> str:
-        """The source of the figure or table, as in its id."""
+        """The source of the figure or table, such as `paper`: the first part of its id."""
         return self.declared.id.partition("/")[0]
 
     @property
     def name(self) -> str:
-        """The displayed name, without the source: `Figure 7`, `26_restricted`."""
+        """The displayed name, such as `Figure 7`; for an id without a number, its second part, such as `26_restricted`."""
         name = self.declared.id.partition("/")[2]
         numbered = re.fullmatch(r"(fig|table)(\d+)", name)
         return f"{self.kind.capitalize()} {int(numbered[2])}" if numbered else name
@@ -70,8 +72,8 @@ class GalleryItem:
         return Path(f"results/{kind}/{self.declared.id}.{ending}")
 
     @property
-    def covered(self) -> bool:
-        """Whether the figure or table can be made from the published cubes."""
+    def cubes_published(self) -> bool:
+        """Whether the figure or table can be made from the published cubes alone."""
         partial = getattr(self.declared, "partial", False)
         return partial or all(published_cube(name).exists() for name in self.declared.experiments)
 
@@ -85,9 +87,9 @@ def gallery_items() -> tuple[GalleryItem, ...]:
 
 
 def titles() -> dict[str, str]:
-    """Return the title of each source. A source that is not in `SOURCES` comes last, with a title made from its name."""
+    """Return the title of each source. A source that is not in `SOURCE_TITLES` comes last, with a title made from its name."""
     from_names = {item.source: item.source.replace("_", " ").capitalize() for item in gallery_items()}
-    return SOURCES | {source: title for source, title in from_names.items() if source not in SOURCES}
+    return SOURCE_TITLES | {source: title for source, title in from_names.items() if source not in SOURCE_TITLES}
 
 
 def gallery_pages() -> dict[str, str]:
@@ -97,7 +99,7 @@ def gallery_pages() -> dict[str, str]:
 
 
 def images() -> dict[str, Path]:
-    """Return the existing files of all figures, with animations and HTML pages, by their paths in the documentation."""
+    """Return the existing files of all figures, including animations and HTML pages, by their paths in the documentation."""
     files = [file for item in gallery_items() if _drawn(item) for file in (item.file, *_extra_files(item))]
     return {f"gallery/{file.relative_to('results/figures')}": file for file in files}
 
@@ -113,18 +115,18 @@ def _extra_files(item: GalleryItem) -> list[Path]:
 
 
 def _drawn(item: GalleryItem) -> bool:
-    """Return whether an item is a figure whose picture exists."""
-    return item.kind == "figure" and item.covered and item.file.exists()
+    """Return whether an item is a figure whose picture exists and can be made from the published cubes."""
+    return item.kind == "figure" and item.cubes_published and item.file.exists()
 
 
 def _index() -> str:
     items = gallery_items()
-    covered = sum(item.covered for item in items)
+    makeable = sum(item.cubes_published for item in items)
     lines = [
         "---\nhide: [toc]\n---",
         "# Gallery",
         "",
-        f"All {len(items)} figures and tables. `make docs` makes {covered} of them from the cubes in `published/`. Each other "
+        f"All {len(items)} figures and tables. `make docs` makes {makeable} of them from the cubes in `published/`. Each other "
         "entry names the experiment that has to be trained first.",
     ]
     for source, title in titles().items():
@@ -170,7 +172,7 @@ def _entry(item: GalleryItem) -> list[str]:
 
 def _content(item: GalleryItem) -> list[str]:
     """Return the Markdown lines of the picture or the rows, or of a note that says what is missing."""
-    if not item.covered:
+    if not item.cubes_published:
         missing = [name for name in item.declared.experiments if not published_cube(name).exists()]
         text = f"No cube of {', '.join(missing)} is published. `snakemake -c2 {item.file}` trains it first."
         return ['!!! info "Requires training"', "", f"    {text}"]
@@ -197,31 +199,36 @@ def _verdict(claim: Claim) -> str:
 @functools.cache
 def verdicts_of_claims() -> dict[str, str]:
     """Read the verdict on each claim from the committed page of claims."""
-    return dict(VERDICT.findall(CLAIMS_PAGE.read_text(encoding="utf-8")))
+    return dict(VERDICT_PATTERN.findall(CLAIMS_PAGE.read_text(encoding="utf-8")))
 
 
 # ---- claims that cite a figure or table
 
 NUMBER = r"(?:[A-E]\.)?\d[\d.]*"
-NAMED = re.compile(rf"\b(Fig\.|Figures?|Tables?|[Ss]ections?|[Aa]ppendix) ({NUMBER}(?:(?:, | and |/){NUMBER})*)")
-BARE = re.compile(r"\b[A-E]\.\d[\d.]*")  # an appendix without the word: `C.1`
+"""Pattern of the number of a figure, table, section or appendix, such as `7`, `3.5.1` or `C.2`."""
+
+CITATION = re.compile(rf"\b(Fig\.|Figures?|Tables?|[Ss]ections?|[Aa]ppendix) ({NUMBER}(?:(?:, | and |/){NUMBER})*)")
+"""Pattern of a citation with a word, such as `Figures 3 and 16`."""
+
+APPENDIX_NUMBER = re.compile(r"\b[A-E]\.\d[\d.]*")
+"""Pattern of a cited appendix, with or without the word, such as `C.1`."""
 
 
 def cited_places(text: str) -> set[tuple[str, str]]:
-    """Parse the places in a source that a text cites: ("figure", "7"), ("table", "3"), ("section", "3.5.1")."""
-    cited = {("section", number.rstrip(".")) for number in BARE.findall(text)}
-    for word, numbers in NAMED.findall(text):
+    """Return the places in a source that a text cites, such as ("figure", "7"), ("table", "3") and ("section", "3.5.1")."""
+    cited = {("section", number.rstrip(".")) for number in APPENDIX_NUMBER.findall(text)}
+    for word, numbers in CITATION.findall(text):
         kind = {"f": "figure", "t": "table"}.get(word[0].lower(), "section")
         cited |= {(kind, number.rstrip(".")) for number in re.findall(NUMBER, numbers)}
     return cited
 
 
 def claims_citing(item: GalleryItem) -> Iterator[Claim]:
-    """Yield the claims that cite a figure or table, as its `reference` identifies it.
+    """Yield the claims that cite the place that a figure or table reproduces: the place in its `reference`.
 
-    If the reference has the number of a figure or table, a claim must name this number. If the reference has only a section,
-    a claim must name this section, name no figure or table, and be about one of the item's experiments. If the reference has
-    neither, a claim must name the heading in the reference.
+    If the reference names the number of a figure or table, a claim must cite this number. If the reference names only a
+    section, a claim must cite this section, cite no figure or table, and be about one of the item's experiments. If the
+    reference names neither, a claim must contain the heading that follows the first comma of the reference.
     """
     reference_places = cited_places(item.declared.reference)
     numbered = {place for place in reference_places if place[0] != "section"}

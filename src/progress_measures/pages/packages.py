@@ -1,4 +1,4 @@
-"""Generate the drawing of the packages and their imports in docs/design.md."""
+"""Generate the flowchart of the packages and their imports in docs/design.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def upward_imports() -> list[tuple[str, str]]:
     return [(package, other) for package, other in pairs if order[other] >= order[package]]
 
 
-def drawing() -> str:
+def flowchart() -> str:
     """Return a Mermaid flowchart of the imports, without arrows that a chain of other arrows implies."""
     imports = package_imports()
     reachable: dict[str, set[str]] = {}
@@ -53,17 +53,17 @@ def drawing() -> str:
     lines = ["```mermaid", "flowchart BT"]
     for package in PACKAGES:
         others = imports[package]
-        direct = {other for other in others if not any(other in reachable[third] for third in others)}
+        direct = {other for other in others if not any(other in reachable[between] for between in others)}
         lines += [f"    {package} --> {other}" for other in PACKAGES if other in direct]
     return "\n".join([*lines, "```"])
 
 
 def design_page() -> str:
-    """Return docs/design.md with the current drawing between its two markers."""
+    """Return the text of docs/design.md with the current flowchart between its two markers."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, after_begin = text.partition(BEGIN)
     _, _, after_end = after_begin.partition(END)
-    return f"{before}{BEGIN}\n{drawing()}\n{END}{after_end}"
+    return f"{before}{BEGIN}\n{flowchart()}\n{END}{after_end}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Combine published numbers and our numbers in the rows of a table."""
+"""Place published numbers and the numbers of our runs side by side in the rows of a table."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ def published(claim: str) -> Any:
     return load_claims()[claim].published
 
 
-def side_by_side(paper_rows: Sequence[Row], our_rows: Sequence[Row], shared_cells: Row | None = None) -> pd.DataFrame:
-    """Place rows of the paper and our rows side by side, in order; missing rows of the shorter side are empty cells.
+def paper_beside_ours(
+    paper_rows: Sequence[Row], our_rows: Sequence[Row], shared_cells: Row | None = None
+) -> pd.DataFrame:
+    """Place rows of the paper and our rows side by side, in order. Where one side has fewer rows, its cells are empty.
 
     Args:
         paper_rows: rows of the paper: cells by name of the column.
         our_rows: rows of our runs: cells by name of the column.
-        shared_cells: cells that each row has once, before both sides, by name of the column.
+        shared_cells: cells in front of both sides, equal in all rows, by name of the column.
 
     Returns:
-        A frame with the columns of `shared_cells`, then `paper: …` and `ours: …`.
+        A frame with the columns of `shared_cells`, then `paper: <name>` and `ours: <name>` for each name of a column.
     """
     no_cells: Row = {}
     row_pairs = itertools.zip_longest(paper_rows, our_rows, fillvalue=no_cells)
@@ -42,5 +44,5 @@ def side_by_side(paper_rows: Sequence[Row], our_rows: Sequence[Row], shared_cell
 
 
 def for_both_sides(formats: dict[str, str]) -> dict[str, str]:
-    """Return the formats of the columns `paper: <name>` and `ours: <name>` from the formats by `<name>`."""
+    """Return the formats of the columns `paper: <name>` and `ours: <name>` from the formats by name."""
     return {f"{side}: {name}": pattern for side in ("paper", "ours") for name, pattern in formats.items()}

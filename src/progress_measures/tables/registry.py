@@ -1,4 +1,4 @@
-"""Registry of tables and the decorator that adds a table to it. Importing it imports no table."""
+"""The registry of tables and the decorator that declares them. Importing this module imports no table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from progress_measures.catalog import Catalog, id_of
 if TYPE_CHECKING:
     import pandas as pd
 
-_CATALOG = Catalog("table", "progress_measures.tables", "rows")
+_CATALOG = Catalog(kind="table", package="progress_measures.tables", attribute="rows")
 table_ids, table_module = _CATALOG.ids, _CATALOG.module
 
 
@@ -23,11 +23,11 @@ class Table:
         id: source and name, such as `paper/table01`.
         title: title of the table, one line.
         caption: a few sentences on how to read the table.
-        reference: place in a source of the table that this table reproduces.
+        reference: the published table or section that this table reproduces, or `not in the sources`.
         experiments: names of the experiments from whose cubes the table is built.
         variables: names of the variables that the table reads from each cube; `rows` receives cubes with only these.
         formats: format specification by name of the column; columns without one are written unformatted.
-        rows: function from the cubes, one per experiment, to a data frame.
+        rows: function of the cubes, one per experiment, that returns the table as a data frame.
         partial: whether the table is built even if some cubes are missing; `rows` receives None for each missing cube.
         published: files of `config/claims/` whose published numbers the table shows next to ours, such as `("paper",)`.
     """
@@ -58,7 +58,7 @@ def table(
 
     Args:
         title: title of the table, one line.
-        reference: place in a source of the table that this table reproduces.
+        reference: the published table or section that this table reproduces, or `not in the sources`.
         variables: names of the variables that the table reads from each cube.
         formats: format specification by name of the column; columns without one are written unformatted.
         experiment: name or names of the experiments from whose cubes the table is built.
@@ -66,14 +66,25 @@ def table(
         published: files of `config/claims/` whose published numbers the table shows next to ours.
 
     Returns:
-        A decorator that takes the function `rows`, whose docstring is the caption, and returns the `Table`.
+        A decorator of the function `rows` that returns the `Table`. The docstring of `rows` is the caption.
     """
     experiments = (experiment,) if isinstance(experiment, str) else experiment
 
     def declare(rows: Callable[..., pd.DataFrame]) -> Table:
         caption = " ".join((rows.__doc__ or "").split())
         name = id_of(rows.__module__)
-        declared = Table(name, title, caption, reference, experiments, variables, formats, rows, partial, published)
+        declared = Table(
+            id=name,
+            title=title,
+            caption=caption,
+            reference=reference,
+            experiments=experiments,
+            variables=variables,
+            formats=formats,
+            rows=rows,
+            partial=partial,
+            published=published,
+        )
         _CATALOG.add(declared)
         return declared
 

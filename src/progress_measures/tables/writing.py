@@ -14,6 +14,7 @@ from progress_measures.files import atomic_path
 from progress_measures.tables.registry import Table
 
 FORMATS = ("md", "csv", "tex")
+"""File formats in which every table can be written."""
 
 
 def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path]) -> None:
@@ -44,7 +45,7 @@ def _formatted(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     """Format every cell of a frame as a string, which is empty for a missing value."""
 
     def cell(value: Any, pattern: str) -> str:
-        if isinstance(value, str):  # text, or a loss that is published only as a bound
+        if isinstance(value, str):  # also a loss that is published only as a bound, such as "<1e-8"
             return value
         return "" if pd.isna(value) else format(value, pattern)
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = {"gradient_symmetricity": "#7A4FA3", "distance_irrelevance": "#8C6D31"}
-RUNS = "#333333"
-FEW = 20
-"""Number of checkpoints up to which each is marked, because the cube has values at selected epochs only."""
+RUN_COLOR = "#333333"
+MAX_MARKED = 20
+"""A curve with at most this number of values is drawn with a marker at each, because it has values at selected epochs only."""
 
 
 @figure(
@@ -29,10 +29,11 @@ FEW = 20
     size=(6.8, 3.3),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Two measures that tell the algorithms Clock and Pizza apart.
+    """Two measures that distinguish the algorithms Clock and Pizza.
 
     Gradient symmetricity is the mean cosine between the gradients of a logit with respect to the embeddings of a and b.
-    Distance irrelevance is the standard deviation of the correct logit at equal a − b, relative to that over all pairs.
+    Distance irrelevance is the standard deviation of the correct logit over pairs with equal a − b, divided by that over all
+    pairs.
     (a) Both measures of the first run over the epochs, with the phases that the rule finds. Before training both are near 1.
     If the cube has values at few epochs only, these are marked by dots, and dotted lines connect them. (b) All runs at their
     last checkpoint. A run generalizes if its test accuracy is at least 99 %. Stars: the networks A and B of Zhong et al., a
@@ -43,8 +44,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     run_cube = cube.isel(run=0)
     for name, color in COLORS.items():
         curve = run_cube[name].dropna("epoch")
-        few = {"marker": "o", "ms": 3.5, "lw": 0.8, "ls": ":"} if curve.sizes["epoch"] <= FEW else {}
-        left.plot(curve.epoch, curve, color=color, label=label(curve), **few)
+        markers = {"marker": "o", "ms": 3.5, "lw": 0.8, "ls": ":"} if curve.sizes["epoch"] <= MAX_MARKED else {}
+        left.plot(curve.epoch, curve, color=color, label=label(curve), **markers)
     left.set(ylabel="Measure", title=f"Over training, {cube.run.values[0]}")
     left.set_ylim(min(0, *left.get_ylim()), 1.05)
     epoch_axis_with_phases(fig, left, cube)
@@ -67,18 +68,18 @@ def _plane(ax: Axes, cube: xr.Dataset) -> None:
             network.symmetricity, network.irrelevance, "*", ms=11, mfc=fill, mec="black", mew=0.7, label=network.name
         )
     for generalized, fill, text in (
-        (True, RUNS, "runs that generalize"),
+        (True, RUN_COLOR, "runs that generalize"),
         (False, "white", "runs that do not generalize"),
     ):
-        chosen = [network for network in networks if network.generalized == generalized]
-        if chosen:
+        selected = [network for network in networks if network.generalized == generalized]
+        if selected:
             ax.plot(
-                [network.symmetricity for network in chosen],
-                [network.irrelevance for network in chosen],
+                [network.symmetricity for network in selected],
+                [network.irrelevance for network in selected],
                 "o",
                 ms=4.5,
                 mfc=fill,
-                mec=RUNS,
+                mec=RUN_COLOR,
                 mew=0.8,
                 label=text,
             )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from progress_measures.analysis.forecast import Trajectory
 
 FRACTIONS = np.linspace(0.05, 1, 39)
+"""Epochs of the forecasts, as fractions of T."""
 LINE_STYLES = {
     "other runs' mean": {"color": COLORS["other"], "lw": 1.3},
     "train loss": {"color": COLORS["train"], "lw": 1.3},
@@ -42,7 +43,7 @@ LINE_STYLES = {
     size=(6.8, 3.2),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """Forecast of T, the first epoch with a test loss below 1, from a run's measures at an earlier epoch t.
+    """Forecast of T, the first epoch with a test loss below 1 nat, from a run's measures at an earlier epoch t.
 
     A ridge regression on the measures at t predicts log10(T/t). It is fitted to all runs but the one whose T it
     predicts, at all epochs before their T. "Other runs' mean" forecasts the geometric mean of these runs' T. Left: the

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.style import (
     COLORS,
-    epochs,
+    epoch_axis,
     label,
     loss_axis,
     panel_letters,
@@ -38,12 +38,13 @@ LOSSES = ("train", "test", "restricted", "excluded")
     size=(6.8, 4.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Losses (top) and the local learning coefficient (bottom) of the first run, over its phases.
+    """Losses (top) and the local learning coefficient (bottom) of the first run over training.
 
     The local learning coefficient is an estimate of the complexity of the network at each of the selected epochs, from the
     rise of the train loss at weights that Langevin dynamics samples near the network's. Bars are standard errors over the
-    chains; chains have not converged if their split R̂ exceeds 1.1. Restricted and excluded loss keep and remove
-    the final network's key frequencies. Shaded areas are the phases that the rule finds.
+    chains; chains have not converged if their split R̂ exceeds 1.1. The restricted loss is the loss with only the directions
+    of the final network's key frequencies in the logits; for the excluded loss, these are removed. Shaded areas are the phases
+    that the rule finds.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     above, below = fig.subplots(2, 1, sharex=True)
@@ -55,11 +56,11 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     coefficient, error = run_cube.learning_coefficient, run_cube.learning_coefficient_error
     below.plot(run_cube.moment, coefficient, color=COLORS["weights"], lw=0.8)
     converged = run_cube.learning_coefficient_rhat <= MAX_RHAT
-    for chosen, name, face in ((converged, "converged", COLORS["weights"]), (~converged, "not converged", "white")):
+    for selected, name, face in ((converged, "converged", COLORS["weights"]), (~converged, "not converged", "white")):
         points = below.errorbar(
-            run_cube.moment[chosen],
-            coefficient[chosen],
-            error[chosen],
+            run_cube.moment[selected],
+            coefficient[selected],
+            error[selected],
             fmt="o",
             ms=4,
             color=COLORS["weights"],
@@ -73,7 +74,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         below.set_yscale("log")
     below.legend(loc="best")
     for ax in (above, below):
-        epochs(ax, int(run_cube.epoch[-1]))
+        epoch_axis(ax, int(run_cube.epoch[-1]))
         phase_bands(ax, cube, run)
     above.set_xlabel("")
     panel_letters((above, below))

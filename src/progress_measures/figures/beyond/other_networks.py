@@ -1,4 +1,4 @@
-"""Beyond the paper: train and test loss of networks with other operations and other designs."""
+"""Beyond the paper: train and test loss of networks that differ from the mainline in their operation or architecture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-NETWORKS = {
+PANEL_TITLES = {
     "multiplication": "a · b mod 113",
     "division": "a / b mod 97, 50 % of pairs",
     "quadratic_form": "a² + ab + b² mod 97, 70 %",
@@ -27,15 +27,7 @@ NETWORKS = {
 @figure(
     title="Train and test loss of other operations and other networks",
     reference="not in the sources; the operations are those of Power et al. 2022",
-    experiment=(
-        "multiplication",
-        "division",
-        "quadratic_form",
-        "addition_even",
-        "mlp_one_hot",
-        "mlp_embedding",
-        "gelu_layer_norm",
-    ),
+    experiment=tuple(PANEL_TITLES),
     variables=LOSSES,
     size=(6.8, 6.6),
 )
@@ -47,7 +39,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     and the mainline's learning rate.
     """
     axes = panels(fig, len(cubes), columns=2)
-    for ax, cube, title in zip(axes, cubes, NETWORKS.values(), strict=True):
+    for ax, cube, title in zip(axes, cubes, PANEL_TITLES.values(), strict=True):
         losses(ax, cube, title)
     panel_letters(axes)
     curve_legend(fig, max(cube.sizes["run"] for cube in cubes))

@@ -1,4 +1,4 @@
-"""Beyond the paper: what networks learn, by weight decay and training fraction."""
+"""Beyond the paper: what networks learn, by weight decay and train fraction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REGION_COLORS = ("#56B4E9", "#009E73", "#E69F00", "#BBBBBB")
 
 
 @figure(
-    title="Phase diagram of weight decay and training fraction",
+    title="Phase diagram of weight decay and train fraction",
     reference="Liu et al. 2022; regions by this project's rule",
     experiment="phase_diagram",
     several_runs=True,
@@ -29,38 +29,37 @@ REGION_COLORS = ("#56B4E9", "#009E73", "#E69F00", "#BBBBBB")
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """What networks learn, by weight decay and by the fraction of all pairs on which they train.
+    """What networks learn, by weight decay and by train fraction, which is the fraction of all pairs on which they train.
 
     Pairs are learned at the first evaluation with an accuracy of at least 90 %. Comprehension: test pairs are learned less than
-    1,000 updates after training pairs. Grokking: later. Memorization: only training pairs are learned within the updates
-    trained. Confusion: not even these. (a) Region of most seeds; a number gives the seeds in this region, if not all. (b)
-    Updates until test pairs are learned, median over the seeds that learn them; white: none does.
+    1,000 updates after training pairs. Grokking: 1,000 updates or more after them. Memorization: only training pairs are
+    learned. Confusion: training pairs are not learned. (a) The region of most seeds. If not all seeds are in it, the cell gives
+    how many of them are. (b) Updates until test pairs are learned, median over the seeds that learn them; white: none does.
     """
     if not spans_diagram(cube):
-        nothing_to_draw(fig.subplots(), "No sweep of weight decay and training fraction")
+        nothing_to_draw(fig.subplots(), "No sweep of weight decay and train fraction")
         return
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1, 1.25))
     sweep = diagram(cube)
     _regions(left, sweep)
-    median = np.where(np.isfinite(sweep.test_learned), sweep.test_learned, np.nan)
-    finite = np.isfinite(median)
-    if not finite.any():
+    test_learned = np.where(np.isfinite(sweep.test_learned), sweep.test_learned, np.nan)
+    if not np.isfinite(test_learned).any():
         nothing_to_draw(right, "No network learns its test pairs")
         return
     with np.errstate(all="ignore"):
-        values = np.array(
-            [[np.nanmedian(seeds) if np.isfinite(seeds).any() else np.nan for seeds in row] for row in median]
+        medians = np.array(
+            [[np.nanmedian(seeds) if np.isfinite(seeds).any() else np.nan for seeds in row] for row in test_learned]
         )
-    limits = LogNorm(max(1, np.nanmin(values)), np.nanmax(values))
-    image = right.pcolormesh(values.T, cmap="viridis_r", norm=limits, edgecolor="white", lw=0.4)
+    limits = LogNorm(max(1, np.nanmin(medians)), np.nanmax(medians))
+    image = right.pcolormesh(medians.T, cmap="viridis_r", norm=limits, edgecolor="white", lw=0.4)
     _label_axes(right, sweep, "Test pairs learned")
     fig.colorbar(image, ax=right, label="Updates")
-    left.set_ylabel("Training fraction")
+    left.set_ylabel("Train fraction")
     panel_letters([left, right])
 
 
 def _regions(ax: Axes, sweep: xr.Dataset) -> None:
-    """Draw the region of most seeds in each cell, with the number of seeds in it if they differ."""
+    """Draw the region of most seeds in each cell, and the number of seeds in this region if not all are."""
     counts = np.stack([(sweep.region.values == i).sum(-1) for i in range(len(REGIONS))], axis=-1)
     largest, total = counts.argmax(-1), counts.sum(-1)
     colors = ListedColormap(list(REGION_COLORS))
@@ -75,7 +74,7 @@ def _regions(ax: Axes, sweep: xr.Dataset) -> None:
 
 
 def _label_axes(ax: Axes, sweep: xr.Dataset, title: str) -> None:
-    """Label the cells of a panel by weight decay and training fraction."""
+    """Label the cells of a panel by weight decay and train fraction."""
     decays, fractions = sweep.weight_decay.values, sweep.train_fraction.values
     ax.set_xticks(np.arange(len(decays)) + 0.5, [f"{value:g}" for value in decays], rotation=45)
     ax.set_yticks(np.arange(len(fractions)) + 0.5, [f"{value:g}" for value in fractions])

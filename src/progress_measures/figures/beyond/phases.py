@@ -1,4 +1,4 @@
-"""Beyond the paper: phases that the rule finds in each run, and phases that two sources set by hand."""
+"""Beyond the paper: phases that the rule finds in each run, and phases whose ends two sources set by hand."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     ax = fig.subplots()
     paper = load_claims()["paper.s5_2.phases"].published
     by_hand = {
-        "paper, by hand": [paper[name][1] for name in ("memorization", "circuit_formation", "cleanup")],
+        "paper, by hand": [
+            end for _, end in (paper[name] for name in ("memorization", "circuit_formation", "cleanup"))
+        ],
         "notebook, by hand": list(load_claims()["subtraction.phase_lines"].published.values()),
     }
     names: list[str] = []

@@ -8,7 +8,7 @@ import numpy as np
 
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.figures.plots.style import COLORS, epochs, panel_letters
+from progress_measures.figures.plots.style import COLORS, epoch_axis, panel_letters
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 EVENTS = {
     "memorization_end": ("memorization ends", "|", COLORS["excluded"]),
-    "restricted": ("restricted loss < 1", "o", COLORS["restricted"]),
+    "restricted_loss_below_1": ("restricted loss < 1", "o", COLORS["restricted"]),
     "circuit_formation_end": ("circuit formation ends", "|", COLORS["train"]),
-    "test": ("test loss < 1", "o", COLORS["test"]),
+    "test_loss_below_1": ("test loss < 1", "o", COLORS["test"]),
     "cleanup_end": ("cleanup ends", "|", "black"),
 }
 """Label, marker and color of each event, in the paper's order."""
@@ -34,7 +34,7 @@ EVENTS = {
     size=(6.8, 4.6),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """When the phases end and which key frequencies are used, in networks that differ in their seed alone.
+    """Epochs at which the phases end, and key frequencies, of networks that differ in their seed alone.
 
     The seed decides the initial weights and the training pairs. Top: events of each network, one row per network, in the
     order of the end of cleanup; vertical bars are the ends of the three phases, points are the first epochs with
@@ -42,26 +42,28 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     number of networks that use each frequency.
     """
     grid = fig.add_gridspec(2, 4, height_ratios=[3, 2])
-    ax, of_numbers, of_choices = (fig.add_subplot(grid[place]) for place in (np.s_[0, :], np.s_[1, 0], np.s_[1, 1:]))
-    _events(ax, cubes)
-    keys = np.concatenate([cube.key_frequency.values for cube in cubes])
-    numbers, networks = np.unique(keys.sum(1), return_counts=True)
-    of_numbers.bar(numbers, networks, color=COLORS["W_L"])
-    of_numbers.set(xlabel="Key frequencies", ylabel="Networks", xticks=numbers)
-    of_choices.bar(cubes[0].frequency, keys.sum(0), color=COLORS["W_L"])
-    of_choices.set(xlabel="Frequency k", ylabel="Networks", yticks=range(keys.sum(0).max() + 1))
-    panel_letters([ax, of_numbers, of_choices])
+    top, bottom_left, bottom_right = (
+        fig.add_subplot(grid[cells]) for cells in (np.s_[0, :], np.s_[1, 0], np.s_[1, 1:])
+    )
+    _events(top, cubes)
+    is_key = np.concatenate([cube.key_frequency.values for cube in cubes])  # [run, frequency]
+    key_counts, networks = np.unique(is_key.sum(1), return_counts=True)
+    bottom_left.bar(key_counts, networks, color=COLORS["W_L"])
+    bottom_left.set(xlabel="Key frequencies", ylabel="Networks", xticks=key_counts)
+    bottom_right.bar(cubes[0].frequency, is_key.sum(0), color=COLORS["W_L"])
+    bottom_right.set(xlabel="Frequency k", ylabel="Networks", yticks=range(is_key.sum(0).max() + 1))
+    panel_letters([top, bottom_left, bottom_right])
 
 
 def _events(ax: Axes, cubes: tuple[xr.Dataset, ...]) -> None:
     """Draw one row of events for each network."""
     times = {name: np.concatenate([cube[name].values for cube in cubes]) for name in PHASE_ENDS}
-    for name, curve in (("restricted", "restricted_loss"), ("test", "history_test_loss")):
-        times[name] = np.concatenate([first_below(cube[curve], 1) for cube in cubes])
+    for event, curve in (("restricted_loss_below_1", "restricted_loss"), ("test_loss_below_1", "history_test_loss")):
+        times[event] = np.concatenate([first_below(cube[curve], 1) for cube in cubes])
     rows = np.argsort(np.argsort(times["cleanup_end"]))
     for name, (label, marker, color) in EVENTS.items():
         ax.plot(times[name], rows, ls="none", marker=marker, ms=4, mew=1.5, color=color, label=label, clip_on=False)
     ax.set(ylabel="Network", yticks=[], title="Order of events")
     all_times = np.concatenate(list(times.values()))
-    epochs(ax, int(max(all_times[np.isfinite(all_times)], default=cubes[0].history_epoch[-1])))
+    epoch_axis(ax, int(max(all_times[np.isfinite(all_times)], default=cubes[0].history_epoch[-1])))
     ax.legend(loc="lower right")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.style import (
     COLORS,
-    epochs,
+    epoch_axis,
     label,
     loss_axis,
     panel_letters,
@@ -34,8 +34,8 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
     At most five runs of each experiment are shown. The excluded loss is the loss on training pairs with cos and sin of
     w_k(a + b) removed from the logits for all key frequencies k of the final network; w_k = 2πk/p. For the black curve,
-    only one frequency is removed at a time; the curve is the maximum of these losses over all frequencies, so it does
-    not depend on the final network. Both curves turn from falling to rising where memorization ends. Without weight
+    each frequency is removed alone; the curve is the maximum of these losses over all frequencies, so it does not depend
+    on the final network. Both curves fall until memorization ends, and rise from there on. Without weight
     decay there are no key frequencies and no excluded loss, and the black curve does not rise.
     """
     runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
@@ -51,7 +51,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
             lw=0.9,
             label="excluded, largest of any one frequency",
         )
-        epochs(ax, int(run_cube.epoch[-1]))
+        epoch_axis(ax, int(run_cube.epoch[-1]))
         loss_axis(ax, label(run_cube.train_loss, "Loss"))
         ax.set_title(f"{cube.attrs.get('experiment', '')}, {run}")
         phase_bands(ax, cube, run)

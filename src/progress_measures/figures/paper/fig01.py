@@ -30,12 +30,12 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """The first run adds two numbers by the Fourier multiplication algorithm.
 
     Left: the embedding maps the numbers to one circle per key frequency k. The panel shows all numbers in the plane of
-    the embedding's cosine and sine directions at the key frequency with the largest amplitude in the logits; arrows are
-    a and b. Middle: attention and MLP compute cos and sin of w_k(a + b) with w_k = 2πk/p. Each arrow is one key
-    frequency. Its coordinates are cos and sin of w_k(a + b), each times the coefficient with which the neuron-logit map
-    W_L = W_out W_U reads it from the neurons. Right: for every answer c, each key frequency adds a cosine
-    cos w_k(a + b - c) to the logits; its amplitude is measured in this network. The sum of these cosines is largest
-    where c is the right answer.
+    the embedding's Fourier components cos k and sin k, for the key frequency k with the largest amplitude in the logits;
+    arrows are a and b. Middle: attention and MLP compute cos and sin of w_k(a + b) with w_k = 2πk/p. Each arrow is one key
+    frequency. Its coordinates are cos and sin of w_k(a + b), each times the coefficient of this function in the neurons'
+    projection on the corresponding Fourier component of the neuron-logit map W_L = W_out W_U. Right: each key frequency adds
+    a cosine cos w_k(a + b - c) to the logit of every output c; its amplitude is measured in this network. The sum of these
+    cosines is largest where c is the right answer.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
@@ -63,12 +63,12 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _circle(ax: Axes, embedding: NDArray[np.floating], k: int, operands: dict[str, int], color: str) -> None:
-    """Draw the numbers projected onto the plane of the embedding's cosine and sine directions at frequency k."""
+    """Draw the numbers projected onto the plane of the embedding's Fourier components cos k and sin k."""
     p = len(embedding)
     angle = 2 * np.pi * k * np.arange(p) / p
-    directions = np.stack([np.cos(angle), np.sin(angle)]) @ embedding
-    plane, _ = np.linalg.qr(directions.T)
-    plane *= np.sign(np.einsum("dw,wd->w", plane, directions))
+    components = np.stack([np.cos(angle), np.sin(angle)]) @ embedding
+    plane, _ = np.linalg.qr(components.T)
+    plane *= np.sign(np.einsum("dw,wd->w", plane, components))  # the sign of a vector from qr is arbitrary
     x, y = (embedding @ plane).T
     ax.scatter(x, y, s=5, color=COLORS["other"], lw=0)
     for name, number in operands.items():
@@ -78,11 +78,14 @@ def _circle(ax: Axes, embedding: NDArray[np.floating], k: int, operands: dict[st
     ax.set_xlabel(r"$\cos w_k a,\ \sin w_k a$")
 
 
-def _arrows(ax: Axes, coefficients: xr.DataArray, answer: int, p: int, colors: dict[int, str]) -> None:
-    """Draw one arrow per key frequency, with coordinates cos and sin of w_k(a + b), each times its coefficient."""
+def _arrows(ax: Axes, coefficients: xr.DataArray, right_answer: int, p: int, colors: dict[int, str]) -> None:
+    """Draw one arrow per key frequency, with coordinates cos and sin of w_k(a + b), each times its coefficient.
+
+    A thin ellipse shows the points that the arrow of a frequency can reach.
+    """
     largest = float(np.abs(coefficients).max())
     for k, color in colors.items():
-        angle = 2 * np.pi * k * answer / p
+        angle = 2 * np.pi * k * right_answer / p
         x, y = (
             coefficients.sel(frequency=k, wave="cos") * np.cos(angle),
             coefficients.sel(frequency=k, wave="sin") * np.sin(angle),
@@ -97,17 +100,18 @@ def _arrows(ax: Axes, coefficients: xr.DataArray, answer: int, p: int, colors: d
 
 
 def _cosines(
-    ax: Axes, keys: list[int], amplitudes: NDArray[np.floating], answer: int, p: int, colors: dict[int, str]
+    ax: Axes, keys: list[int], amplitudes: NDArray[np.floating], right_answer: int, p: int, colors: dict[int, str]
 ) -> None:
     """Draw cos w_k(a + b - c) times its amplitude as a function of c, for each key frequency k, and the sum over k."""
     c = np.arange(p)
     cosines = [
-        amplitude * np.cos(2 * np.pi * k * (answer - c) / p) for k, amplitude in zip(keys, amplitudes, strict=True)
+        amplitude * np.cos(2 * np.pi * k * (right_answer - c) / p)
+        for k, amplitude in zip(keys, amplitudes, strict=True)
     ]
     for k, cosine in zip(keys, cosines, strict=True):
         ax.plot(c, cosine, color=colors[k], lw=0.8, label=f"k = {k}")
     ax.plot(c, np.sum(cosines, 0), color="black", lw=1.6, label="sum")
-    ax.axvline(answer, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
+    ax.axvline(right_answer, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
     ax.set(xlabel="c", xlim=(0, p - 1))
     ax.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.22), handlelength=1, columnspacing=0.9)
 

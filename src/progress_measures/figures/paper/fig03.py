@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.cube.stops import last_checkpoint
-from progress_measures.figures.plots.style import by_component, frequency_colors, panel_letters
+from progress_measures.figures.plots.style import component_bars, frequency_colors, panel_letters
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     last = last_checkpoint(cube).sel(run=run)
     colors = frequency_colors(cube, run)
     left, right = fig.subplots(1, 2)
-    by_component(left, last.W_E_fourier_norm, colors)
-    by_component(right, last.W_L_fourier_norm, colors)
+    component_bars(left, last.W_E_fourier_norm, colors)
+    component_bars(right, last.W_L_fourier_norm, colors)
     left.set(title="Embedding $W_E$", ylabel="Norm of the Fourier component")
     right.set(title="Neuron-logit map $W_L$")
     panel_letters([left, right])

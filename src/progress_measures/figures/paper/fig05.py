@@ -63,6 +63,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     cluster = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
     weights = cube.W_L_fourier.values[cluster].T[1:]
     signed_map(fig, right, weights, "Weight")
+    # the cosine and the sine of frequency k are rows 2 k - 2 and 2 k - 1, because the row of the constant is left out
     right.set(yticks=[2 * k - 1.5], yticklabels=[f"{k}"], ylabel="Frequency over outputs")
     minor_ticks = [2 * k_label - 1.5 for k_label in range(10, cube.sizes["frequency"] + 1, 10)]
     right.set_yticks(minor_ticks, [f"{round((tick + 1.5) / 2)}" for tick in minor_ticks], minor=True, color="#888888")

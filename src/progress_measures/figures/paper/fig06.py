@@ -32,13 +32,12 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     last = last_checkpoint(cube.sel(run=run))
     colors = frequency_colors(cube, run)
     ax = fig.subplots()
-    k, loss = cube.frequency.values, last.ablated_loss_by_frequency.values
-    ax.vlines(k, float(last.test_loss), loss, color=[colors.get(int(n), COLORS["other"]) for n in k], lw=2.2)
-    ax.plot(k, loss, "o", ms=2.6, color="#555555", lw=0)
-    for number in colors:
-        ax.annotate(
-            f"{number}", (number, loss[number - 1]), (0, 3), textcoords="offset points", ha="center", fontsize=7
-        )
+    frequencies, loss = cube.frequency.values, last.ablated_loss_by_frequency.values
+    line_colors = [colors.get(int(k), COLORS["other"]) for k in frequencies]
+    ax.vlines(frequencies, float(last.test_loss), loss, color=line_colors, lw=2.2)
+    ax.plot(frequencies, loss, "o", ms=2.6, color="#555555", lw=0)
+    for k in colors:
+        ax.annotate(f"{k}", (k, loss[k - 1]), (0, 3), textcoords="offset points", ha="center", fontsize=7)
     ax.axhline(float(last.test_loss), color=COLORS["test"], lw=1, label=f"nothing removed: {float(last.test_loss):.2g}")
     key_frequencies_loss = float(last.key_blocks_only_loss)
     ax.axhline(
@@ -49,5 +48,5 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         label=f"only key frequencies kept: {key_frequencies_loss:.2g}",
     )
     loss_axis(ax, label(last.test_loss))
-    ax.set(xlabel="Frequency removed", xlim=(0, k[-1] + 1))
+    ax.set(xlabel="Frequency removed", xlim=(0, frequencies[-1] + 1))
     ax.legend(loc="upper right")

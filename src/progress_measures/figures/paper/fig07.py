@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
-from progress_measures.figures.interactive_page import axis, layout, line
-from progress_measures.figures.interactive_page import epochs as epoch_axis
-from progress_measures.figures.interactive_page import phase_bands as phase_bands_of_page
+from progress_measures.figures.interactive_page import (
+    curve_trace,
+    page_axis,
+    page_epoch_axis,
+    page_layout,
+    page_phase_bands,
+)
 from progress_measures.figures.plots.style import (
     COLORS,
-    epochs,
+    epoch_axis,
     label,
     loss_axis,
     panel_letters,
@@ -33,21 +37,21 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
     """
     run_cube = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
-    curves = [line(run_cube.epoch, run_cube[f"{name}_loss"], f"{name} loss", COLORS[name]) for name in losses]
+    curves = [curve_trace(run_cube.epoch, run_cube[f"{name}_loss"], f"{name} loss", COLORS[name]) for name in losses]
     curves += [
-        line(run_cube.epoch, run_cube[f"gini_{name}"], f"Gini of {name}", COLORS[name], yaxis="y2")
+        curve_trace(run_cube.epoch, run_cube[f"gini_{name}"], f"Gini of {name}", COLORS[name], yaxis="y2")
         for name in ("W_E", "W_L")
     ]
-    curves.append(line(run_cube.epoch, run_cube.sum_of_squared_weights, "Σ w²", COLORS["weights"], yaxis="y3"))
+    curves.append(curve_trace(run_cube.epoch, run_cube.sum_of_squared_weights, "Σ w²", COLORS["weights"], yaxis="y3"))
     return {
         "data": curves,
-        "layout": layout(
-            xaxis=epoch_axis(anchor="y3", range=[0, last_plotted_epoch(run_cube)]),
-            yaxis=axis(label(run_cube.test_loss, "Loss"), "log", domain=[0.48, 1]),
-            yaxis2=axis("Gini", domain=[0.24, 0.44]),
-            yaxis3=axis("Σ w²", domain=[0, 0.2]),
+        "layout": page_layout(
+            xaxis=page_epoch_axis(anchor="y3", range=[0, last_plotted_epoch(run_cube)]),
+            yaxis=page_axis(label(run_cube.test_loss, "Loss"), "log", domain=[0.48, 1]),
+            yaxis2=page_axis("Gini", domain=[0.24, 0.44]),
+            yaxis3=page_axis("Σ w²", domain=[0, 0.2]),
             hoversubplots="axis",
-            **phase_bands_of_page(cube, str(cube.run.values[0])),
+            **page_phase_bands(cube, str(cube.run.values[0])),
         ),
     }
 
@@ -96,7 +100,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes[3].plot(run_cube.epoch, run_cube.sum_of_squared_weights, color=COLORS["weights"])
     axes[3].set(title="Size of the weights", ylabel=label(run_cube.sum_of_squared_weights))
     for ax in axes:
-        epochs(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+        epoch_axis(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
         phase_bands(ax, cube, run)
     for ax in axes[:2]:
         ax.set_xlabel("")

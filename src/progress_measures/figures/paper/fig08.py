@@ -35,20 +35,22 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     run = str(cube.run.values[0])
     p = 2 * cube.sizes["frequency"] + 1
     left, right = fig.subplots(1, 2, sharey=True)
-    papers, ours = (
-        dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C"),
-        frequency_colors(cube, run),
-    )
-    _interference(left, papers, p)
-    _interference(right, ours, p)
-    left.set_ylim(None, 1.15 * max(len(papers), len(ours)) + 0.2)  # room for the largest sum, at x = 0, and for texts
+    paper_colors = dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C")
+    our_colors = frequency_colors(cube, run)
+    _interference(left, paper_colors, p)
+    _interference(right, our_colors, p)
+    # the sum at x = 0 is the number of frequencies; leave room for it and for the texts
+    left.set_ylim(None, 1.15 * max(len(paper_colors), len(our_colors)) + 0.2)
     left.set(title="The paper's key frequencies", ylabel=r"$\cos(2\pi kx/p)$ and their sum")
     right.set(title=f"Key frequencies of {run}")
     panel_letters([left, right])
 
 
 def _interference(ax: Axes, colors: dict[int, str], p: int) -> None:
-    """Draw the cosines of the frequencies and their sum; mark the sum at x = 0 and its largest value at other x."""
+    """Draw the cosines of the frequencies in `colors` and their sum; mark the sum at x = 0 and its largest value at other x.
+
+    For a single frequency, the second mark is at the largest absolute value.
+    """
     x = np.arange(p)
     cosines = [np.cos(2 * np.pi * k * x / p) for k in colors]
     for (_, color), cosine in zip(colors.items(), cosines, strict=True):
@@ -56,9 +58,9 @@ def _interference(ax: Axes, colors: dict[int, str], p: int) -> None:
     total = np.sum(cosines, 0) if cosines else np.zeros(p)
     ax.plot(x, total, color="black", lw=1.3)
     if cosines:
-        beyond_zero = np.abs(total[1:]) if len(cosines) == 1 else total[1:]
-        second = 1 + int(beyond_zero.argmax())
-        ax.plot([0, second], total[[0, second]], "o", ms=3, color="black")
-        ax.annotate(f"{total[second]:.2f} at {second}", (second, total[second]), (6, 6), textcoords="offset points")
+        heights = np.abs(total[1:]) if len(cosines) == 1 else total[1:]
+        largest = 1 + int(heights.argmax())
+        ax.plot([0, largest], total[[0, largest]], "o", ms=3, color="black")
+        ax.annotate(f"{total[largest]:.2f} at {largest}", (largest, total[largest]), (6, 6), textcoords="offset points")
     ax.set(xlabel="x", xlim=(-1, p))
     ax.annotate(f"k = {', '.join(map(str, colors))}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.attention import ATTENTION_TO_A, heads_to_a
+from progress_measures.figures.plots.attention import ATTENTION_TO_A, attention_of_heads
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -25,4 +25,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Each title gives the frequency k that explains most of the attention's variance over pairs, and the fraction that it
     explains.
     """
-    heads_to_a(fig, cube)
+    attention_of_heads(fig, cube)

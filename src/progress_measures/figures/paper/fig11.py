@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.style import by_component, frequency_colors, panel_letters, panels
+from progress_measures.figures.plots.style import component_bars, frequency_colors, panel_letters, panels
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))
-    heads = cube.sizes["head"]
-    axes = panels(fig, heads, columns=-(-heads // 2), sharex=True, sharey=True)
+    head_count = cube.sizes["head"]
+    axes = panels(fig, head_count, columns=-(-head_count // 2), sharex=True, sharey=True)
     for head, ax in enumerate(axes):
-        by_component(ax, run_cube.OV_fourier_norm.sel(head=head), colors)
-        ax.set(title=f"Head {head}, attends by k = {int(run_cube.attention_frequency[head])}", ylabel="Norm")
+        component_bars(ax, run_cube.OV_fourier_norm.sel(head=head), colors)
+        ax.set(title=f"Head {head}, attention at k = {int(run_cube.attention_frequency[head])}", ylabel="Norm")
         ax.label_outer()
     panel_letters(axes)

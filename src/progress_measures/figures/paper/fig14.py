@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
-from progress_measures.figures.plots.style import epochs, frequency_colors, no_key_frequencies, phase_bands, phase_names
+from progress_measures.figures.plots.style import (
+    epoch_axis,
+    frequency_colors,
+    no_key_frequencies,
+    phase_bands,
+    phase_names,
+)
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -44,7 +50,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
             color=color,
             label=f"k = {k}",
         )
-    epochs(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+    epoch_axis(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
     phase_bands(ax, cube, run)
     ax.legend(loc="lower right")

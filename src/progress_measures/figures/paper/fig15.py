@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
-    epochs,
+    epoch_axis,
     frequency_colors,
     label,
     loss_axis,
@@ -35,7 +35,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Accuracy (left) and loss (right) of the first run on training pairs, without one key frequency at a time.
 
     For each key frequency k, cos and sin of w_k(a + b) are removed from the logits; w_k = 2πk/p. Gray: nothing is
-    removed. During memorization, removing a key frequency changes little. During circuit formation, it starts to
+    removed. During memorization, the removal of a key frequency changes little. During circuit formation, it starts to
     increase the loss.
     """
     run = str(cube.run.values[0])
@@ -50,7 +50,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
                 color=color,
                 label=f"k = {k}",
             )
-        epochs(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+        epoch_axis(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
         phase_bands(ax, cube, run)
     axes[0].set(title="Accuracy", ylabel="Accuracy on training pairs")
     axes[1].set(title="Loss")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import (
-    by_component,
+    component_bars,
     frequency_colors,
     panel_letters,
     panels,
@@ -36,7 +36,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
-        by_component(ax, last_checkpoint(cube.W_E_fourier_norm.sel(run=run)), frequency_colors(cube, run))
+        component_bars(ax, last_checkpoint(cube.W_E_fourier_norm.sel(run=run)), frequency_colors(cube, run))
         ax.set(title=run, ylabel="Norm of $W_E$'s component")
         ax.label_outer()
     panel_letters(axes)

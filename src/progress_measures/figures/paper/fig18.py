@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.style import (
     COLORS,
-    epochs,
+    epoch_axis,
     label,
     loss_axis,
     panel_letters,
@@ -43,7 +43,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         run_cube = cube.sel(run=run)
         for name in ("train", "test", "restricted"):
             ax.plot(run_cube.epoch, run_cube[f"{name}_loss"], color=COLORS[name], label=name)
-        epochs(ax, int(run_cube.epoch[-1]))
+        epoch_axis(ax, int(run_cube.epoch[-1]))
         ax.set_title(run)
         loss_axis(ax, label(run_cube.test_loss, "Loss"))
         phase_bands(ax, cube, run)

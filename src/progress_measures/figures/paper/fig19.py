@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.style import (
     COLORS,
-    epochs,
+    epoch_axis,
     panel_letters,
     panels,
     phase_bands,
@@ -43,7 +43,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         run_cube = cube.sel(run=run)
         for name in ("W_E", "W_L"):
             ax.plot(run_cube.epoch, run_cube[f"gini_{name}"], color=COLORS[name], label=f"${name}$")
-        epochs(ax, int(run_cube.epoch[-1]))
+        epoch_axis(ax, int(run_cube.epoch[-1]))
         ax.set(title=run, ylabel="Gini coefficient")
         phase_bands(ax, cube, run)
         ax.label_outer()

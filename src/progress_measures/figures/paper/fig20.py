@@ -1,4 +1,4 @@
-"""Figure 20: with large train fractions networks generalize at once, with smaller ones late, with the smallest never."""
+"""Figure 20: with large train fractions networks generalize early, with smaller ones late, and with the smallest never."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     axes = panels(fig, len(runs), columns=3, sharex=True, sharey=True)
     for ax, (fraction, run) in zip(axes, runs, strict=True):
         losses(ax, run, f"{fraction:.0%} of pairs")
-    epochs = np.concatenate([run.history_epoch for _, run in runs])
-    axes[0].set(xscale="log", xlim=(epochs.min(), epochs.max()))  # all panels share this axis
+    all_epochs = np.concatenate([run.history_epoch for _, run in runs])
+    axes[0].set(xscale="log", xlim=(all_epochs.min(), all_epochs.max()))  # all panels share this axis
     label_edges(axes, columns=3)
     curve_legend(fig, runs=1)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-THRESHOLDS: dict[float, dict[str, Any]] = {
+LINE_STYLES: dict[float, dict[str, Any]] = {
     1e-2: {"ls": ":", "alpha": 0.6},
     1e-4: {"ls": "--", "alpha": 0.8},
     1e-6: {"ls": "-", "lw": 1.8},
 }
+"""Line properties for each threshold of the loss, in nat."""
 
 
 @figure(
@@ -40,7 +41,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     train loss from 60 % on. Where a point is missing, the loss never fell below the threshold.
     """
     ax, runs = fig.subplots(), by_fraction(*cubes)
-    for threshold, line_style in THRESHOLDS.items():
+    for threshold, line_style in LINE_STYLES.items():
         for split in ("train", "test"):
             points = [
                 (fraction, _first_epoch_below(run[f"history_{split}_loss"].isel(run=0), threshold))

@@ -24,8 +24,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train, test and excluded loss of the first run without weight decay.
 
     The excluded loss is the loss on training pairs with cos and sin of w(a + b) of all key frequencies removed from the
-    logits; w = 2πk/p for frequency k. If the network has no key frequencies, only one frequency is removed at a time,
-    and the curve is the maximum of these losses over all frequencies. The test loss never falls, and the excluded loss
+    logits; w = 2πk/p for frequency k. If the network has no key frequencies, each frequency is removed alone, and the curve
+    is the maximum of these losses over all frequencies. The test loss never falls, and the excluded loss
     does not rise.
     """
     ax = fig.subplots()

@@ -28,12 +28,12 @@ def draw(fig: Figure, dropout_cube: xr.Dataset, l1_cube: xr.Dataset) -> None:
 
     Thin: one run per seed. Bold: median over runs at each epoch. Top: dropout on the MLP's neurons; networks memorize
     and the test loss stays above that of a uniform guess. Bottom: an l1 penalty of strength λ on all weights; both
-    losses fall to that of a uniform guess at once and stay there, so that their curves coincide with its line.
+    losses fall to that of a uniform guess early and stay there, so that their curves coincide with its line.
     """
     axes = fig.subplots(2, 3, sharex=True, sharey=True, height_ratios=(1.7, 1))
-    panels = [(dropout_cube, "dropout", rate, f"dropout {rate:g}") for rate in DROPOUT_RATES]
-    panels += [(l1_cube, "l1", strength, f"l1 penalty, λ = {strength:g}") for strength in L1_STRENGTHS]
-    for ax, (cube, setting, value, title) in zip(axes.ravel(), panels, strict=True):
+    selections = [(dropout_cube, "dropout", rate, f"dropout {rate:g}") for rate in DROPOUT_RATES]
+    selections += [(l1_cube, "l1", strength, f"l1 penalty, λ = {strength:g}") for strength in L1_STRENGTHS]
+    for ax, (cube, setting, value, title) in zip(axes.ravel(), selections, strict=True):
         selected = runs_with(cube, **{setting: value})
         losses(ax, selected, title, overlapping=cube is l1_cube)
         ax.axhline(uniform_loss(cube), color="black", lw=0.8, ls=":", label="uniform guess")

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 
 from progress_measures.figures.plots.curves import LOSSES, losses
-from progress_measures.figures.plots.style import epochs, label, loss_axis, panel_letters
+from progress_measures.figures.plots.style import epoch_axis, label, loss_axis, panel_letters
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def draw(fig: Figure, cube: xr.Dataset, notebook_cube: xr.Dataset) -> None:
         right.plot(answer_losses.epoch, answer_losses.sel(answer=answer), lw=1.1, color=color, label=name)
     right.set_title("Each digit, notebook's settings")
     loss_axis(right, label(answer_losses, "Test loss"))
-    epochs(right, int(answer_losses.epoch[-1]))
+    epoch_axis(right, int(answer_losses.epoch[-1]))
     right.legend(loc="lower left", ncols=2, columnspacing=0.8)
     for ax in (left, right):
         ax.set_xlabel("Update")

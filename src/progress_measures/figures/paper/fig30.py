@@ -28,14 +28,14 @@ def draw(
 ) -> None:
     """Train and test loss of five-digit addition on a fixed set of 700 sums.
 
-    Left: the settings that the paper states, which are those of the experiment `mainline`. The train loss falls at
-    once; the test loss falls thousands of epochs later, in steps, some of them with a spike. Center: learning rate 3e-4
+    Left: the settings that the paper states, which are those of the experiment `mainline`. The train loss falls early;
+    the test loss falls thousands of epochs later, in steps, some of them with a spike. Center: learning rate 3e-4
     and weight decay 1, with which the train loss falls as in the authors' saved run. Crosses are points of the test loss
     of that run. Our test loss rises as high, but has not fallen below 1 by epoch 20,000. Right: the settings of Figure
     29, left, where sums are fresh at every update; the weight decay is a tenth of that on the left. The test loss stays
     above the loss of a uniform guess.
     """
-    axes = panels(fig, 3, columns=3, sharey=True)
+    axes = panels(fig, count=3, columns=3, sharey=True)
     cubes = (stated_settings_cube, saved_run_cube, fresh_settings_cube)
     titles = ("700 sums,\nmainline's settings", "700 sums,\nnear the saved run", "700 sums,\nsettings of Figure 29 (a)")
     for ax, cube, title in zip(axes, cubes, titles, strict=True):

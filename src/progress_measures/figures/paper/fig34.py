@@ -1,4 +1,4 @@
-"""Figure 34: on few fixed sequences, skip trigrams are memorized first; on more they are learned at once."""
+"""Figure 34: on few fixed sequences, networks memorize skip trigrams first; on more, they generalize from the beginning."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def draw(fig: Figure, stated_settings_cube: xr.Dataset, small_network_cube: xr.D
     Thin: one run per seed. Bold: median. Crosses are points of the test loss of the authors' saved
     run, which does not record its number of sequences.
     """
-    stated = f"{_examples(stated_settings_cube)[0]:g} sequences,\nmainline's settings"
+    stated = f"{_example_counts(stated_settings_cube)[0]:g} sequences,\nmainline's settings"
     runs = [(stated, stated_settings_cube.isel(run=[0]))]
-    numbers = _examples(small_network_cube)
+    example_counts = _example_counts(small_network_cube)
     runs += [
-        (f"{n:g} sequences,\nsmall network", small_network_cube.isel(run=numbers == n))
-        for n in sorted(set(numbers), reverse=True)
+        (f"{count:g} sequences,\nsmall network", small_network_cube.isel(run=example_counts == count))
+        for count in sorted(set(example_counts), reverse=True)
     ]
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
     for ax, (name, run) in zip(axes, runs, strict=True):
@@ -50,6 +50,6 @@ def draw(fig: Figure, stated_settings_cube: xr.Dataset, small_network_cube: xr.D
     curve_legend(fig, runs=max(run.sizes["run"] for _, run in runs))
 
 
-def _examples(cube: xr.Dataset) -> NDArray[Any]:
+def _example_counts(cube: xr.Dataset) -> NDArray[Any]:
     """Return the number of sequences that each run trains on, or the train fraction for a task on pairs: [run]."""
     return (cube.examples if "examples" in cube.coords else cube.train_fraction).values

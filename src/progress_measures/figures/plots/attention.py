@@ -23,29 +23,31 @@ ATTENTION_SCORES = ("attention_score_token", "attention_score_position")
 """Variables that `attention_map` reads."""
 
 ATTENTION_TO_A = (*ATTENTION_SCORES, "attention_frequency", "attention_frequency_share")
-"""Variables that `attention_to_a`, `head_label`, `head_to_a` and `heads_to_a` read."""
+"""Variables that `attention_panel`, `head_label`, `attention_of_head` and `attention_of_heads` read."""
 
 HEAD_COLORS = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#661100", "#117733", "#DDCC77")
 """Colors of heads: Paul Tol's muted scheme."""
 
 
-def attention_table(ax: Axes, heads: int, size: float = 8) -> Callable[[NDArray[np.floating]], None]:
+def attention_table(ax: Axes, head_count: int, size: float = 8) -> Callable[[NDArray[np.floating]], None]:
     """Draw an empty table with one row per head and one column per position: a, b and `=`.
 
     Args:
         ax: axes to draw on.
-        heads: number of heads.
+        head_count: number of heads.
         size: font size of the values, in points.
 
     Returns:
         A function that writes attention values [head, position] into the table and colors its cells.
     """
-    image = ax.imshow(np.zeros((heads, 3)), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = ax.imshow(np.zeros((head_count, 3)), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     texts = [
         [ax.text(position, head, "", ha="center", va="center", fontsize=size) for position in range(3)]
-        for head in range(heads)
+        for head in range(head_count)
     ]
-    ax.set(xlabel="Attention to", ylabel="Head", xticks=[0, 1, 2], xticklabels=["a", "b", "="], yticks=range(heads))
+    ax.set(
+        xlabel="Attention to", ylabel="Head", xticks=[0, 1, 2], xticklabels=["a", "b", "="], yticks=range(head_count)
+    )
 
     def show(values: NDArray[np.floating]) -> None:
         image.set_data(values)
@@ -78,15 +80,15 @@ def mean_attention(fig: Figure, cube: xr.Dataset) -> None:
     attention_by_position(fig, last_checkpoint(cube.mean_attention.isel(run=0)).values)
 
 
-def attention_to_a(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map over pairs, for the attention from `=` to a of any head of the first run at the last checkpoint.
+def attention_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Draw an empty map over all pairs, into which the attention from `=` to a of any head of the first run can be drawn.
 
     Args:
         ax: axes to draw on.
         cube: cube with the variables `ATTENTION_TO_A`.
 
     Returns:
-        A function of the index of a head that draws the attention of this head into the map.
+        A function of the index of a head that draws the attention of this head at the last checkpoint into the map.
     """
     n = cube.sizes["token"] - 1
     image = pair_map(ax, np.zeros((n, n)), vmin=0, vmax=1)
@@ -130,13 +132,13 @@ def attention_at_pair(fig: Figure, cube: xr.Dataset, a: int, b: int) -> None:
     maps = [attention_map(cube, head) for head in cube["head"].values]
     if a not in maps[0]["a"] or b not in maps[0]["b"]:
         raise UserError(
-            f"this figure shows the pair ({a}, {b}), at which {cube.attrs['experiment']} has no attention: its task is measured "
-            f"on other operands. Choose a figure of all pairs, such as demo/03_head0_attention."
+            f"this figure shows the pair ({a}, {b}), which is not among the pairs that {cube.attrs['experiment']} measures. "
+            "Choose a figure of all pairs, such as demo/03_head0_attention."
         )
     attention_by_position(fig, np.array([attention.sel(a=a, b=b).values for attention in maps]))
 
 
-def head_to_a(fig: Figure, cube: xr.Dataset, head: int) -> None:
+def attention_of_head(fig: Figure, cube: xr.Dataset, head: int) -> None:
     """Draw the attention from `=` to a of one head of the first run, over all pairs, with `head_label` as title.
 
     Args:
@@ -150,7 +152,7 @@ def head_to_a(fig: Figure, cube: xr.Dataset, head: int) -> None:
     fig.colorbar(image, ax=ax, label="Attention", shrink=0.8)
 
 
-def heads_to_a(fig: Figure, cube: xr.Dataset, shared_scale: bool = True) -> None:
+def attention_of_heads(fig: Figure, cube: xr.Dataset, shared_scale: bool = True) -> None:
     """Draw the attention from `=` to a of each head of the first run, over all pairs.
 
     Each title gives the frequency that explains most of the map's variance, and the fraction that it explains.

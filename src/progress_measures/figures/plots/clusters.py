@@ -16,7 +16,7 @@ MAX_LABELS = 9  # maximum number of labels on the axis
 
 
 def cluster_columns(ax: Axes, names: Sequence[str]) -> None:
-    """Draw an x axis with one column per neuron cluster. Of more than `MAX_LABELS` columns, only some are labeled.
+    """Divide an x axis into columns, one per neuron cluster. Of more than `MAX_LABELS` columns, only some are labeled.
 
     Args:
         ax: axes to draw on.

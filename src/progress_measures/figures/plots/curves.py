@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
-    epochs,
+    epoch_axis,
     frequency_colors,
     label,
     loss_axis,
@@ -35,8 +35,8 @@ LOSSES = ("history_train_loss", "history_test_loss")
 LOSSES_OVER_PHASES = (*LOSSES, *PHASE_ENDS)
 """Variables that `losses_over_phases` reads."""
 
-OVER_PHASES = ("train_loss", "test_loss", *PHASE_ENDS)
-"""Variables that `over_phases` reads, in addition to `restricted_loss_neurons` and `excluded_loss_neurons`."""
+RESTRICTED_AND_EXCLUDED = ("train_loss", "test_loss", *PHASE_ENDS)
+"""Variables that `restricted_and_excluded_losses` reads besides `restricted_loss_neurons` and `excluded_loss_neurons`."""
 
 
 def losses(
@@ -48,7 +48,7 @@ def losses(
 ) -> None:
     """Draw train and test loss of each run as thin curves, and their medians over runs as bold curves.
 
-    For a cube without runs, the panel has a note instead of curves. `curve_legend` draws the legend of all panels.
+    For a cube without runs, the panel has a note instead of curves. `curve_legend` draws the legend for all panels.
 
     Args:
         ax: axes to draw on.
@@ -65,11 +65,11 @@ def losses(
     for split in ("train", "test"):
         curves_with_median(ax, cube[f"history_{split}_loss"], split, **styles.get(split, {}))
     loss_axis(ax, label(cube.history_test_loss, "Loss"))
-    epochs(ax, int(cube.history_epoch[-1]), last_shown)
+    epoch_axis(ax, int(cube.history_epoch[-1]), last_shown)
 
 
 def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """Mark known points of the test loss of a run that the paper's authors saved; `curve_legend` names them.
+    """Mark points of the test loss of a run that the paper's authors saved; `curve_legend` adds them to the legend.
 
     Args:
         ax: axes to draw on.
@@ -126,25 +126,25 @@ def curve_legend(fig: Figure, runs: int) -> None:
 
 
 def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
-    """Draw the epoch axis of the first run, with phases shaded and named. It ends at about twice the end of cleanup.
+    """Draw the epoch axis of the first run, with its phases shaded and named, to about twice the epoch at which cleanup ends.
 
     Args:
-        fig: figure of the axes, in which the names of the phases are drawn.
+        fig: figure of the axes, on which the names of the phases are drawn.
         ax: axes to draw on.
         cube: cube with the variables `PHASE_ENDS`.
     """
     run = str(cube.run.values[0])
-    epochs(ax, int(cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+    epoch_axis(ax, int(cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
 
 
-def over_phases(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
+def restricted_and_excluded_losses(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
     """Draw train, test, and restricted or excluded loss of the first run, with phases shaded.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `OVER_PHASES`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
+        cube: cube with the variables `RESTRICTED_AND_EXCLUDED`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
         names: losses to draw besides train and test loss: `restricted`, `excluded` or both.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
@@ -156,7 +156,7 @@ def over_phases(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
         if not curve.isnull().all():  # all NaN without key frequencies
             ax.plot(run_cube.epoch, curve, color=COLORS[name], lw=1.8, label=name)
     loss_axis(ax, label(run_cube.test_loss, "Loss"))
-    epochs(ax, int(run_cube.epoch[-1]))
+    epoch_axis(ax, int(run_cube.epoch[-1]))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
     ax.legend(loc="best")
@@ -181,7 +181,7 @@ def two_scales(fig: Figure, cube: xr.Dataset) -> None:
             label=split,
         )
     loss_axis(left, text)
-    epochs(left, last)
+    epoch_axis(left, last)
     right.set(
         xscale="log", xlabel="Epoch", ylabel=text, xlim=(int(after_epoch_0.history_epoch[0]), last), ylim=(0, None)
     )
@@ -202,7 +202,7 @@ def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
     for split in ("train", "test"):
         ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
     loss_axis(ax, label(cube.history_test_loss, "Cross-entropy"))
-    epochs(ax, int(cube.history_epoch[-1]))
+    epoch_axis(ax, int(cube.history_epoch[-1]))
     phase_bands(ax, cube, str(cube.run.values[0]))
     phase_names(fig, cube, str(cube.run.values[0]))
     ax.legend(loc="best")
@@ -211,7 +211,7 @@ def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
 def curves_by_frequency(
     fig: Figure, cube: xr.Dataset, name: str, text: str, residual: str | None = None, top: float | None = None
 ) -> Axes:
-    """Draw a curve for each frequency of the first run, with phases shaded. Curves are gray except for key frequencies.
+    """Draw a curve for each frequency of the first run, with phases shaded. Only curves of key frequencies are in color.
 
     Args:
         fig: figure to draw on.
@@ -234,7 +234,7 @@ def curves_by_frequency(
         ax.plot(run_cube.epoch, run_cube[name].sel(frequency=k), color=color, label=f"k = {k}")
     if residual:
         ax.plot(run_cube.epoch, run_cube[residual], color="black", ls="--", label="residual of all")
-    epochs(ax, int(run_cube.epoch[-1]))
+    epoch_axis(ax, int(run_cube.epoch[-1]))
     ax.set(ylabel=text)
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
@@ -250,8 +250,8 @@ def ratio_over_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator
     Args:
         fig: figure to draw on.
         cube: cube with the two losses, `key_frequency` and `PHASE_ENDS`.
-        numerator: name of the loss [run, epoch] that is divided.
-        denominator: name of the loss [run, epoch] by which it is divided.
+        numerator: name of the loss [run, epoch] in the numerator.
+        denominator: name of the loss [run, epoch] in the denominator.
         text: label of the y axis.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
@@ -262,6 +262,6 @@ def ratio_over_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator
     ax.plot(run_cube.epoch, run_cube[numerator] / run_cube[denominator], color=COLORS["restricted"], lw=1.8)
     ax.axhline(1, color="#555555", lw=0.5)
     loss_axis(ax, text)
-    epochs(ax, int(run_cube.epoch[-1]))
+    epoch_axis(ax, int(run_cube.epoch[-1]))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)

@@ -1,4 +1,4 @@
-"""Plots of the number embedding: its dimensions, singular value decomposition and Fourier components."""
+"""Plots of the embedding of the numbers: its dimensions, singular value decomposition and Fourier components."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.analysis.embedding import operand_embedding, singular_vectors
-from progress_measures.figures.plots.fourier_basis import basis_map, frequency_ticks, prime
+from progress_measures.analysis.runs import operand_count
+from progress_measures.figures.plots.fourier_basis import basis_map, frequency_ticks
 from progress_measures.figures.plots.style import (
     COLORS,
     frequency_colors,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def embedding_dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) -> None:
-    """Draw some columns of the first run's number embedding, one per dimension of the residual stream.
+    """Draw one or two dimensions of the residual stream in the first run's embedding, as functions of the number.
 
     Args:
         fig: figure to draw on.
@@ -50,8 +51,8 @@ def singular_values(
     Args:
         fig: figure to draw on.
         cube: cube with the variable `W_E`.
-        matrix: function that returns the matrix [number, residual] for the cube of one run.
-        color: name of the curve's color in `COLORS`.
+        matrix: function that returns the matrix [operand, residual] for the cube of one run.
+        color: key of the curve's color in `COLORS`.
     """
     values = singular_vectors(matrix(cube.isel(run=0)))[1]
     ax = fig.subplots()
@@ -69,13 +70,13 @@ def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], N
     Args:
         fig: figure to draw on.
         cube: cube with the variable `W_E`.
-        matrix: function that returns the matrix [number, residual] for the cube of one run.
+        matrix: function that returns the matrix [operand, residual] for the cube of one run.
     """
     vectors = singular_vectors(matrix(cube.isel(run=0)))[0]
     left, right = fig.subplots(1, 2, sharey=True)
     limit = 2 / np.sqrt(len(vectors))  # a sinusoid of norm 1 reaches 0.71 times this value
-    signed_map(fig, left, vectors, None, limit)
-    signed_map(fig, right, vectors[:, :16], "Entry of the singular vector", limit)
+    signed_map(fig, left, vectors, text=None, limit=limit)
+    signed_map(fig, right, vectors[:, :16], text="Entry of the singular vector", limit=limit)
     left.set(xlabel="Singular vector, from 0", ylabel="Number", title="All")
     right.set(xlabel="Singular vector, from 0", title="The first")
     panel_letters([left, right])
@@ -113,7 +114,7 @@ def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the variables `W_E` and `key_frequency`.
     """
-    ax = basis_map(fig, fourier.basis(prime(cube)) @ operand_embedding(cube.isel(run=0)), "Entry of $F W_E$")
+    ax = basis_map(fig, fourier.basis(operand_count(cube)) @ operand_embedding(cube.isel(run=0)), "Entry of $F W_E$")
     ax.set_xlabel("Dimension of the residual stream")
     key_axis = ax.secondary_yaxis("right")
     frequency_ticks(key_axis.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
@@ -128,7 +129,7 @@ def key_component_products(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the variables `W_E` and `key_frequency`.
     """
-    run, p = str(cube.run.values[0]), prime(cube)
+    run, p = str(cube.run.values[0]), operand_count(cube)
     ax = fig.subplots()
     indices = [index for k in frequency_colors(cube, run) for index in (2 * k - 1, 2 * k)]
     if not indices:

@@ -1,8 +1,8 @@
 """Plots over training: a still image has four checkpoints in four panels, an animation has one checkpoint per frame.
 
-Both use the same `prepare_panel` function of axes and a cube. It draws what does not change, and returns a function of an
-epoch that draws this epoch. A `decorate` function of the figure, the cube and the axes draws a color bar or a legend for
-all panels.
+Both use the same function `prepare_panel` of axes and a cube. It draws the parts that are equal at all epochs, and returns a
+function of an epoch that draws the rest. A function `decorate` of the figure, the cube and the axes draws a color bar or a
+legend for all panels.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_FRAMES = 48  # maximum number of frames of an animation
 CHECKPOINT_NAMES = ("memorized", "circuits formed", "cleaned up", "end")
+"""Names of the checkpoints at which the three phases end, and of the last checkpoint."""
 
 
 def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
@@ -50,7 +51,7 @@ def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
     return [(int(epoch), "") for epoch in epochs[indices]]
 
 
-def epochs_of_interest(cube: xr.Dataset, run: str) -> list[int]:
+def animation_epochs(cube: xr.Dataset, run: str) -> list[int]:
     """Return the epochs of at most `MAX_FRAMES` evenly spaced checkpoints, up to about twice the end of a run's cleanup.
 
     Args:
@@ -88,7 +89,7 @@ def four_panels(
         decorate(fig, cube, axes)
 
 
-def title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
+def set_title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
     """Set the title of an animation's panel to the epoch and the name of the run's phase at this epoch.
 
     Args:
@@ -119,9 +120,9 @@ def animate_panel(prepare_panel: PreparePanel, decorate: Decorate | None = None,
         show = prepare_panel(ax, cube)
         if decorate is not None:
             decorate(fig, cube, [ax])
-        for epoch in epochs_of_interest(cube, run):
+        for epoch in animation_epochs(cube, run):
             show(epoch)
-            title(ax, cube, run, epoch)
+            set_title(ax, cube, run, epoch)
             yield
 
     return Animation(frames, **options)
@@ -144,10 +145,10 @@ def animate_curves(curves: Callable[[Figure, xr.Dataset], object], **options: An
         (ax,) = fig.axes
         all_lines: list[tuple[Any, ...]] = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
         lines_over_epochs = [(line, x, y) for line, x, y in all_lines if len(x) == cube.sizes["epoch"]]
-        for epoch in epochs_of_interest(cube, run):
+        for epoch in animation_epochs(cube, run):
             for line, x, y in lines_over_epochs:
                 line.set_data(x[x <= epoch], y[x <= epoch])
-            title(ax, cube, run, epoch)
+            set_title(ax, cube, run, epoch)
             yield
 
     return Animation(frames, **options)

@@ -12,7 +12,7 @@ from progress_measures.analysis.runs import operand_count
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import (
     COLORS,
-    by_component,
+    component_bars,
     frequency_colors,
     no_key_frequencies,
     pair_map,
@@ -29,17 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def prime(cube: xr.Dataset) -> int:
-    """Return p, or the number of operand values that are measured for another task."""
-    return operand_count(cube)
-
-
 def unit_vectors(fig: Figure, p: int, colors: dict[int, str]) -> None:
     """Draw unit vectors of the Fourier basis, one per panel: a dot per number, and a thin line between the numbers.
 
     Args:
         fig: figure to draw on.
-        p: number of numbers, which is the length of the vectors.
+        p: length of the vectors.
         colors: colors of the vectors to draw, by their index in the basis.
     """
     axes = fig.subplots(len(colors), 1, sharex=True, sharey=True, squeeze=False).ravel()
@@ -69,25 +64,27 @@ def component_ticks(axis: Axis, p: int) -> None:
     axis.set_ticklabels([fourier.component_names(p)[int(index)] for index in axis.get_majorticklocs()])
 
 
-NEAR = 0.05
-"""Labels on a horizontal axis that are nearer than this fraction of the axis may overlap."""
+MIN_LABEL_DISTANCE = 0.05
+"""Labels on a horizontal axis may overlap if their distance is less than this fraction of the axis."""
 
 
 def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int], float]) -> None:
-    """Label key frequencies along an axis, in their colors. On a horizontal axis, a label beside another is a line lower.
+    """Label key frequencies along an axis, in their colors. On a horizontal axis, a label near another one is a line lower.
 
     Args:
         axis: axis to label.
         colors: colors of the key frequencies.
         position: function of a frequency that returns its position on the axis.
     """
-    places = [position(k) for k in colors]
+    positions = [position(k) for k in colors]
     low, high = axis.get_view_interval()
     texts: list[str] = []
     for i, k in enumerate(colors):
-        is_near = i > 0 and isinstance(axis, XAxis) and places[i] - places[i - 1] < NEAR * (high - low)
+        is_near = (
+            i > 0 and isinstance(axis, XAxis) and positions[i] - positions[i - 1] < MIN_LABEL_DISTANCE * (high - low)
+        )
         texts.append(f"\n{k}" if is_near and not texts[-1].startswith("\n") else f"{k}")
-    axis.set_ticks(places, texts)
+    axis.set_ticks(positions, texts)
     for tick, color in zip(axis.get_major_ticks(), colors.values(), strict=True):
         tick.label1.set(color=color, fontweight="bold")
 
@@ -123,7 +120,7 @@ def key_waves(fig: Figure, cube: xr.Dataset, wave: str) -> None:
     if not colors:
         no_key_frequencies(fig.subplots(), run)
         return
-    unit_vectors(fig, prime(cube), {2 * k - (wave == "cos"): color for k, color in colors.items()})
+    unit_vectors(fig, operand_count(cube), {2 * k - (wave == "cos"): color for k, color in colors.items()})
 
 
 def basis_waves(fig: Figure, cube: xr.Dataset, indices: Callable[[int], Iterable[int]]) -> None:
@@ -134,7 +131,7 @@ def basis_waves(fig: Figure, cube: xr.Dataset, indices: Callable[[int], Iterable
         cube: cube with the coordinate `frequency`.
         indices: function of p that returns the indices of the vectors in the basis.
     """
-    unit_vectors(fig, prime(cube), dict.fromkeys(indices(prime(cube)), COLORS["weights"]))
+    unit_vectors(fig, operand_count(cube), dict.fromkeys(indices(operand_count(cube)), COLORS["weights"]))
 
 
 def basis_vectors(fig: Figure, cube: xr.Dataset) -> None:
@@ -144,7 +141,7 @@ def basis_vectors(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the coordinate `frequency`.
     """
-    ax = basis_map(fig, fourier.basis(prime(cube)), "Entry of the unit vector")
+    ax = basis_map(fig, fourier.basis(operand_count(cube)), "Entry of the unit vector")
     ax.set_xlabel("Number")
 
 
@@ -155,7 +152,7 @@ def basis_products(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the coordinate `frequency`.
     """
-    p = prime(cube)
+    p = operand_count(cube)
     ax = basis_map(fig, fourier.basis(p) @ fourier.basis(p).T, "Dot product")
     component_ticks(ax.xaxis, p)
     ax.tick_params(axis="x", rotation=90)
@@ -175,22 +172,22 @@ def component_norms(fig: Figure, cube: xr.Dataset, name: str, text: str) -> None
     """
     run = str(cube.run.values[0])
     ax = fig.subplots()
-    by_component(ax, last_checkpoint(cube[name].sel(run=run)), frequency_colors(cube, run))
+    component_bars(ax, last_checkpoint(cube[name].sel(run=run)), frequency_colors(cube, run))
     ax.set(ylabel=text)
 
 
-def wave_product(fig: Figure, cube: xr.Dataset, k: int, of_b: bool) -> None:
+def wave_product(fig: Figure, cube: xr.Dataset, k: int, cosine_of_b: bool) -> None:
     """Draw the outer product of two unit vectors of the Fourier basis: cosine over a, and cosine or constant over b.
 
     Args:
         fig: figure to draw on.
         cube: cube with the coordinate `frequency`.
-        k: frequency of the cosines; the highest frequency replaces it if p is too small for k.
-        of_b: whether the vector over b is the cosine; otherwise it is the constant.
+        k: frequency of the cosines; the highest frequency if p is too small for k.
+        cosine_of_b: whether the vector over b is the cosine; otherwise it is the constant.
     """
-    p = prime(cube)
+    p = operand_count(cube)
     F, k = fourier.basis(p), min(k, (p - 1) // 2)
     ax = fig.subplots()
-    image = pair_map(ax, np.outer(F[2 * k - 1], F[2 * k - 1 if of_b else 0]), "RdBu_r", vmin=-2 / p, vmax=2 / p)
-    ax.set_title(f"cos {k}a cos {k}b" if of_b else f"cos {k}a")
+    image = pair_map(ax, np.outer(F[2 * k - 1], F[2 * k - 1 if cosine_of_b else 0]), "RdBu_r", vmin=-2 / p, vmax=2 / p)
+    ax.set_title(f"cos {k}a cos {k}b" if cosine_of_b else f"cos {k}a")
     fig.colorbar(image, ax=ax, label="Product of unit vectors", shrink=0.8)

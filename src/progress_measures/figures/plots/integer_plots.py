@@ -1,4 +1,4 @@
-"""Plots for integer addition: principal component scores by number, and maps over all pairs with printed values."""
+"""Plots for integer addition: principal component scores of the numbers, and maps over all pairs with printed values."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from progress_measures.analysis.integer_sums import (
     correlations,
     embedding_components,
     neurons_by_correlation,
+    r_squared,
 )
 from progress_measures.figures.plots.style import COLORS, panels
 
@@ -33,14 +34,14 @@ def pc_scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> Non
     """
     components = embedding_components(cube)
     values, fraction = components.scores[:, component], components.fractions_explained[component]
-    number = np.arange(len(values))
-    fitted = np.polynomial.Polynomial.fit(number, values, degree)
-    dense_grid = np.linspace(0, number[-1], 200)
-    r2 = 1 - np.square(values - fitted(number)).sum() / np.square(values - values.mean()).sum()
+    numbers = np.arange(len(values))
+    fitted = np.polynomial.Polynomial.fit(numbers, values, degree)
+    dense_grid = np.linspace(0, numbers[-1], 200)
+    r2 = r_squared(values, fitted(numbers))
     ax = fig.subplots()
     curve_name = {1: "Straight line", 2: "Parabola"}[degree]
     ax.plot(dense_grid, fitted(dense_grid), color=COLORS["other"], lw=1, label=f"{curve_name}, $R^2$ = {r2:.3f}")
-    ax.plot(number, values, "o", ms=4, color=COLORS["W_E"])
+    ax.plot(numbers, values, "o", ms=4, color=COLORS["W_E"])
     ax.set(
         xlabel="Number", ylabel=f"Score on PC {component + 1}", title=f"PC {component + 1}: {fraction:.1%} of variance"
     )

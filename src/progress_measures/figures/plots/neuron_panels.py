@@ -1,7 +1,7 @@
-"""Panels that show one neuron of the first run: over pairs, over numbers and in the Fourier basis.
+"""Panels that show one neuron of the first run: over all pairs, over the numbers and in the Fourier basis.
 
-Each panel has a function of axes and a cube that prepares it. This function returns a function of the index of a neuron,
-which draws the neuron into the panel.
+A panel is prepared by a function of axes and a cube. This function returns another function, which draws a neuron, given by its
+index, into the panel.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def neuron_label(cube: xr.Dataset, neuron: int) -> str:
     return f"Neuron {neuron}, k = {int(last.neuron_frequency)} ({float(last.neuron_fraction_explained):.0%})"
 
 
-def activation(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map over all pairs, for the activation of any neuron after the ReLU.
+def activation_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Draw an empty map over all pairs, into which the activation of any neuron after the ReLU can be drawn.
 
     Args:
         ax: axes to draw on.
@@ -84,7 +84,7 @@ def key_components(cube: xr.Dataset) -> NDArray[np.int64]:
 def spectrum_map(
     ax: Axes, cube: xr.Dataset, colors: str = "RdBu_r", lowest: float = -1
 ) -> Callable[[NDArray[np.floating], str], None]:
-    """Draw an empty map for 2D Fourier coefficients. Rows and columns are the constant and the key frequencies.
+    """Draw an empty map, into which 2D Fourier coefficients at the constant and the key frequencies can be drawn.
 
     Args:
         ax: axes to draw on.
@@ -94,9 +94,9 @@ def spectrum_map(
 
     Returns:
         A function of all 2D Fourier coefficients [component of a, component of b] and a title in two parts, separated by a
-        comma and a space. The function sets the coefficient that is constant in a and b to 0, and divides all coefficients
-        by the largest absolute value. It then draws the map, and adds to the title the largest absolute value that the map
-        does not contain.
+        comma and a space. The function leaves out the coefficient of the component that is constant in a and b, and divides the
+        others by their largest absolute value. It then draws the map, and adds to the title the largest absolute value that
+        the map does not contain.
     """
     indices = key_components(cube)
     image = ax.imshow(np.zeros((len(indices), len(indices))), cmap=colors, vmin=lowest, vmax=1, interpolation="nearest")
@@ -129,11 +129,11 @@ def coefficient_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
         cube: not used; all `decorate` functions have this parameter.
         axes: axes of the panels.
     """
-    fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, shrink=0.6, label="Coefficient, over the largest")
+    fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, shrink=0.6, label="Coefficient / largest")
 
 
-def spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map for the 2D Fourier coefficients of any neuron after the ReLU.
+def spectrum_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Draw an empty map, into which the 2D Fourier coefficients of any neuron after the ReLU can be drawn.
 
     Args:
         ax: axes to draw on.
@@ -147,12 +147,12 @@ def spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
 
 def head_contributions(neuron_count: int) -> PreparePanel:
-    """Return a function that prepares a panel of each head's contributions to a neuron, one curve over numbers per head.
+    """Return a function that prepares a panel of the heads' contributions to a neuron: one curve over the numbers for each head.
 
     A contribution is what the head adds to the neuron's pre-activation, per unit of its attention to the number.
 
     Args:
-        neuron_count: the y axis fits the values of the first `neuron_count` neurons.
+        neuron_count: number of neurons, from the first, whose values the y axis has room for.
 
     Returns:
         The function that prepares the panel.
@@ -187,7 +187,7 @@ def contribution_spectra(neuron_count: int) -> PreparePanel:
     The basis is over the numbers, without the constant. Key frequencies are labeled.
 
     Args:
-        neuron_count: the y axis fits the values of the first `neuron_count` neurons.
+        neuron_count: number of neurons, from the first, whose values the y axis has room for.
 
     Returns:
         The function that prepares the panel.

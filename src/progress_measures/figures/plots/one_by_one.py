@@ -1,8 +1,8 @@
-"""Plots of heads or neurons: a still image has one per panel, an animation has one per frame.
+"""Plots of heads or neurons: a still image has one head or neuron per panel, an animation has one per frame.
 
-Both use the same `prepare_panel` function of axes and a cube. It draws what does not change, and returns a function of the
-index of a head or neuron that draws it and its title. A `decorate` function of the figure, the cube and the axes draws a
-color bar or a legend for all panels.
+Both use the same function `prepare_panel` of axes and a cube. It draws the parts that are equal for all heads or neurons, and
+returns a function of the index of a head or neuron, which draws the rest and the title. A function `decorate` of the figure,
+the cube and the axes draws a color bar or a legend for all panels.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
 
 
-def heads(cube: xr.Dataset) -> list[int]:
+def all_heads(cube: xr.Dataset) -> list[int]:
     """Return the indices of all heads."""
     return [int(head) for head in cube["head"].values]
 
 
 def first_neurons(count: int) -> Selection:
-    """Return a function that returns the indices of the first `count` neurons of a cube."""
+    """Return a function of a cube that returns the indices of the cube's first `count` neurons."""
     return lambda cube: [int(neuron) for neuron in cube.neuron.values[:count]]
 
 

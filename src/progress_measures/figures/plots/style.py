@@ -1,4 +1,4 @@
-"""The common style of figures: color scheme, phase bands, epoch axes and labels with units."""
+"""The common style of figures: colors, phase bands, epoch axes and labels with units."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def nothing_to_draw(ax: Axes, reason: str) -> None:
 
     Args:
         ax: axes to draw on.
-        reason: text in the middle of the panel.
+        reason: why the panel is empty; the text in its middle.
     """
     ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center", color="#666666")
     # hide the ticks instead of removing them, because panels may share them
@@ -89,8 +89,8 @@ def no_key_frequencies(ax: Axes, run: str) -> None:
     nothing_to_draw(ax, f"No key frequencies in {run}")
 
 
-def epochs(ax: Axes, last: int, last_shown: int | None = None) -> None:
-    """Draw an epoch axis from 0. If the axis ends before the last trained epoch, its label gives the last trained epoch.
+def epoch_axis(ax: Axes, last: int, last_shown: int | None = None) -> None:
+    """Make the x axis an axis of epochs from 0. If it ends before the last trained epoch, its label gives the last trained epoch.
 
     Args:
         ax: axes to draw on.
@@ -204,8 +204,8 @@ def signed_map(
         fig.colorbar(image, ax=ax, label=text, shrink=0.8, extend=extend)
 
 
-def by_component(ax: Axes, values: xr.DataArray, colors: dict[int, str], signed: bool = False) -> None:
-    """Draw one bar per Fourier component, with cosine and sine of a frequency side by side.
+def component_bars(ax: Axes, values: xr.DataArray, colors: dict[int, str], signed: bool = False) -> None:
+    """Draw one bar per Fourier component, with the cosine and the sine of a frequency side by side.
 
     Args:
         ax: axes to draw on.

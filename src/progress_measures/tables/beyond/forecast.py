@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
+"""Epochs of the forecasts, as fractions of T."""
 
 
 @table(
@@ -45,7 +46,7 @@ def rows(*cubes: xr.Dataset) -> pd.DataFrame:
         if len({run.experiment for run in runs} if whole_experiment else runs) < 2:
             continue  # there is no other run, or no other experiment, to fit to
         for method in METHODS:
-            predicted = leave_one_out(runs, method, whole_experiment)
+            predicted = leave_one_out(runs, method, whole_experiment=whole_experiment)
             factors = [
                 [value_at_fraction(run, error_factor(run, epochs), fraction) for fraction in FRACTIONS]
                 for run, epochs in zip(runs, predicted, strict=True)

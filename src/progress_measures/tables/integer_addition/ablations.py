@@ -1,4 +1,4 @@
-"""Accuracy of integer addition with part of its embedding."""
+"""Accuracy of integer addition with only part of its embedding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @table(
-    title="Accuracy of integer addition with part of its embedding",
+    title="Accuracy of integer addition with only part of its embedding",
     reference="Integer addition notebook, ablation of PC 2",
     experiment="integer_addition",
     variables=("answer_by_embedding",),
@@ -24,7 +24,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Accuracy of the first run over all pairs with parts of its embedding removed, and the number of wrong answers.
 
     All values are from the end of training. "Whole" is the unchanged embedding. "Mean and PC 1" keeps only the mean
-    over the numbers and the first principal component; the notebook calls this the removal of the second component.
+    over the operands and the first principal component; the notebook calls this the removal of the second component.
     "All but PC 2" removes only the second principal component. With "mean and PC 1", the notebook's network answers 42
     % of the pairs correctly.
     """

@@ -1,4 +1,4 @@
-"""Fits of integer addition's neurons before the ReLU by the principal component scores of a and of b."""
+"""Fits of neurons of integer addition, before the ReLU, by the principal component scores of a and of b."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from progress_measures.tables.registry import table
 if TYPE_CHECKING:
     import xarray as xr
 
-COUNT = 3
+NEURON_COUNT = 3
 
 
 @table(
-    title="Integer addition's neurons fitted by principal component scores",
+    title="Neurons of integer addition, fitted by principal component scores",
     reference="Integer addition notebook, fit of neuron 240",
     experiment="integer_addition",
     variables=NEURON_VARIABLES,
@@ -38,7 +38,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     """
     r = correlations(cube)["a+b"]
     rows_of_table = []
-    for neuron in neurons_by_correlation(cube)[:COUNT]:
+    for neuron in neurons_by_correlation(cube)[:NEURON_COUNT]:
         fit = neuron_fit(cube, int(neuron))
         rows_of_table.append(
             {"neuron": neuron, "r with a + b": r[neuron], "R2": fit.r2}

@@ -12,16 +12,16 @@ from progress_measures.tables.registry import table
 if TYPE_CHECKING:
     import xarray as xr
 
-COUNT = 140  # number of neurons that the notebook lists
-TARGETS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
+NEURON_COUNT = 140  # as many as the notebook lists
+FUNCTIONS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
 
 
 @table(
-    title="Integer addition's neurons by their correlation with the sum",
+    title="Neurons of integer addition, by their correlation with the sum",
     reference="Integer addition notebook, neuron correlations",
     experiment="integer_addition",
     variables=NEURON_VARIABLES,
-    formats=dict.fromkeys(TARGETS, ".4f"),
+    formats=dict.fromkeys(FUNCTIONS, ".4f"),
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Pearson's correlation, over all pairs, of neurons after the ReLU with the sum a + b and with functions of a or b.
@@ -30,5 +30,5 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     PC2(a) and PC2(b). The neurons are those of the first run. The rows are the 140 neurons with the strongest
     correlation with the sum, positive or negative, at the end of training.
     """
-    r, neurons = correlations(cube), neurons_by_correlation(cube)[:COUNT]
-    return pd.DataFrame({"neuron": neurons} | {name: r[name][neurons] for name in TARGETS})
+    r, neurons = correlations(cube), neurons_by_correlation(cube)[:NEURON_COUNT]
+    return pd.DataFrame({"neuron": neurons} | {name: r[name][neurons] for name in FUNCTIONS})

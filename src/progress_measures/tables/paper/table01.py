@@ -1,23 +1,25 @@
-"""Table 1: the neurons along the key frequencies' directions of W_L are cos and sin of w(a + b)."""
+"""Table 1: projected on the key frequencies' Fourier components of W_L, the neurons are cos and sin of w(a + b)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.readout import READOUT_VARIABLES, readout_rows
-from progress_measures.tables.published import Row, for_both_sides, published, side_by_side
+from progress_measures.tables.published import Row, for_both_sides, paper_beside_ours, published
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-COLUMNS = ("W_L along", "first", "second", "single", "FVE")
+COLUMNS = ("W_L component", "first", "second", "single", "FVE")
+"""Columns of each side of the table: the vector over outputs, three coefficients, and a fraction of variance explained (FVE)."""
+
 FORMATS = for_both_sides({"first": ".1f", "second": ".1f", "single": ".1f", "FVE": ".1%"})
 
 
 def as_published(claim: str) -> list[Row]:
-    """Return the published rows of a claim with the columns `COLUMNS`; fractions are 0 to 1."""
+    """Return the published rows of a claim with the columns `COLUMNS`; the FVE is a fraction, 0 to 1."""
     rows = []
     for row in published(claim):
         first, second = sorted(name for name in row if name.startswith("coef_"))
@@ -28,20 +30,35 @@ def as_published(claim: str) -> list[Row]:
     return rows
 
 
-def as_measured(run: xr.Dataset) -> list[Row]:
-    """Return the rows of one run at its last checkpoint with the columns `COLUMNS`; fractions are 0 to 1."""
-    return [dict(zip(COLUMNS, (f"{wave}(w_{k} c)", *values), strict=True)) for k, wave, *values in readout_rows(run)]
+def as_measured(run_cube: xr.Dataset) -> list[Row]:
+    """Return the rows of one run at its last checkpoint with the columns `COLUMNS`; the FVE is a fraction, 0 to 1."""
+    return [
+        dict(
+            zip(
+                COLUMNS,
+                (
+                    f"{row.wave}(w_{row.frequency} c)",
+                    row.first_product,
+                    row.second_product,
+                    row.single,
+                    row.fraction_explained,
+                ),
+                strict=True,
+            )
+        )
+        for row in readout_rows(run_cube)
+    ]
 
 
 @table(
-    title="Neurons along the key frequencies' directions of the neuron-logit map",
+    title="Neurons projected on the key frequencies' Fourier components of the neuron-logit map",
     reference="Nanda et al. 2023, Table 1",
     published=("paper",),
     variables=READOUT_VARIABLES,
     formats=FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Neurons along W_L cos_k or W_L sin_k, for each key frequency k, fitted by cosines and sines of a and b.
+    """Projections of the neurons on W_L cos_k and W_L sin_k, for each key frequency k, fitted by cosines and sines of a and b.
 
     W_L = W_out W_U maps neurons to logits. cos_k and sin_k are the vectors over outputs c with entries cos w_k c and
     sin w_k c, scaled to norm 1; w_k = 2 pi k/p. In each row, the neurons after the ReLU are projected on W_L cos_k or
@@ -52,4 +69,4 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     the paper's network. Right: our first run at the end of training. The two networks have different key frequencies,
     so the two halves of a row do not correspond.
     """
-    return side_by_side(as_published("paper.table1"), as_measured(cube.isel(run=0)))
+    return paper_beside_ours(as_published("paper.table1"), as_measured(cube.isel(run=0)))

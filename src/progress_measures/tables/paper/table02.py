@@ -1,10 +1,10 @@
-"""Table 2: each head's attention is a difference of the same function of a and of b, at one frequency."""
+"""Table 2: each head's attention to a is 0.5 plus the difference of one periodic function at a and at b, of one frequency."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.tables.published import for_both_sides, published, side_by_side
+from progress_measures.tables.published import for_both_sides, paper_beside_ours, published
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
         {"k": row["k"], "alpha": row["alpha"], "beta": row["beta"], "FVE": row["fve_percent"] / 100}
         for row in published("paper.table2")
     ]
-    run = cube.isel(run=0)
-    names = {"k": "frequency", "alpha": "alpha", "beta": "beta", "FVE": "fit_fraction_explained"}
+    run_cube = cube.isel(run=0)
+    variable_suffixes = {"k": "frequency", "alpha": "alpha", "beta": "beta", "FVE": "fit_fraction_explained"}
     our_rows = [
-        {name: run[f"attention_{variable}"].values[head] for name, variable in names.items()}
+        {name: run_cube[f"attention_{suffix}"].values[head] for name, suffix in variable_suffixes.items()}
         for head in range(cube.sizes["head"])
     ]
-    frame = side_by_side(paper_rows, our_rows)
+    frame = paper_beside_ours(paper_rows, our_rows)
     frame.insert(0, "head", range(len(frame)))
     return frame

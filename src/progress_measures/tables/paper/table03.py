@@ -1,4 +1,4 @@
-"""Table 3: the neurons along the key frequencies' directions of W_L, for seeds 1 to 4."""
+"""Table 3: the neurons projected on the key frequencies' Fourier components of W_L, for seeds 1 to 4."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from progress_measures.analysis.readout import READOUT_VARIABLES
 from progress_measures.tables.paper.table01 import FORMATS, as_measured, as_published
-from progress_measures.tables.published import side_by_side
+from progress_measures.tables.published import paper_beside_ours
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ SEEDS = (1, 2, 3, 4)
 
 
 @table(
-    title="Neurons along the key frequencies' directions of the neuron-logit map, seeds 1 to 4",
+    title="Neurons projected on the key frequencies' Fourier components of the neuron-logit map, seeds 1 to 4",
     reference="Nanda et al. 2023, Table 3",
     published=("paper",),
     variables=READOUT_VARIABLES,
     formats=FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Neurons along W_L cos_k or W_L sin_k, for each key frequency k and seeds 1 to 4, fitted by cosines and sines.
+    """Projections of the neurons on W_L cos_k and W_L sin_k, for each key frequency k and seeds 1 to 4, fitted by sinusoids.
 
     W_L = W_out W_U maps neurons to logits. cos_k and sin_k are the vectors over outputs c with entries cos w_k c and
     sin w_k c, scaled to norm 1; w_k = 2 pi k/p. In each row, the neurons after the ReLU are projected on W_L cos_k or
@@ -40,5 +40,5 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     for seed in SEEDS:
         paper_rows = as_published(f"paper.table3.seed{seed}")
         our_rows = as_measured(cube.isel(run=seed)) if seed < cube.sizes["run"] else []
-        frames.append(side_by_side(paper_rows, our_rows, {"seed": seed}))
+        frames.append(paper_beside_ours(paper_rows, our_rows, {"seed": seed}))
     return pd.concat(frames, ignore_index=True)

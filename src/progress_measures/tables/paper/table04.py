@@ -8,7 +8,7 @@ import pandas as pd
 
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.paper.table03 import SEEDS
-from progress_measures.tables.published import for_both_sides, published, side_by_side
+from progress_measures.tables.published import for_both_sides, paper_beside_ours, published
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ COLUMNS = {
     "key frequencies removed": ("key_removed", "key_blocks_removed_loss"),
     "others removed": ("others_removed", "key_blocks_only_loss"),
 }
+"""The field of the published claim and the variable of the cube for each column."""
 
 
 @table(
@@ -47,5 +48,5 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
             if seed < cube.sizes["run"]
             else []
         )
-        frames.append(side_by_side(paper_rows, our_rows, {"seed": seed}))
+        frames.append(paper_beside_ours(paper_rows, our_rows, {"seed": seed}))
     return pd.concat(frames, ignore_index=True)

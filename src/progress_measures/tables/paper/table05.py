@@ -9,13 +9,13 @@ import pandas as pd
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row
 from progress_measures.analysis.select import runs_with
 from progress_measures.cube.stops import last_checkpoint
-from progress_measures.tables.published import Row, for_both_sides, published, side_by_side
+from progress_measures.tables.published import Row, for_both_sides, paper_beside_ours, published
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
     import xarray as xr
 
-NAMES = {
+PUBLISHED_FIELDS = {
     "test loss": "test_loss",
     "Gini W_E": "gini_WE",
     "Gini W_L": "gini_WL",
@@ -24,7 +24,10 @@ NAMES = {
     "MLP FVE": "mlp_fve_percent",
     "MLP FVE SD": "mlp_fve_sd_percent",
 }
-PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
+"""The field of a published row for each column."""
+
+PERCENTAGES = ("logit FVE", "MLP FVE", "MLP FVE SD")
+"""Columns that are published in percent; the table has fractions, 0 to 1, with the format of a percentage."""
 
 
 @table(
@@ -34,11 +37,13 @@ PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
     partial=True,
     published=("paper",),
     variables=(*TABLE_5_VARIABLES, "test_accuracy"),
-    formats=for_both_sides({"test loss": ".3g", "Gini W_E": ".2f", "Gini W_L": ".2f"} | dict.fromkeys(PERCENT, ".1%"))
+    formats=for_both_sides(
+        {"test loss": ".3g", "Gini W_E": ".2f", "Gini W_L": ".2f"} | dict.fromkeys(PERCENTAGES, ".1%")
+    )
     | {"ours: test accuracy": ".2%"},
 )
 def rows(
-    fractions: xr.Dataset | None,
+    data_fraction: xr.Dataset | None,
     two_layer: xr.Dataset | None,
     prime_53: xr.Dataset | None,
     prime_109: xr.Dataset | None,
@@ -59,7 +64,7 @@ def rows(
     cells are empty where a network has not been trained to the end.
     """
     groups = [
-        ("paper.table5.data_fraction", [(f"{float(run.train_fraction):.0%}", run) for run in _runs(fractions)]),
+        ("paper.table5.data_fraction", [(f"{float(run.train_fraction):.0%}", run) for run in _runs(data_fraction)]),
         ("paper.table5.two_layer", [("2 layer", run) for run in _runs(two_layer)]),
         ("paper.table5.prime_53", [("P=53", run) for run in _runs(prime_53, weight_decay=5)]),
         ("paper.table5.prime_109", [("P=109", run) for run in _runs(prime_109)]),
@@ -72,7 +77,7 @@ def rows(
         our_rows = [
             {"network": name, "test accuracy": float(run.test_accuracy)} | table_5_row(run) for name, run in runs
         ]
-        frames.append(side_by_side(paper_rows, our_rows))
+        frames.append(paper_beside_ours(paper_rows, our_rows))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -85,14 +90,14 @@ def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
 
 
 def _with_dropout(cube: xr.Dataset | None, suffix: str) -> list[tuple[str, xr.Dataset]]:
-    """Return the runs with the dropout rates of the table, each with its name."""
+    """Return the runs with the dropout rates of the table, which are below 0.8, each with its name in the table."""
     return [(f"dropout {float(run.dropout):g}{suffix}", run) for run in _runs(cube) if float(run.dropout) < 0.8]
 
 
 def _as_published(row: Row) -> Row:
-    """Convert a published row to our column names and fractions; a loss published only as a bound remains a string."""
+    """Convert a published row to the names and units of our columns; a loss published only as a bound remains a string."""
     cells = {"network": row["model"].replace("p=", "dropout ")} | {
-        name: row[published_name] for name, published_name in NAMES.items()
+        name: row[field] for name, field in PUBLISHED_FIELDS.items()
     }
     cells["keys"] = ", ".join(map(str, cells["keys"]))
-    return cells | {name: cells[name] / 100 for name in PERCENT}
+    return cells | {name: cells[name] / 100 for name in PERCENTAGES}

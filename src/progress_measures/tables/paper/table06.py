@@ -8,13 +8,13 @@ import pandas as pd
 
 from progress_measures.analysis.paper_tables import table_6_row
 from progress_measures.analysis.select import runs_with
-from progress_measures.tables.published import for_both_sides, published, side_by_side
+from progress_measures.tables.published import for_both_sides, paper_beside_ours, published
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
     import xarray as xr
 
-COLUMNS = {
+FORMATS = {
     "loss": ".3g",
     "loss SD": ".3g",
     "accuracy": ".1%",
@@ -31,10 +31,10 @@ COLUMNS = {
     partial=True,
     published=("paper",),
     variables=("intervention_loss", "intervention_accuracy"),
-    formats=for_both_sides(COLUMNS),
+    formats=for_both_sides(FORMATS),
 )
 def rows(
-    fractions: xr.Dataset | None,
+    data_fraction: xr.Dataset | None,
     two_layer: xr.Dataset | None,
     prime_53: xr.Dataset | None,
     prime_109: xr.Dataset | None,
@@ -50,7 +50,7 @@ def rows(
     where a network has not been trained to the end.
     """
     groups = {
-        "40-90% of the data": (published("paper.table6.data_fraction"), fractions, {}),
+        "40-90% of the data": (published("paper.table6.data_fraction"), data_fraction, {}),
         "2 layers": (published("paper.table6.two_layer"), two_layer, {}),
         "P=53": (published("paper.table6.prime_53"), prime_53, {"weight_decay": 5}),
         "P=109": (published("paper.table6.prime_109"), prime_109, {}),
@@ -59,11 +59,14 @@ def rows(
         groups[f"dropout {row['p']}"] = (row, dropout, {"dropout": row["p"]})
     for row in published("paper.table6.dropout"):
         groups[f"dropout {row['p']}, weight decay 0.1"] = (row, dropout_weight_decay, {"dropout": row["p"]})
-    names = {name: name.replace(" ", "_").replace("SD", "sd") for name in COLUMNS}
+    published_fields = {name: name.replace(" ", "_").replace("SD", "sd") for name in FORMATS}
     frames = []
     for group, (row, cube, settings) in groups.items():
-        paper_row = {name: row[key] if key in row else row[f"{key}_percent"] / 100 for name, key in names.items()}
+        paper_row = {
+            name: row[field] if field in row else row[f"{field}_percent"] / 100
+            for name, field in published_fields.items()
+        }
         runs = None if cube is None else runs_with(cube, **settings)
         our_rows = [table_6_row(runs)] if runs is not None and runs.sizes["run"] else []
-        frames.append(side_by_side([paper_row], our_rows, {"network": group}))
+        frames.append(paper_beside_ours([paper_row], our_rows, {"network": group}))
     return pd.concat(frames, ignore_index=True)

@@ -1,4 +1,7 @@
-"""Generate the reference pages from declarations: measures, cube, command line, experiments and variables of figures."""
+"""Generate the reference pages of the documentation from declarations in the code.
+
+The pages are on the measures, the cube, the command line, the experiments, and the variables that figures read.
+"""
 
 from __future__ import annotations
 
@@ -57,11 +60,12 @@ def measures_page() -> str:
         path = f"src/progress_measures/measures/{family}.py"
         lines += ["", f"## {family}", "", inline(inspect.getdoc(module) or ""), "", f"[{path}](../../{path})"]
         for measure in family_measures:
-            lines += ["", *_measure(measure)]
+            lines += ["", *_measure_section(measure)]
     return "\n".join(lines) + "\n"
 
 
-def _measure(measure: Measure) -> list[str]:
+def _measure_section(measure: Measure) -> list[str]:
+    """Return the Markdown lines of a measure: name, definition, dimensions, unit, requirements and reference."""
     dims = " × ".join(f"`{dim}`" for dim in measure.dims) or "a number"
     facts = [dims, _unit(measure.units), measure.dtype, f"requires {_requirements(measure)}"]
     return [
@@ -115,7 +119,7 @@ def cube_page() -> str:
         "",
         *table(
             ("variable", "dimensions", "unit", "meaning"),
-            (_variable(str(name), cube[name].dims, cube[name].attrs) for name in sorted(map(str, cube.data_vars))),
+            (_variable_row(str(name), cube[name].dims, cube[name].attrs) for name in sorted(map(str, cube.data_vars))),
         ),
         "",
         "Measures that are absent from the mainline cube:",
@@ -123,7 +127,7 @@ def cube_page() -> str:
         *table(
             ("variable", "dimensions", "unit", "meaning"),
             (
-                _variable(measure.name, measure.dims, measure.attributes)
+                _variable_row(measure.name, measure.dims, measure.attributes)
                 for measure in measures().values()
                 if measure.name not in cube
             ),
@@ -139,7 +143,7 @@ def _mainline() -> xr.Dataset:
 
 
 def _size(cube: xr.Dataset, name: str) -> str:
-    """Describe the size of a dimension, with its first and last value."""
+    """Return a text with the size of a dimension, and its first and last value; an empty string if the cube lacks it."""
     if name not in cube.sizes:
         return ""
     values = cube[name].values if name in cube.coords else range(cube.sizes[name])
@@ -148,7 +152,7 @@ def _size(cube: xr.Dataset, name: str) -> str:
     )
 
 
-def _variable(name: str, dims: Iterable[Any], attributes: Mapping[str, Any]) -> tuple[str, ...]:
+def _variable_row(name: str, dims: Iterable[Any], attributes: Mapping[str, Any]) -> tuple[str, ...]:
     return _linked(name), ", ".join(map(str, dims)), attributes.get("units", ""), cell(attributes.get("long_name", ""))
 
 
@@ -156,36 +160,37 @@ def _variable(name: str, dims: Iterable[Any], attributes: Mapping[str, Any]) -> 
 
 
 def commands_page() -> str:
-    """Generate the page of the command line: each verb with its arguments and options."""
+    """Generate the page of the command line: each command with its arguments and options."""
     from progress_measures.cli import app
 
     lines = [
         "# Command line",
         "",
-        f"{app.info.help} `progress-measures VERB --help` prints this text in the terminal. If the environment is not active, "
+        f"{app.info.help} `progress-measures COMMAND --help` prints this text in the terminal. If the environment is not active, "
         "the command is `.venv/bin/progress-measures`.",
     ]
     for command in app.registered_commands:
-        lines += ["", *_command(command)]
+        lines += ["", *_command_section(command)]
     return "\n".join(lines) + "\n"
 
 
-def verbs() -> list[str]:
-    """Return the verbs of the command line."""
+def command_names() -> list[str]:
+    """Return the names of the commands of the command line."""
     from progress_measures.cli import app
 
-    return [_verb(command) for command in app.registered_commands]
+    return [_command_name(command) for command in app.registered_commands]
 
 
-def _verb(command: CommandInfo) -> str:
+def _command_name(command: CommandInfo) -> str:
     return command.name or getattr(command.callback, "__name__", "").replace("_", "-")
 
 
-def _command(command: CommandInfo) -> list[str]:
+def _command_section(command: CommandInfo) -> list[str]:
+    """Return the Markdown lines of a command: heading, description, a line to type, and a table of its parameters."""
     rows = list(_parameters(command.callback))
     arguments = " ".join(name.strip("`") for name, *_ in rows if name.startswith("`") and "--" not in name)
-    line = " ".join(["progress-measures", _verb(command), *([arguments] if arguments else [])])
-    lines = [f"## {_verb(command)}", "", inline(inspect.getdoc(command.callback) or ""), "", f"    {line}"]
+    line = " ".join(["progress-measures", _command_name(command), *([arguments] if arguments else [])])
+    lines = [f"## {_command_name(command)}", "", inline(inspect.getdoc(command.callback) or ""), "", f"    {line}"]
     return lines + (["", *table(("argument or option", "default", "meaning"), rows)] if rows else [])
 
 
@@ -193,24 +198,20 @@ def _parameters(callback: Any) -> Iterator[tuple[str, str, str]]:
     """Yield name, default and meaning of each argument and option, from the annotations for typer."""
     hints = typing.get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
-        kind, info = typing.get_args(hints[name])[:2]
-        choices = list(_literals(kind))
+        value_type, info = typing.get_args(hints[name])[:2]
+        choices = typing.get_args(value_type) if typing.get_origin(value_type) is Literal else ()
         if isinstance(info, ArgumentInfo):
             shown = name.upper() if parameter.default is parameter.empty else f"[{name.upper()}]"
         else:
             assert isinstance(info, OptionInfo)
             names = (info.default, *(info.param_decls or ()))  # typer stores the first name as the default
-            declared = [text for text in names if isinstance(text, str) and text.startswith("-")]
-            shown = ", ".join(declared or [f"--{name.replace('_', '-')}"])
+            option_names = [text for text in names if isinstance(text, str) and text.startswith("-")]
+            shown = ", ".join(option_names or [f"--{name.replace('_', '-')}"])
         meaning = " ".join(
             filter(None, [info.help, f"One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""])
         )
         default = "" if parameter.default in (parameter.empty, None, False) else f"`{parameter.default}`"
         yield f"`{shown}`", default, cell(meaning, code=True)
-
-
-def _literals(kind: Any) -> tuple[str, ...]:
-    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
 # ---- experiments
@@ -226,11 +227,12 @@ def experiments_page() -> str:
         f"`{PUBLISHED}/`; `--config cubes=published` draws its figures without training.",
     ]
     for name in experiment_names():
-        lines += ["", *_experiment(name, load_experiment(name), readers.get(name, []))]
+        lines += ["", *_experiment_section(name, load_experiment(name), readers.get(name, []))]
     return "\n".join(lines) + "\n"
 
 
-def _experiment(name: str, experiment: Experiment, readers: list[str]) -> list[str]:
+def _experiment_section(name: str, experiment: Experiment, readers: list[str]) -> list[str]:
+    """Return the Markdown lines of an experiment: title, runs, links to the figures and tables that read it, YAML file."""
     runs = [run.name for run in experiment.runs(name)]
     names = ", ".join(f"`{run}`" for run in runs[:8]) + (", …" if len(runs) > 8 else "")
     facts = [
@@ -274,13 +276,14 @@ def figures_page() -> str:
         "figure from your own cube, the cube must have these variables. A cube marked *not published* has to be trained first.",
     ]
     for source, title in titles().items():
-        rows = [_reads(item) for item in gallery_items() if item.source == source]
+        rows = [_figure_row(item) for item in gallery_items() if item.source == source]
         if rows:
             lines += ["", f"## {title}", "", *table(("figure or table", "experiments", "variables"), rows)]
     return "\n".join(lines) + "\n"
 
 
-def _reads(item: GalleryItem) -> tuple[str, ...]:
+def _figure_row(item: GalleryItem) -> tuple[str, ...]:
+    """Return the cells of a figure or table: its id, its experiments, and the variables that it reads."""
     declared = item.declared
     experiments = (
         f"[{name}](experiments.md#{name})" + ("" if published_cube(name).exists() else ", not published")
