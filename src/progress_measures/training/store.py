@@ -271,8 +271,8 @@ class RunStore:
     def finish(self, record: dict[str, Any]) -> None:
         """Complete `checkpoints.zarr`, write `done.json`, and delete all states but the last, or all if few weights are kept.
 
-        If the record has `stopped_at`, the arrays are cut to the checkpoints up to this epoch. If `done.json` is later deleted and
-        a state remains, training writes `done.json` again from this state within seconds, without another update.
+        If the record has `stopped_at`, the arrays are cut to the checkpoints up to this epoch. If `done.json` is later deleted
+        and a state remains, training writes `done.json` again from this state within seconds, without another update.
         """
         if "stopped_at" in record:
             self._set_epochs(self._checkpoints(), self.epochs_until(record["stopped_at"]))

@@ -269,7 +269,7 @@ class SlurmPool:
         shutil.rmtree(submission.folder)
 
     def _confirm(self, submission: Submission, numbers: set[int]) -> None:
-        """Record the number of an array that `squeue` lists, and cancel other arrays of its name; or submit it if none is listed."""
+        """Record the number of an array that `squeue` lists, and cancel others of its name; submit it if none is listed."""
         if submission.ids[0] is None and numbers:
             number = str(min(numbers))
             submission.ids = (
