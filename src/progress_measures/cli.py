@@ -60,7 +60,7 @@ def _runs(experiment: str, selected: list[str] | None = None) -> "list[Run]":
 
 
 def _valid_name(experiment: str | None) -> str | None:
-    """Return an experiment name if it is valid, even if its file no longer exists."""
+    """Return an experiment name if it is valid; its file need not exist."""
     from progress_measures.experiments.load import is_experiment_name
 
     if experiment is not None and not is_experiment_name(experiment):

@@ -27,8 +27,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that is renamed to `path` if the block succeeds, and removed otherwise.
 
     A file is replaced in one step. An existing folder is first renamed, so readers find the old folder, for a moment no folder,
-    then the new folder, but never a partial one. If two processes write the same path at once, the one that renames
-    last wins. The next process that writes the path removes the temporary files of killed processes.
+    then the new folder, but never a partial one. If two processes write the same path at once, the path has the content of
+    the one that renames last. The next process that writes the path removes the temporary files of killed processes.
     """
     if not path.name:  # the current folder or the root
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -52,7 +52,7 @@ REASONS = {
 """Snakemake's reasons for a job, and how the table of a dry run words them; `{}` stands for the first file."""
 
 
-class Step(NamedTuple):
+class WorkflowStep(NamedTuple):
     """A job of Snakemake, as its log record describes it."""
 
     rule: str
@@ -61,7 +61,7 @@ class Step(NamedTuple):
     started: float  # time of `time.monotonic()`, in seconds
 
     @classmethod
-    def of(cls, record: Any) -> Step:
+    def of(cls, record: Any) -> WorkflowStep:
         """Return the step in the log record of its start."""
         return cls(record.rule_name, _files(record.output), getattr(record, "reason", ""), time.monotonic())
 
@@ -77,8 +77,8 @@ class LogHandler(LogHandlerBase):
         self._terminal = self._stream.isatty()
         self._began = time.monotonic()
         self._counts: dict[str, int] = {}  # steps of each rule
-        self._planned: list[Step] = []
-        self._running: dict[int, Step] = {}  # by the id of the job
+        self._planned: list[WorkflowStep] = []
+        self._running: dict[int, WorkflowStep] = {}  # by the id of the job
         self._done = 0
 
     writes_to_stream = True
@@ -101,14 +101,14 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.RUN_INFO:
             self._plan(record.stats)
         elif event == LogEvent.JOB_INFO:
-            self._running[record.jobid] = Step.of(record)
+            self._running[record.jobid] = WorkflowStep.of(record)
             self._planned.append(self._running[record.jobid])
         elif event == LogEvent.JOB_FINISHED:
             self._done += 1
             if step := self._running.pop(record.job_id, None):  # None with `--quiet rules`
                 self._step(step)
         elif event == LogEvent.JOB_ERROR:
-            self._step(self._running.pop(record.jobid, Step.of(record)), "FAILED")
+            self._step(self._running.pop(record.jobid, WorkflowStep.of(record)), "FAILED")
             self._print(self.format(record))  # its command, and its log, as the default profile requests
         elif event is None or record.levelno >= WARNING:
             self._message(self.format(record))
@@ -121,7 +121,7 @@ class LogHandler(LogHandlerBase):
             rules = ", ".join(f"{count:,} {rule}" for rule, count in self._counts.items())
             self._print(f"{_steps(self._counts)}: {rules}")
 
-    def _step(self, step: Step, state: str = "") -> None:
+    def _step(self, step: WorkflowStep, state: str = "") -> None:
         """Print the line of a step that has ended: its number, how long it took, its rule and its files."""
         total = sum(self._counts.values())
         number = f"[{self._done:{len(str(total))}}/{total}]"
@@ -156,7 +156,7 @@ class LogHandler(LogHandlerBase):
         self._stream.flush()
 
 
-def dry_run_table(counts: dict[str, int], steps: list[Step]) -> str:
+def dry_run_table(counts: dict[str, int], steps: list[WorkflowStep]) -> str:
     """Return the steps that a run would take: for each rule the number of steps, what they make, and why.
 
     Args:
