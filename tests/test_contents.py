@@ -41,7 +41,7 @@ def test_table_wraps_long_cells_and_titles():
         ["word"] * 9,
         ["word"] * 2,
     ]
-    narrow = text_table(("run", "circuit formation ends"), [("a", "1"), ("b", "22")], right=True)
+    narrow = text_table(("run", "circuit formation ends"), [("a", "1"), ("b", "22")], align_right=True)
     assert narrow.splitlines() == [
         "run    circuit",
         "     formation",

@@ -40,7 +40,7 @@ def with_embedding(rows):
 def test_known_components_are_found(rng):
     rows, directions = embedding(rng)
     pcs = principal_components.components(rows)
-    np.testing.assert_allclose(np.abs(pcs.directions[:2] @ directions.T), np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(np.abs(pcs.axes[:2] @ directions.T), np.eye(2), atol=1e-12)
     np.testing.assert_allclose(pcs.scores[:, 0], -2 * LINE, atol=1e-12)
     np.testing.assert_allclose(pcs.scores[:, 1], PARABOLA / 4, atol=1e-12)
     energy = np.array([4 * (LINE**2).sum(), (PARABOLA**2).sum() / 16])

@@ -39,20 +39,20 @@ def provides(run: Run) -> frozenset[str]:
     """Return the capabilities of a run, which are keys of `CAPABILITIES`, from its task, model and data."""
     model, imported = run.model, run.imported
     weights = imported is None or not imported.logits_only
-    transformer = weights and model.mlp_input is None
-    shared = run.on_sequences or run.task.token_layout.shared_operand_tokens is not None
-    present = {
+    is_transformer = weights and model.mlp_input is None
+    has_shared_embedding = run.on_sequences or run.task.token_layout.shared_operand_tokens is not None
+    conditions = {
         "many_answers": run.on_sequences and len(run.task.answer_names()) > 1,
         "split": imported is None or imported.split_known,
         "sampling": weights and run.learning_coefficient is not None,
         "weights": weights,
-        "embedding": weights and shared and model.mlp_input != "one_hot",
+        "embedding": weights and has_shared_embedding and model.mlp_input != "one_hot",
         "gradients": model.mlp_input != "one_hot" if weights else imported is not None and imported.gradients,
-        "unembedding": transformer,
-        "attention": transformer,
+        "unembedding": is_transformer,
+        "attention": is_transformer,
         "neurons": not model.attention_only if weights else imported is not None and imported.neurons,
         "mlp": weights and not model.attention_only,
         "one_layer": weights and run.closed_form,
         "additive_residual": weights and model.normalization == "none",
     }
-    return run.task.provides | {name for name, is_present in present.items() if is_present}
+    return run.task.provides | {name for name, is_met in conditions.items() if is_met}

@@ -1,4 +1,4 @@
-"""Catalogs of declarations, listed by id without importing the modules that declare them.
+"""Catalogs of declared figures and tables, listed by id without importing the modules that declare them.
 
 A module in a folder of the package declares one figure or table, whose id is the path of the module: `figures/paper/fig07.py`
 declares the figure `paper/fig07`. A module whose name would begin with a digit has a leading underscore, which the id omits.
@@ -64,7 +64,7 @@ class Catalog:
         for index, statement in enumerate(fingerprint.tree(module).body):
             for call in fingerprint.declaring_calls(statement):
                 if isinstance(call.func, ast.Name) and call.func.id == self._kind:
-                    ids = [word.value for word in call.args if isinstance(word, ast.Constant)]
+                    ids = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
                     if not ids or len(ids) < len(call.args):
                         raise UserError(
                             f"{module}, line {statement.lineno}: expected literal ids as first arguments, such as "
@@ -82,9 +82,9 @@ class Catalog:
             similarity = {
                 available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._locations
             }
-            close = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
-            if similarity[close] > 0.6:
-                raise UserError(f"There is no {self._kind} {name!r}. Did you mean {close!r}?")
+            most_similar = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
+            if similarity[most_similar] > 0.6:  # the default cutoff of `difflib.get_close_matches`
+                raise UserError(f"There is no {self._kind} {name!r}. Did you mean {most_similar!r}?")
             raise UserError(
                 f"There is no {self._kind} {name!r}. Available {self._kind}s: {', '.join(self._locations)}."
             )

@@ -61,7 +61,7 @@ def _runs(experiment: str, selected: list[str] | None = None) -> "list[Run]":
 
 
 def _valid_name(experiment: str | None) -> str | None:
-    """Return an experiment name if it is valid, even if its file no longer exists."""
+    """Return an experiment name if it is valid; its file need not exist."""
     from progress_measures.experiments.load import is_experiment_name
 
     if experiment is not None and not is_experiment_name(experiment):
@@ -119,11 +119,17 @@ def train(
     ] = "auto",
     at_once: Annotated[
         int | None,
-        typer.Option(min=1, help="Shards that train at once; by default 8 Slurm jobs, or one per GPU or core."),
+        typer.Option(
+            min=1,
+            help="Shards that train at a time; by default 8 on Slurm, else one per GPU or core.",
+        ),
     ] = None,
     runs_per_shard: Annotated[
         int | None,
-        typer.Option(min=1, help="Runs that train as one batch; by default 1, on a GPU as many as fit in memory."),
+        typer.Option(
+            min=1,
+            help="Runs that train together in one job; by default 1, on a GPU as many as fit.",
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads per shard.")] = 1,
     retries: Annotated[int, typer.Option(min=0, help="Retries of a failed shard.")] = 2,
@@ -146,7 +152,7 @@ def train(
     gpus: Annotated[int, typer.Option(min=0, help="GPUs per job.", rich_help_panel=_SLURM)] = 0,
     gres: Annotated[
         str | None,
-        typer.Option(help="Generic resources instead of --gpus, such as gpu:a100:1.", rich_help_panel=_SLURM),
+        typer.Option(help="Slurm's generic resources, in place of --gpus, such as gpu:a100:1.", rich_help_panel=_SLURM),
     ] = None,
     gpu_memory_gb: Annotated[
         float,
@@ -279,7 +285,10 @@ def plan(
         list[str] | None, typer.Argument(help="Names of experiments, `paper` or `all`; by default, all.")
     ] = None,
     gpu: Annotated[str | None, typer.Option(help="GPU type, such as h100; by default, this machine's cores.")] = None,
-    at_once: Annotated[int | None, typer.Option(min=1, help="GPUs or cores used at once.")] = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(min=1, help="GPUs or cores that train at a time."),
+    ] = None,
 ) -> None:
     """Print the expected cost of training: shards, memory, floating-point operations and hours."""
     from progress_measures.training.plan import show
@@ -367,8 +376,8 @@ def _paths(
             f"--to {unsupported[0]}: {declared.id} is written as {', '.join('.' + suffix for suffix in formats)}."
         )
     folder = Path("results") / (_valid_name(experiment) or "") / kind
-    of_run = "" if run is None else f"@{run}"
-    return to or [folder / f"{declared.id}{of_run}.{suffix}" for suffix in formats]
+    run_suffix = "" if run is None else f"@{run}"
+    return to or [folder / f"{declared.id}{run_suffix}.{suffix}" for suffix in formats]
 
 
 CubeExperiment = Annotated[
@@ -435,7 +444,8 @@ def import_(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the network's weights, measures and cube: results/<name>.")],
     names: Annotated[
-        Path | None, typer.Option("--map", help="YAML file that maps the file's tensor names and axes to ours.")
+        Path | None,
+        typer.Option("--map", help="YAML file that maps the file's tensor names and axes to those of this program."),
     ] = None,
     split: Annotated[
         str | None,
@@ -470,7 +480,7 @@ def import_(
     epoch: Annotated[int | None, typer.Option(min=0, help="Epoch of the checkpoint, if the file has only one.")] = None,
     precision: Annotated[
         Literal["float64", "float32"],
-        typer.Option(help="Precision of measuring; float32 for runs trained here."),
+        typer.Option(help="Precision in which the network is measured; runs trained here are measured in float32."),
     ] = "float64",
     key: Annotated[
         str | None, typer.Option(help="Key of the file's dictionary that holds the network, if several keys hold one.")
@@ -552,9 +562,9 @@ def edit(
     from progress_measures.edit import edit as write
 
     opened = open_run(experiment, run or 0)
-    at = max(opened.epochs) if epoch is None else epoch
-    write(opened, at, function, to)
-    print(f"{to}: {experiment}/{opened.name} at epoch {at}, changed by {function}")
+    checkpoint_epoch = max(opened.epochs) if epoch is None else epoch
+    write(opened, checkpoint_epoch, function, to)
+    print(f"{to}: {experiment}/{opened.name} at epoch {checkpoint_epoch}, changed by {function}")
 
 
 @app.command()
@@ -599,8 +609,10 @@ def explore(
         raise UserError(
             f"no cube of {', '.join(EXPERIMENTS)} exists here; give the path of a cube, or run from the repository's root."
         )
-    only = str(cubes[0].attrs.get("experiment", "")) if len(cubes) == 1 else ""
-    path = out or explorer_page(only if is_experiment_name(only) else None)  # an untrusted cube may contain any name
+    single_name = str(cubes[0].attrs.get("experiment", "")) if len(cubes) == 1 else ""
+    path = out or explorer_page(
+        single_name if is_experiment_name(single_name) else None
+    )  # an untrusted cube may contain any name
     write_page(cubes, path)
     print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     if show:
@@ -669,7 +681,7 @@ def claims(
             print("\n".join(filter(None, lines)))
         return
     claims_page.write_claims(judgments, to_json, to_page, cubes)
-    print(", ".join(f"{number} {verdict}" for verdict, number in claims_page.counts(judgments).items()))
+    print(", ".join(f"{count} {verdict}" for verdict, count in claims_page.counts(judgments).items()))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -1,4 +1,4 @@
-"""Change the weights of a run by the user's own function, and write them to a file that `import` reads."""
+"""Change the weights of a run by the user's own function, and write them to a file that `progress-measures import` reads."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def edit(opened: OpenRun, epoch: int, function: str, path: Path) -> None:
             the names and shapes of the weights.
     """
     weights = opened.weights(epoch)
-    call: Any = load_function(function, "--function")
+    user_function: Any = load_function(function, "--function")
     try:
-        changed = call({name: np.array(tensor) for name, tensor in weights.items()})
+        changed = user_function({name: np.array(tensor) for name, tensor in weights.items()})
     except Exception as error:  # the user's code may raise anything
         raise UserError(f"--function {function}: the function raised {type(error).__name__}: {error}") from None
     if not isinstance(changed, dict) or changed.keys() != weights.keys():
-        found = ", ".join(map(str, changed)) if isinstance(changed, dict) else type(changed).__name__
+        returned = ", ".join(map(str, changed)) if isinstance(changed, dict) else type(changed).__name__
         raise UserError(
-            f"--function {function}: expected a dictionary of {', '.join(weights)}; the function returned {found:.200}."
+            f"--function {function}: expected a dictionary of {', '.join(weights)}; the function returned {returned:.200}."
         )
     arrays = {name: np.ascontiguousarray(changed[name], dtype=tensor.dtype) for name, tensor in weights.items()}
     for name, array in arrays.items():

@@ -1,7 +1,7 @@
 """Export of a run's weights to files that TransformerLens and `progress-measures import` read.
 
-The file is a dictionary as the notebooks save it: `model` (the last state dict), `config` and `updates` (the number of
-updates before each checkpoint). If the run has them, it also contains `checkpoints`, `train_indices` and the losses
+The file is a dictionary with the keys of the notebooks' files: `model` (the last state dict), `config` and `updates` (the
+number of updates before each checkpoint). If the run has them, it also contains `checkpoints`, `train_indices` and the losses
 recorded during training.
 """
 
@@ -62,21 +62,21 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> str:
     """
     run = opened.settings
     layer_norm = transformer_lens_bridge.has_layer_norm(run)
-    states = []
+    state_dicts = []
     for epoch in epochs:
         weights = opened.weights(epoch)
         network = transformer_lens_bridge.network_of(run, weights)  # raises UserError for unsupported networks
         architecture = transformer_lens_bridge.architecture_of(run, weights)
         state = transformer_lens_bridge.lens_state_dict(weights, architecture, layer_norm)
-        states.append(network.state_dict() if format == "transformer-lens-4" else state)
+        state_dicts.append(network.state_dict() if format == "transformer-lens-4" else state)
     dtype = torch.as_tensor(weights["W_E"]).dtype
     content: dict[str, Any] = {
-        "model": states[-1],
+        "model": state_dicts[-1],
         "config": transformer_lens_bridge.lens_config(architecture, layer_norm, dtype),
         "updates": epochs,
     }
-    if len(states) > 1:
-        content["checkpoints"] = states
+    if len(state_dicts) > 1:
+        content["checkpoints"] = state_dicts
     content |= _training_record(opened)
     with atomic_path(path) as temporary:
         torch.save(content, temporary)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that is renamed to `path` if the block succeeds, and removed otherwise.
 
-    A file is replaced in one step. An existing folder is first moved aside, so readers find the old folder, briefly
-    nothing, then the new folder, but never a partial one. If two processes write the same path at once, the one that renames
-    last wins. The next process that writes the path removes the temporary files of killed processes.
+    A file is replaced in one step. An existing folder is first renamed, so readers find the old folder, for a moment no folder,
+    then the new folder, but never a partial one. If two processes write the same path at once, the path has the content of
+    the one that renames last. The next process that writes the path removes the temporary files of killed processes.
     """
     if not path.name:  # the current folder or the root
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -68,8 +68,8 @@ def write_json(path: Path, content: Any) -> None:
 
 
 ALL_CHUNKS_STORED = "all_chunks_stored"
-"""Attribute of a store in which a chunk that does not exist is lost. Stores of earlier versions lack the attribute: they omit
-chunks that contain only the fill value."""
+"""Attribute of a store that contains all its chunks, so that an absent chunk is a lost one. Stores of earlier versions lack the
+attribute: they omit chunks that contain only the fill value."""
 
 
 def write_store(dataset: xr.Dataset, path: Path, encoding: dict[str, Any] | None = None) -> None:
@@ -135,7 +135,7 @@ def complete_store(path: Path) -> None:
 
 
 def _storable(dataset: xr.Dataset) -> xr.Dataset:
-    """Convert fixed-length strings to variable-length strings; Zarr's specification has no fixed-length strings."""
+    """Convert coordinates of fixed-length strings to variable-length strings, because Zarr's specification has only these."""
     converted = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
     return dataset.assign_coords({name: values for name, values in converted.items() if name in dataset.coords})
 
@@ -143,8 +143,8 @@ def _storable(dataset: xr.Dataset) -> xr.Dataset:
 def open_store(path: Path) -> xr.Dataset:
     """Open a Zarr folder, or a zip file with a Zarr folder as its root, lazily.
 
-    Zarr's warning about Snakemake's time stamp, a file that Snakemake adds to every output folder, is suppressed; it is about
-    stores of earlier versions, which have no consolidated metadata.
+    Zarr warns of unknown files, such as the time stamp that Snakemake adds to every output folder. This warning, which occurs for
+    stores of earlier versions only, is suppressed.
 
     Args:
         path: The folder or zip file.
@@ -198,7 +198,8 @@ def check_chunks(path: Path) -> bool:
         path: A Zarr folder, or a zip file with a Zarr folder as its root.
 
     Returns:
-        Whether `complete_store` completed the store; false for stores of earlier versions, which cannot be checked.
+        Whether `complete_store` completed the store; false for other stores, such as those of earlier versions, which are not
+        checked.
 
     Raises:
         FileNotFoundError: The store does not exist or lacks a chunk.
@@ -229,10 +230,10 @@ def _chunks(name: str, array: dict[str, Any]) -> Iterator[str]:
     chunk_shape = array["chunk_grid"]["configuration"]["chunk_shape"]
     separator = array["chunk_key_encoding"]["configuration"]["separator"]
     counts = [-(-size // chunk) for size, chunk in zip(array["shape"], chunk_shape, strict=True)]
-    for number in range(math.prod(counts)):
+    for rest in range(math.prod(counts)):
         index: list[str] = []
         for count in reversed(counts):
-            number, position = divmod(number, count)
+            rest, position = divmod(rest, count)
             index.insert(0, str(position))
         yield f"{name}/{separator.join(['c', *index])}"
 

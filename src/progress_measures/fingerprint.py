@@ -4,11 +4,11 @@ Snakemake tracks files, not imports. Each rule therefore has, as an input, one s
 runs. The file contains a hash of the syntax trees of that module and of all modules of this package that it imports,
 directly or indirectly. It is rewritten only when the hash changes: a changed formula invalidates its family of measures
 and all results that depend on it; a changed comment invalidates nothing. Imports under TYPE_CHECKING are not followed, nor
-are modules that only print messages or describe files.
+are modules that only print messages or read settings.
 
 A module that declares several figures has a fingerprint for each: the hash of the declaring statement, of the functions and
-constants of the module that the statement uses, and of the modules from which it uses imported names. Captions do not count,
-as docstrings do not: they change no drawing.
+constants of the module that the statement uses, and of the modules from which it uses imported names. Like docstrings, captions
+are not hashed: they change no drawing.
 """
 
 import ast
@@ -64,7 +64,7 @@ def statement_fingerprint(module: str, index: int) -> str:
     """Return the hash of one statement at the top level of a module and of all code that it uses: 16 hexadecimal digits.
 
     Declarations of other figures are left out, unless this statement uses a name that they define. Statements that neither
-    declare, define nor import anything always count, because they may change what other statements define.
+    declare, define nor import anything are always hashed, because they may change what other statements define.
 
     Args:
         module: Full name of the module.
@@ -80,9 +80,9 @@ def statement_fingerprint(module: str, index: int) -> str:
         visited.add(current)
         for node in ast.walk(body[current]):
             if isinstance(node, ast.Name):
-                of_name = bindings.get(node.id, ())
-                pending += [binding for binding in of_name if isinstance(binding, int)]
-                imported |= {binding for binding in of_name if not isinstance(binding, int)}
+                name_bindings = bindings.get(node.id, ())
+                pending += [binding for binding in name_bindings if isinstance(binding, int)]
+                imported |= {binding for binding in name_bindings if not isinstance(binding, int)}
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 imported |= {(name, "") for name in _imported(node)}
     digest = hashlib.sha256()
@@ -118,7 +118,7 @@ def write_hash(into: Path, name: str, value: str) -> str:
 
     Args:
         into: Folder of the fingerprint files.
-        name: Full name of the module, or the name of another part of the code that has a fingerprint.
+        name: Full name of the module, or a name for another part of the code.
         value: The fingerprint.
 
     Returns:
@@ -266,7 +266,7 @@ def _other_statements(module: str, declarers: set[str]) -> list[int]:
         module: Full name of the module.
         declarers: Syntax trees, as text, of the functions whose calls declare.
     """
-    bound = {binding for of_name in _bindings(module).values() for binding in of_name}
+    bound = {binding for name_bindings in _bindings(module).values() for binding in name_bindings}
     indices = []
     for index, statement in enumerate(tree(module).body):
         is_import = isinstance(statement, ast.Import | ast.ImportFrom)

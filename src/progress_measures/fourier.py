@@ -8,11 +8,12 @@ sin(2 pi k x / n), for k = 1 … n/2, rounded down. On the plane of all pairs, f
     cos w_k (a + b), sin w_k (a + b)     the two `directions` of addition
     cos w_k (a - b), sin w_k (a - b)     the two `directions` of subtraction,
 
-with w_k = 2 pi k / n. The last four span the cos-sin `products`; all eight span the `block` of the frequency. Projections
-onto any of these spaces therefore need only four marginal sums of a function: over b, over a, and along both diagonals.
+with w_k = 2 pi k / n. The last four span the `products` of a cosine or sine of a and one of b. All eight span the `block` of
+the frequency. So the projection onto any of these three subspaces (`directions`, `products`, `block`) needs only four marginal
+sums of a function: over b, over a, and along both diagonals.
 
 If n is even, the last frequency is the Nyquist frequency n/2: cos w x = (-1)^x, and sin w x = 0, whose row of F is zero,
-so that every frequency has two rows. At this frequency the directions of addition and subtraction are the same function,
+so that every frequency has two rows. At the Nyquist frequency the directions of addition and subtraction are the same function,
 (-1)^(a + b), which counts once in the products and in the block.
 """
 
@@ -70,33 +71,33 @@ def basis(n: int) -> NDArray[np.float64]:
 
 
 class Marginals(NamedTuple):
-    """Sums of a function over pairs with equal a, b, a + b mod n or a - b mod n: one array [sum, …] for each of the four."""
+    """Sums of a function over the pairs with equal a, equal b, equal a + b mod n or equal a - b mod n: four arrays [x, …]."""
 
     a: Array
     b: Array
     plus: Array
     minus: Array
 
-    def along(self, components: str, sign: int) -> "Marginals":
-        """Replace the marginals that do not belong to `components` by zeros.
+    def along(self, subspace: str, sign: int) -> "Marginals":
+        """Replace the marginals that do not belong to a subspace by zeros.
 
         Args:
-            components: `directions`, `products` or `block`.
+            subspace: `directions`, `products` or `block`.
             sign: 1 for the directions of addition, -1 for the directions of subtraction.
 
         Returns:
-            The marginals, of which only those that belong to `components` are nonzero.
+            The marginals, of which only those that belong to the subspace are nonzero.
         """
         zero = np.zeros_like(self.a)
-        if components == "directions":
+        if subspace == "directions":
             diagonals = self._replace(a=zero, b=zero)
             return diagonals._replace(minus=zero) if sign == 1 else diagonals._replace(plus=zero)
         nyquist_once = self._replace(minus=_without_nyquist(self.minus))
-        return nyquist_once._replace(a=zero, b=zero) if components == "products" else nyquist_once
+        return nyquist_once._replace(a=zero, b=zero) if subspace == "products" else nyquist_once
 
 
 def _without_nyquist(marginal: Array) -> Array:
-    """Return a marginal [x, …] without its part along (-1)^x, if n is even."""
+    """Return a marginal [x, …] without its projection onto (-1)^x, if n is even."""
     n = len(marginal)
     if n % 2:
         return marginal
@@ -106,11 +107,11 @@ def _without_nyquist(marginal: Array) -> Array:
 
 def marginals(values: Array) -> Marginals:
     """Compute the four marginal sums of values [a, b, …]."""
-    p = len(values)
+    n = len(values)
     plus, minus = np.zeros_like(values[0]), np.zeros_like(values[0])
     for a, row in enumerate(values):
-        plus[a:] += row[: p - a]
-        plus[:a] += row[p - a :]
+        plus[a:] += row[: n - a]
+        plus[:a] += row[n - a :]
         minus[: a + 1] += row[a::-1]
         minus[a + 1 :] += row[:a:-1]
     return Marginals(values.sum(1), values.sum(0), plus, minus)
@@ -143,8 +144,13 @@ def kernels(n: int) -> NDArray[np.float64]:
 def energies(marginal: Array) -> Array:
     """Compute the energy of a marginal at each frequency.
 
-    The energy is the sum of squares over all pairs of the projection onto the frequency's cosine and sine. The marginal has
-    the shape [x, …], the result [frequency, …].
+    The energy is the sum of squares over all pairs of the projection onto the frequency's cosine and sine.
+
+    Args:
+        marginal: [x, …].
+
+    Returns:
+        [frequency, …].
     """
     n = len(marginal)
     sums_of_squares = np.abs(np.fft.rfft(marginal, axis=0)[1:]) ** 2 * 2 / n**2
@@ -154,7 +160,7 @@ def energies(marginal: Array) -> Array:
 
 
 def _windows(values: Array) -> Array:
-    """Return a view [start, offset, …] of values [x, …] with the value at x = start + offset modulo their number."""
+    """Return a view [start, offset, …] of values [x, …], which has the value at x = start + offset mod n."""
     twice = np.concatenate([values, values])
     return np.moveaxis(np.lib.stride_tricks.sliding_window_view(twice, len(values), axis=0), -1, 1)
 
@@ -166,8 +172,8 @@ def at_sums(values: Array) -> Array:
 
 def at_differences(values: Array) -> Array:
     """Return a function of a - b, given as values [a - b, …], at every pair: a view [a, b, …]."""
-    of_negative = np.roll(values[::-1], 1, axis=0)  # a function of b - a, which is the sum of n - a and b
-    return _windows(of_negative)[:0:-1]
+    negated = np.roll(values[::-1], 1, axis=0)  # a function of b - a, which is the sum of n - a and b
+    return _windows(negated)[:0:-1]
 
 
 def on_plane(parts: Marginals) -> Array:
@@ -183,14 +189,14 @@ def project(values: Marginals, selected: ArrayLike) -> Marginals:
         selected: The selected frequencies, integers [frequency].
 
     Returns:
-        The projection as four functions, of a, b, a + b and a - b, whose sum it is.
+        Four functions, of a, b, a + b and a - b; the projection is their sum.
     """
     matrix = kernel(len(values.a), selected).astype(values.a.dtype)
     return Marginals(*(np.tensordot(matrix, part, axes=1) for part in values))
 
 
 class Spectrum(NamedTuple):
-    """Total sum of squares of functions of (a, b), and energies of each frequency's functions of a, b, a + b and a - b."""
+    """Total sum of squares of functions of (a, b), and their energies at each frequency, separately for a, b, a + b and a - b."""
 
     total: NDArray[np.floating]  # total sum of squares about the mean: [function]
     waves: Marginals  # energy of the cosine and sine of a, b, a + b and a - b: [frequency, function] each
@@ -215,39 +221,39 @@ class Spectrum(NamedTuple):
         total[_is_constant(values)] = 0
         return cls(total, Marginals(*map(energies, sums)), len(sums.a) % 2 == 0)
 
-    def _along(self, components: str, sign: int) -> list[NDArray[np.floating]]:
-        """Return the energies [frequency, function] of the functions that span `components`."""
-        if components == "directions":
+    def _along(self, subspace: str, sign: int) -> list[NDArray[np.floating]]:
+        """Return the energies [frequency, function] at the functions that span a subspace."""
+        if subspace == "directions":
             return [self.waves.plus if sign == 1 else self.waves.minus]
         minus = self.waves.minus
         if self.has_nyquist:  # at n/2, the direction of subtraction equals that of addition and counts once
             minus = np.concatenate([minus[:-1], np.zeros_like(minus[-1:])])
-        return [self.waves.plus, minus] if components == "products" else [*self.waves._replace(minus=minus)]
+        return [self.waves.plus, minus] if subspace == "products" else [*self.waves._replace(minus=minus)]
 
-    def energy(self, components: str, sign: int) -> NDArray[np.floating]:
-        """Compute the sum of squares over all pairs of each function's projection onto the `components` of each frequency.
+    def energy(self, subspace: str, sign: int) -> NDArray[np.floating]:
+        """Compute the sum of squares over all pairs of each function's projection onto a subspace of each frequency.
 
         Args:
-            components: `directions`, `products` or `block`.
+            subspace: `directions`, `products` or `block`.
             sign: 1 for the directions of addition, -1 for the directions of subtraction.
 
         Returns:
             Sums of squares [frequency, function].
         """
-        return np.sum(self._along(components, sign), axis=0)
+        return np.sum(self._along(subspace, sign), axis=0)
 
-    def fraction_explained(self, components: str, sign: int) -> NDArray[np.floating]:
-        """Compute the fraction of each function's variance explained by the `components` of each frequency.
+    def fraction_explained(self, subspace: str, sign: int) -> NDArray[np.floating]:
+        """Compute the fraction of each function's variance explained by a subspace of each frequency.
 
         Args:
-            components: `directions`, `products` or `block`.
+            subspace: `directions`, `products` or `block`.
             sign: 1 for the directions of addition, -1 for the directions of subtraction.
 
         Returns:
             Fractions [frequency, function]; NaN for constant functions.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.total > 0, self.energy(components, sign) / self.total, np.nan)
+            return np.where(self.total > 0, self.energy(subspace, sign) / self.total, np.nan)
 
 
 def _is_constant(values: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""A run's history as files of other tools: `history.csv`, and event files of TensorBoard, beside `history.zarr`."""
+"""Writes a run's history to files for other tools, beside `history.zarr`: `history.csv`, and event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 KINDS = ("csv", "tensorboard")
-"""Kinds of logs."""
+"""Kinds of logs: values of the option `--log`."""
 
 
 def kinds_of(text: str) -> tuple[str, ...]:
-    """Return the kinds of logs that an option names, such as `csv,tensorboard`.
+    """Return the kinds of logs in the value of an option, such as `csv,tensorboard`.
 
     Raises:
         UserError: a kind is unknown, or the package that writes it is not installed.
@@ -64,7 +64,7 @@ def write_logs(run: Run, kinds: tuple[str, ...]) -> list[Path]:
 
 
 def _evaluations(history: xr.Dataset) -> list[str]:
-    """Return the names of the losses and accuracies that are evaluated at some epochs only."""
+    """Return the names of the losses and accuracies that training evaluates at some epochs only."""
     return [str(name) for name, values in history.data_vars.items() if "evaluated_epoch" in values.dims]
 
 

@@ -10,17 +10,17 @@ def inline(text: str) -> str:
     return "".join(part if part.startswith("`") else re.sub(r"([\\*_\[\]<>|{}#])", r"\\\1", part) for part in parts)
 
 
-def cell(text: str, code: bool = False) -> str:
+def cell(text: str, is_markdown: bool = False) -> str:
     """Escape text for a cell of a Markdown table.
 
     Args:
-        text: plain text, or Markdown if `code` is true.
-        code: whether `text` is Markdown, of which only `|` is escaped, because it would end the cell.
+        text: plain text, or Markdown if `is_markdown` is true.
+        is_markdown: whether `text` is Markdown, of which only `|` is escaped, because it would end the cell.
 
     Returns:
         Markdown on one line.
     """
-    return text.replace("|", "\\|") if code else inline(text)
+    return text.replace("|", "\\|") if is_markdown else inline(text)
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

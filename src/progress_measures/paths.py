@@ -35,7 +35,7 @@ def checkpoints(experiment: str, run: str) -> Path:
 
 
 def family_store(experiment: str, run: str, family: str) -> Path:
-    """Return the store of one family of measures of one run."""
+    """Return the store of one family's measures of one run."""
     return runs_folder(experiment) / run / "measures" / f"{family}.zarr"
 
 

@@ -7,21 +7,21 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-WIDEST = 48  # characters of a cell; longer cells continue on the next line
+MAX_WIDTH = 48  # characters of a cell; longer cells continue on the next line
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False) -> str:
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align_right: bool = False) -> str:
     """Format a table with aligned columns. A column title that is wider than its cells continues on the next line.
 
     Args:
         header: column titles.
         rows: the cells of each row.
-        right: whether to align all columns but the first to the right, as for numbers.
+        align_right: whether to align all columns but the first to the right, as for numbers.
 
     Returns:
-        The lines of the table, of which none is empty.
+        The table as text, without empty lines.
     """
-    wrapped = [[textwrap.wrap(cell, WIDEST, break_long_words=False) or [""] for cell in row] for row in rows]
+    wrapped = [[textwrap.wrap(cell, MAX_WIDTH, break_long_words=False) or [""] for cell in row] for row in rows]
     titles, widths = [], []
     for title, *cells in zip(header, *wrapped, strict=True):
         widest = max((len(line) for cell in cells for line in cell), default=0)
@@ -31,8 +31,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: bool
     def lines(row: Sequence[Sequence[str]]) -> list[str]:
         return [
             "  ".join(
-                cell.rjust(width) if right and index else cell.ljust(width)
-                for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+                cell.rjust(width) if align_right and column else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
             ).rstrip()
             for cells in itertools.zip_longest(*row, fillvalue="")
         ]

@@ -58,8 +58,8 @@ class RunStatus(NamedTuple):
     """Measures and phase of a run that is being trained.
 
     Attributes:
-        measures_so_far: Measures over `epoch`, and losses and accuracies of training over `history_epoch`; None before
-            training writes its history.
+        measures_so_far: Measures along the dimension `epoch`, and losses and accuracies of training along `history_epoch`; None
+            before training writes its history.
         phase: The phase that the rule finds from the measures so far; `training` on a task without excluded losses, or before
             any weights are kept; `starting` or `not started` before the first checkpoint.
     """
@@ -81,7 +81,11 @@ def read_run_status(run: Run) -> RunStatus:
     weights = _SpacedCheckpoints(run, int(history.history_epoch[-1]))
     if not weights.epochs.size:
         return RunStatus(history, "starting" if run.training.keep == "all" else "training")
-    selected = [m for name, m in measures().items() if name in (*CURVES, "key_frequency") and m.applies_to(run)]
+    selected = [
+        measure
+        for name, measure in measures().items()
+        if name in (*CURVES, "key_frequency") and measure.applies_to(run)
+    ]
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
     measured = compute_measures(run, selected, weights, mask).merge(history)
     return RunStatus(measured, phase_so_far(measured) if "maximal_excluded_loss" in measured else "training")
@@ -94,15 +98,15 @@ class _SpacedCheckpoints:
     """
 
     def __init__(self, run: Run, last_epoch: int) -> None:
-        self._all = CheckpointReader(run)
-        written = np.flatnonzero(self._all.written & (self._all.epochs <= last_epoch))
-        epochs = self._all.epochs[written]
+        self._reader = CheckpointReader(run)
+        written = np.flatnonzero(self._reader.written & (self._reader.epochs <= last_epoch))
+        epochs = self._reader.epochs[written]
         spaced = np.linspace(0, epochs.max(initial=0), min(CHECKPOINTS, len(written)))
-        self._index = written[np.unique(np.abs(epochs[:, None] - spaced).argmin(0))] if len(written) else written
-        self.epochs: NDArray[np.int64] = self._all.epochs[self._index]
+        self._indices = written[np.unique(np.abs(epochs[:, None] - spaced).argmin(0))] if len(written) else written
+        self.epochs: NDArray[np.int64] = self._reader.epochs[self._indices]
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
-        return self._all[int(self._index[index])]
+        return self._reader[int(self._indices[index])]
 
 
 def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
@@ -123,8 +127,8 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
     finite = heights[np.isfinite(heights)]
     if not finite.size:
         return ""
-    span = float(finite.max() - finite.min()) or 1.0
-    steps = np.nan_to_num((heights - finite.min()) / span * (len(BARS) - 1)).round().astype(int)
+    height_range = float(finite.max() - finite.min()) or 1.0
+    steps = np.nan_to_num((heights - finite.min()) / height_range * (len(BARS) - 1)).round().astype(int)
     return "".join(BARS[step] if np.isfinite(height) else " " for step, height in zip(steps, heights, strict=True))
 
 
@@ -152,8 +156,8 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
         facts.append(f"done: it met `stop_when` at epoch {record['stopped_at']:,}")
     elif row is not None:
         facts.append(row.state)
-        if rate := (row.progress or {}).get("ms_per_epoch"):
-            facts.append(f"{rate:.1f} ms/epoch")
+        if ms_per_epoch := (row.progress or {}).get("ms_per_epoch"):
+            facts.append(f"{ms_per_epoch:.1f} ms/epoch")
         if row.seconds_left is not None:
             facts.append(f"{duration(row.seconds_left)} left")
     heading = Text.assemble((run.name, "bold"), "  ", ", ".join(facts))

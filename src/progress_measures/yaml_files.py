@@ -78,7 +78,7 @@ def read_yaml(path: Path) -> Any:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is larger than {MAX_BYTES // 10**6} MB, the limit for YAML files.")
         text = path.read_text(encoding="utf-8")
-        _check(text)
+        _reject_unsupported(text)
         return yaml.load(text, Loader=_Loader)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
@@ -91,7 +91,7 @@ def yaml_text(content: Any) -> str:
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
 
 
-def _check(text: str) -> None:
+def _reject_unsupported(text: str) -> None:
     """Reject anchors, tags and deep nesting before the text is parsed into values."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):

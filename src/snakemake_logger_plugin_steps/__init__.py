@@ -20,14 +20,14 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from progress_measures.plain_text import file_list, text_table
 from progress_measures.training.progress import duration
 
-CHATTER = (
+LOG_FILE_ONLY = (
     *("Assuming unrestricted shared filesystem usage", "Building DAG of jobs", "Using shell:", "Provided cores:"),
     *("Rules claiming more threads", "Conda environments: ignored", "Select jobs to execute", "Execute "),
     "Elapsed time:",
     *("Shutting down, this might take some time", "SLURM run ID:", "Cleaning up SLURM log files"),
-    # the table of a dry run already says this
+    # the table of a dry run states this
     *("Reasons:", "Some jobs were triggered by provenance information", "Rules with provenance triggered jobs:"),
-    # the line and the error of the failed step already say this
+    # the line and the error of the failed step state this
     *("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job did not complete successfully"),
 )
 """Beginnings of Snakemake's messages that only its log file needs. A message not listed here is shown."""
@@ -52,17 +52,17 @@ REASONS = {
 """Snakemake's reasons for a job, and how the table of a dry run words them; `{}` stands for the first file."""
 
 
-class Step(NamedTuple):
-    """A job of Snakemake, as its record describes it."""
+class WorkflowStep(NamedTuple):
+    """A job of Snakemake, as its log record describes it."""
 
     rule: str
     makes: str  # the files that it makes
     reason: str  # why Snakemake runs it
-    started: float  # seconds of a clock that never goes back
+    started: float  # time of `time.monotonic()`, in seconds
 
     @classmethod
-    def of(cls, record: Any) -> Step:
-        """Return the step that a record is about, which starts now."""
+    def of(cls, record: Any) -> WorkflowStep:
+        """Return the step in the log record of its start."""
         return cls(record.rule_name, file_list(record.output), getattr(record, "reason", ""), time.monotonic())
 
 
@@ -77,8 +77,8 @@ class LogHandler(LogHandlerBase):
         self._terminal = self._stream.isatty()
         self._began = time.monotonic()
         self._counts: dict[str, int] = {}  # steps of each rule
-        self._planned: list[Step] = []
-        self._running: dict[int, Step] = {}  # by the id of the job
+        self._planned: list[WorkflowStep] = []
+        self._running: dict[int, WorkflowStep] = {}  # by the id of the job
         self._done = 0
 
     writes_to_stream = True
@@ -88,7 +88,7 @@ class LogHandler(LogHandlerBase):
     needs_rulegraph = False
 
     def emit(self, record: Any) -> None:
-        """Print what a record of Snakemake means to the user, or nothing."""
+        """Print the lines for a log record of Snakemake, if it concerns the user."""
         try:
             self._show(record)
         except Exception:  # otherwise Snakemake's thread that calls this would end, and with it all output
@@ -101,14 +101,14 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.RUN_INFO:
             self._plan(record.stats)
         elif event == LogEvent.JOB_INFO:
-            self._running[record.jobid] = Step.of(record)
+            self._running[record.jobid] = WorkflowStep.of(record)
             self._planned.append(self._running[record.jobid])
         elif event == LogEvent.JOB_FINISHED:
             self._done += 1
             if step := self._running.pop(record.job_id, None):  # None with `--quiet rules`
                 self._step(step)
         elif event == LogEvent.JOB_ERROR:
-            self._step(self._running.pop(record.jobid, Step.of(record)), "FAILED")
+            self._step(self._running.pop(record.jobid, WorkflowStep.of(record)), "FAILED")
             self._print(self.format(record))  # its command, and its log, as the default profile requests
         elif event is None or record.levelno >= WARNING:
             self._message(self.format(record))
@@ -121,13 +121,13 @@ class LogHandler(LogHandlerBase):
             rules = ", ".join(f"{count:,} {rule}" for rule, count in self._counts.items())
             self._print(f"{_steps(self._counts)}: {rules}")
 
-    def _step(self, step: Step, state: str = "") -> None:
+    def _step(self, step: WorkflowStep, state: str = "") -> None:
         """Print the line of a step that has ended: its number, how long it took, its rule and its files."""
         total = sum(self._counts.values())
         number = f"[{self._done:{len(str(total))}}/{total}]"
         rule = f"{step.rule:{max(map(len, self._counts), default=0)}}"
-        words = (number, f"{duration(time.monotonic() - step.started):>12}", rule, state, step.makes)
-        self._print("  ".join(word for word in words if word).rstrip())
+        columns = (number, f"{duration(time.monotonic() - step.started):>12}", rule, state, step.makes)
+        self._print("  ".join(text for text in columns if text).rstrip())
 
     def _message(self, text: str) -> None:
         """Print a message of Snakemake, unless only its log file needs it."""
@@ -137,7 +137,7 @@ class LogHandler(LogHandlerBase):
             self._print(f"{self._done} of {_steps(self._counts)} in {elapsed}. Details: {logs}")
         elif text.startswith(END_OF_DRY_RUN):
             self._print(dry_run_table(self._counts, self._planned))
-        elif not text.startswith(CHATTER):
+        elif not text.startswith(LOG_FILE_ONLY):
             self._print(text)
 
     def _show_running(self) -> None:
@@ -156,7 +156,7 @@ class LogHandler(LogHandlerBase):
         self._stream.flush()
 
 
-def dry_run_table(counts: dict[str, int], steps: list[Step]) -> str:
+def dry_run_table(counts: dict[str, int], steps: list[WorkflowStep]) -> str:
     """Return the steps that a run would take: for each rule the number of steps, what they make, and why.
 
     Args:
@@ -168,11 +168,11 @@ def dry_run_table(counts: dict[str, int], steps: list[Step]) -> str:
     """
     rows = []
     for rule, count in counts.items():
-        of_rule = [step for step in steps if step.rule == rule]
-        made = sorted(step.makes for step in of_rule) or [""]
+        rule_steps = [step for step in steps if step.rule == rule]
+        made = sorted(step.makes for step in rule_steps) or [""]
         folder = os.path.commonpath([made[0], made[-1]])
         makes = made[0] if len(made) == 1 else f"{made[0]} … {os.path.relpath(made[-1], folder)}"
-        reasons = dict.fromkeys(reason for step in of_rule for reason in _reasons(step.reason))
+        reasons = dict.fromkeys(reason for step in rule_steps for reason in _reasons(step.reason))
         rows.append([rule, f"{count:,}", makes, ", ".join(filter(None, reasons))])
     return (
         f"{text_table(['rule', 'steps', 'makes', 'because'], rows)}\n\n"
@@ -181,13 +181,13 @@ def dry_run_table(counts: dict[str, int], steps: list[Step]) -> str:
 
 
 def _reasons(text: str) -> list[str]:
-    """Return why Snakemake runs a job. That an earlier step makes its input matters only if nothing else does."""
+    """Return why Snakemake runs a job. The reason that an earlier step makes its input is given only if there is no other."""
     reasons = []
     for reason in text.split("; "):
         kind, _, files = reason.partition(": ")
         reasons.append(REASONS.get(kind, kind).replace("{}", files.partition(", ")[0]))
-    implied = REASONS["Input files updated by another job"]
-    return [reason for reason in reasons if reason != implied] or reasons
+    updated_input = REASONS["Input files updated by another job"]
+    return [reason for reason in reasons if reason != updated_input] or reasons
 
 
 def _short(path: str) -> str:
@@ -196,5 +196,6 @@ def _short(path: str) -> str:
 
 
 def _steps(counts: dict[str, int]) -> str:
-    number = sum(counts.values())
-    return f"{number:,} step{'' if number == 1 else 's'}"
+    """Return the number of all steps, as `1 step` or `1,234 steps`."""
+    total = sum(counts.values())
+    return f"{total:,} step{'' if total == 1 else 's'}"

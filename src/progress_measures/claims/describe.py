@@ -79,7 +79,7 @@ def _table(cube: xr.Dataset, runs: dict[str, xr.Dataset]) -> str:
         if "key_frequency" in run:
             row.append(" ".join(map(str, key_frequencies_of(run))) or "—")
         rows.append(row)
-    return text_table(header, rows, right=True)
+    return text_table(header, rows, align_right=True)
 
 
 def _cell(name: str, value: xr.DataArray) -> str:

@@ -71,7 +71,7 @@ def batch_size(run: Run) -> int:
 
 
 def momentum(run: Run) -> float:
-    """Return the decay rate of the mean of gradients of `sgd` and `muon`; 0 for other optimizers, unless it is set."""
+    """Return the decay rate of the mean of gradients of `sgd` and `muon`; 0 for other optimizers."""
     by_default = {"sgd": 0.9, "muon": 0.95}.get(run.training.optimizer, 0.0)
     return by_default if run.training.momentum is None else run.training.momentum
 

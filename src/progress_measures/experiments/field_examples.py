@@ -92,7 +92,7 @@ grid:
   seed: [0]
 """,
     "Weights of another run": """\
-title: The trained mainline network, now without weight decay
+title: The trained mainline network, trained further without weight decay
 extends: mainline
 start_from: {experiment: mainline, run: seed0, epoch: 10000}
 training:

@@ -192,16 +192,16 @@ def validation_message(error: ValidationError, path: Path) -> str:
         At most `MAX_MISTAKES` lines, and a last line with the number of mistakes that are left out.
     """
     lines = []
-    for item in error.errors()[:MAX_MISTAKES]:
-        field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or _scope(item["input"])
+    for mistake in error.errors()[:MAX_MISTAKES]:
+        field = ".".join(str(part) for part in mistake["loc"] if part not in TASKS) or _scope(mistake["input"])
         field = "".join(c if c.isprintable() else "?" for c in field[:100])
-        message = item["msg"].removeprefix("Value error, ")
+        message = mistake["msg"].removeprefix("Value error, ")
         if len(message) > 1000:  # the message repeats the value, which may be of any length
             message = f"{message[:500]} … {message[-500:]}"
-        if item["type"] == "extra_forbidden":
-            message = _unknown_key(item["loc"])
-        omit_value = item["type"] in ("missing", "extra_forbidden") or not item["loc"]
-        value = "" if omit_value else f" (found: {item['input']!r:.80})"
+        if mistake["type"] == "extra_forbidden":
+            message = _unknown_key(mistake["loc"])
+        omit_value = mistake["type"] in ("missing", "extra_forbidden") or not mistake["loc"]
+        value = "" if omit_value else f" (found: {mistake['input']!r:.80})"
         lines.append(f"{path}: {field}: {message}{value}")
     omitted = error.error_count() - len(lines)
     return "\n".join([*lines, *([f"{path}: and {omitted} more"] if omitted else [])])

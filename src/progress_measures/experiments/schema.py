@@ -509,7 +509,7 @@ class Imported(Section):
 
 
 class StartFrom(Section):
-    """Trained weights from which a run starts, in place of random ones; the optimizer starts anew."""
+    """Trained weights from which a run starts, in place of random ones. The optimizer's state is not taken over."""
 
     experiment: str = Field(description="Name of a trained experiment or of an imported network.")
     run: str = Field(description="Name of its run; `imported` for an imported network.")

@@ -32,7 +32,7 @@ def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
     n, W_E = checkpoint.context.n, checkpoint.weights["W_E"]
     components = principal_components.components(W_E[:n])
     logits_by_embedding = [checkpoint.logits]
-    for component_indices in ([0], [i for i in range(len(components.directions)) if i != 1]):
+    for component_indices in ([0], [i for i in range(len(components.axes)) if i != 1]):
         operand_rows = components.reconstruct(component_indices).astype(W_E.dtype)
         ablated = checkpoint.weights | {"W_E": np.concatenate([operand_rows, W_E[n:]])}
         logits_by_embedding.append(checkpoint.logits_with(ablated))

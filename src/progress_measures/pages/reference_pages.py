@@ -211,7 +211,7 @@ def _parameters(callback: Any) -> Iterator[tuple[str, str, str]]:
             filter(None, [info.help, f"One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""])
         )
         default = "" if parameter.default in (parameter.empty, None, False) else f"`{parameter.default}`"
-        yield f"`{shown}`", default, cell(meaning, code=True)
+        yield f"`{shown}`", default, cell(meaning, is_markdown=True)
 
 
 # ---- experiments

@@ -39,7 +39,7 @@ class FiveDigitAddition(SequenceTask):
         return ["carry", *(f"10^{power}" for power in reversed(range(self.digits)))]
 
     def batches(self, seed: int, size: int) -> Iterator[Examples]:
-        """Yield batches with uniform digits, drawn in the order of the authors' notebook: per batch all x, then all y.
+        """Yield batches with uniform digits, sampled in the order of the authors' notebook: per batch all x, then all y.
 
         Args:
             seed: seed of torch's generator.

@@ -56,7 +56,7 @@ class RepeatedSubsequence(SequenceTask):
         return [f"occurrence {occurrence}, token {token}" for occurrence in occurrences for token in tokens]
 
     def batches(self, seed: int, size: int) -> Iterator[Examples]:
-        """Yield batches drawn as in the authors' code: per batch all tokens, then the starts, interval by interval.
+        """Yield batches sampled as in the authors' code: per batch all tokens, then the starts, interval by interval.
 
         Args:
             seed: seed of NumPy's legacy generator, `RandomState`.

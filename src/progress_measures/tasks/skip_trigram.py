@@ -43,7 +43,7 @@ class SkipTrigram(SequenceTask):
         return ["answer"]
 
     def batches(self, seed: int, size: int) -> Iterator[Examples]:
-        """Yield batches drawn as in the authors' notebook: per batch all noise, then the signals, then their positions.
+        """Yield batches sampled as in the authors' notebook: per batch all noise, then the signals, then their positions.
 
         Args:
             seed: seed of torch's generator.

@@ -446,8 +446,7 @@ def _stored_by_autograd(run: Run, examples: int) -> int:
     total = 2 * length * net.d_model  # embeddings and their sum with the position vectors
     for layer in range(net.layers):
         queries = _autograd_queries(run, layer)
-        total += length * (norm_values + 6 * heads_width) + queries * (
-            4 * net.d_model + 4 * heads_width + norm_values + neuron_values
-        )
+        values_per_query = 4 * net.d_model + 4 * heads_width + norm_values + neuron_values
+        total += length * (norm_values + 6 * heads_width) + queries * values_per_query
         total += 4 * net.heads * queries * length  # scores, masked scores and attention
     return examples * (total + 4 * _autograd_queries(run, net.layers - 1) * net.outputs)

@@ -197,14 +197,14 @@ class _GroupTraining:
 
     def _drop(self, ended: list[int]) -> None:
         """Continue without the runs that have ended. On a CPU, the updates of the other runs stay the same to the bit."""
-        others = [i for i in range(len(self.stores)) if i not in ended]
-        state = {name: tensor[others] for name, tensor in self.optimizer.state().items()}
-        self._set_up([self.stores[i] for i in others], self.masks[others])
+        remaining = [i for i in range(len(self.stores)) if i not in ended]
+        state = {name: tensor[remaining] for name, tensor in self.optimizer.state().items()}
+        self._set_up([self.stores[i] for i in remaining], self.masks[remaining])
         self.optimizer.restore(state, self.epoch)
-        self.train_loss = self.train_loss[others]
-        self.evaluations = [values[others] for values in self.evaluations]
-        self.current_block = [checkpoint[others] for checkpoint in self.current_block]
-        self.observers = [self.observers[i] for i in others if self.observers]
+        self.train_loss = self.train_loss[remaining]
+        self.evaluations = [values[remaining] for values in self.evaluations]
+        self.current_block = [checkpoint[remaining] for checkpoint in self.current_block]
+        self.observers = [self.observers[i] for i in remaining if self.observers]
 
     def _evaluate(self) -> bool:
         """Compute the losses and accuracies if they are due; leave them on the device, so that nothing waits for it.

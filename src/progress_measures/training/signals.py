@@ -18,19 +18,22 @@ class Interrupted(Exception):
 
 
 @contextlib.contextmanager
-def collected(numbers: Iterable[int]) -> Iterator[list[int]]:
+def collected(signals: Iterable[int]) -> Iterator[list[int]]:
     """Append each of these signals to a list when it arrives; restore the earlier handlers on exit.
 
     Args:
-        numbers: the signals to collect.
+        signals: numbers of the signals to collect.
 
     Yields:
-        The signals received so far, in order of arrival.
+        The numbers of the signals received so far, in order of arrival.
     """
     received: list[int] = []
-    previous_handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
+    previous_handlers = {
+        collected_signal: signal.signal(collected_signal, lambda received_signal, _: received.append(received_signal))
+        for collected_signal in signals
+    }
     try:
         yield received
     finally:
-        for number, handler in previous_handlers.items():
-            signal.signal(number, handler)
+        for collected_signal, handler in previous_handlers.items():
+            signal.signal(collected_signal, handler)

@@ -35,7 +35,7 @@ from progress_measures.training.progress import duration
 REQUEUES = 10_000
 SIGNAL_SECONDS = 90  # a job gets the signal to save this long before its time limit; Slurm may send it a minute earlier
 MIN_MINUTES = -(-(SIGNAL_SECONDS + 60) // 60)
-# Messages of an `sbatch` that does not know whether Slurm has taken the job. After all other messages, it has not.
+# Messages of `sbatch` after which it is open whether Slurm has taken the job. After all other messages, Slurm has not.
 NO_ANSWER = re.compile(
     r"timed out|unable to contact|connect(?:ion)? fail|connection (?:refused|reset)|temporar|zero bytes|not responding"
     r"|unexpected message|transport endpoint|killed for an unknown reason|could not make sense",
@@ -269,7 +269,7 @@ class SlurmPool:
         shutil.rmtree(submission.folder)
 
     def _confirm(self, submission: Submission, numbers: set[int]) -> None:
-        """Record the number of an array that `squeue` lists, and cancel others of its name; without any, submit it."""
+        """Record the number of an array that `squeue` lists, and cancel others of its name; submit it if none is listed."""
         if submission.ids[0] is None and numbers:
             number = str(min(numbers))
             submission.ids = (
@@ -359,8 +359,8 @@ def _by_job(submissions: list[Submission], lines: list[Line]) -> dict[tuple[str,
 def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
     """Call `scancel` for jobs: by the number of the array if these are all of its jobs; return the error message, if any."""
     arguments = []
-    for submission, of_submission in itertools.groupby(jobs, key=lambda job: job[0]):
-        indices = {index for _, index in of_submission}
+    for submission, jobs_of_submission in itertools.groupby(jobs, key=lambda job: job[0]):
+        indices = {index for _, index in jobs_of_submission}
         other_jobs = [i for i in range(len(submission.specs)) if i not in indices and not submission.ended(i)]
         if submission.ids[0] is None:
             if error := slurm_commands.scancel(f"--name={submission.name}"):

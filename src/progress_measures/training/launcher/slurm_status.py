@@ -67,7 +67,7 @@ def status(evidence: Evidence) -> JobStatus:
         return _live(line, evidence.cancel_requested)
     if evidence.recorded:
         return JobStatus(EXITED, "its end is recorded")
-    if line is None and previous and previous.state not in LIVE:  # it ended, and now Slurm has forgotten it
+    if line is None and previous and previous.state not in LIVE:  # it has ended, and Slurm has forgotten it
         return _exited(evidence._replace(line=previous))
     if line:
         # A requeued job passes through states that look final, so one such line is not enough.
