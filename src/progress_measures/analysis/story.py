@@ -1,4 +1,4 @@
-"""How a family of runs groks, in four lines: memorization, circuit formation, grokking, and the algorithm at the end."""
+"""How a family of runs groks, in a few lines: memorization, circuit formation, grokking, and the algorithm at the end."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ VARIABLES = (
 GROKKED = 0.99  # test accuracy
 FALLEN = 1.0  # nat
 RUNS_LISTED = 5  # with their key frequencies
+RANGES = "{} runs. Each range is over the runs: the earliest and the latest epoch, the smallest and the largest value."
 
 
 def story(cube: xr.Dataset) -> list[str]:
-    """Return four lines on the runs of a cube; a value that differs between runs is given as a range.
+    """Return lines on the runs of a cube; a value that differs between runs is given as a range.
 
     Args:
         cube: cube of networks on pairs with a known split, such as that of `quickstart`.
 
     Returns:
-        One line each on memorization, circuit formation, grokking and the algorithm.
+        One line each on memorization, circuit formation, grokking and the algorithm. With several runs, a line before them says
+        what the ranges are.
 
     Raises:
         UserError: the cube lacks a variable that the lines state.
@@ -46,16 +48,17 @@ def story(cube: xr.Dataset) -> list[str]:
     accuracy = 100 * at_epochs(cube.history_test_accuracy.rename(history_epoch="epoch"), memorized)
     explained = 100 * last_checkpoint(cube.logit_fraction_explained_cosines).values
     lines = {
-        "Memorization": f"epoch {epoch(memorized)}: all training pairs are right, and {_range(accuracy, runs, '{:.1f}', ' %')} "
-        "of the test pairs.",
-        "Circuit formation": f"from epoch {epoch(cube.memorization_end.values)} on, the excluded loss rises; the restricted loss "
-        f"is below 1 nat at epoch {epoch(first_below(cube.restricted_loss, FALLEN))}.",
-        "Grokking": f"epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss is below 1 nat at epoch "
+        "Memorization": f"at epoch {epoch(memorized)}: all training pairs are right, and "
+        f"{_range(accuracy, runs, '{:.1f}', ' %')} of the test pairs.",
+        "Circuit formation": f"at epoch {epoch(cube.memorization_end.values)}: the excluded loss begins to rise; the restricted "
+        f"loss falls below 1 nat at epoch {epoch(first_below(cube.restricted_loss, FALLEN))}.",
+        "Grokking": f"at epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss falls below 1 nat at epoch "
         f"{epoch(first_below(cube.history_test_loss, FALLEN))}.",
         "Algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the final logits.",
     }
     width = max(map(len, lines))
-    return [f"{title:{width}}  {line}" for title, line in lines.items()]
+    told = [f"{title:{width}}  {line}" for title, line in lines.items()]
+    return [RANGES.format(len(runs)), *told] if len(runs) > 1 else told
 
 
 def _keys(cube: xr.Dataset) -> str:
@@ -75,4 +78,4 @@ def _range(values: NDArray[np.float64], runs: list[str], form: str, unit: str = 
         return "— (in no run)"
     ends = dict.fromkeys(form.format(value) for value in (values[finite].min(), values[finite].max()))
     without = ", ".join(run for run, is_finite in zip(runs, finite, strict=True) if not is_finite)
-    return "–".join(ends) + unit + (f" (not in {without})" if without else "")
+    return " to ".join(ends) + unit + (f" (not in {without})" if without else "")
