@@ -377,7 +377,7 @@ def test_table_shows_the_progress_of_each_shard():
         table.JobRow("seed0", "12_0", "running", progress, "", "node7"),
         table.JobRow("seed1", "12_1", "queued", None, "Priority"),
     ]
-    assert table.summary(rows) == "1 queued, 1 running; 6 min 25 s left for running shards"
+    assert table.summary(rows) == "1 queued, 1 running; the running jobs need 6 min 25 s more"
     from rich.console import Console
 
     console = Console(width=150, record=True, file=io.StringIO())
@@ -397,7 +397,7 @@ def running(name, epoch):
 def test_log_gets_one_line_with_epochs_and_losses(capsys):
     display = table.Display("small", every=(0.0, 0.0))
     display.show([running("seed0", 100), table.JobRow("seed1", "", "queued", None, "1 at a time")])
-    line = "small: seed0 epoch 100/400, train 0.25, test 12; 1 queued, 1 running\n"
+    line = "small: seed0 epoch 100/400, train loss 0.25, test loss 12; 1 queued, 1 running\n"
     assert capsys.readouterr().err == line
     display.show([running("seed0", 100), table.JobRow("seed1", "", "queued", None, "1 at a time")])
     assert capsys.readouterr().err == ""  # nothing has changed

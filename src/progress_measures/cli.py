@@ -571,7 +571,7 @@ def edit(
 def describe(
     experiment: Experiment,
     story: Annotated[
-        bool, typer.Option("--story", help="Print four lines instead: how the runs memorize, form a circuit and grok.")
+        bool, typer.Option("--story", help="Print a few lines instead: how the runs memorize, form a circuit and grok.")
     ] = False,
 ) -> None:
     """Print a table of what each run of a cube learned, and when, and one sentence per run."""

@@ -1,4 +1,4 @@
-"""A summary of the runs of a cube in four lines: memorization, circuit formation, grokking, and the algorithm at the end."""
+"""A summary of the runs of a cube in a few lines: memorization, circuit formation, grokking, and the algorithm at the end."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ LOW_LOSS = 1.0
 MAX_RUNS_LISTED = 5
 """Largest number of runs whose key frequencies are listed."""
 
+RANGES = "{} runs. Each range is over the runs: the earliest and the latest epoch, the smallest and the largest value."
+"""First line of the summary of several runs."""
+
 
 def story(cube: xr.Dataset) -> list[str]:
-    """Summarize the runs of a cube in four lines. A value that differs between runs is given as a range.
+    """Summarize the runs of a cube in a few lines. A value that differs between runs is given as a range.
 
     Args:
         cube: cube of networks on pairs with a known split, such as that of `quickstart`.
 
     Returns:
-        One line each on memorization, circuit formation, grokking and the algorithm.
+        One line each on memorization, circuit formation, grokking and the algorithm. With several runs, a line before them says
+        what the ranges are.
 
     Raises:
         UserError: the cube lacks a variable that the lines state.
@@ -55,16 +59,17 @@ def story(cube: xr.Dataset) -> list[str]:
     accuracy = 100 * at_epochs(cube.history_test_accuracy.rename(history_epoch="epoch"), memorized)
     explained = 100 * last_checkpoint(cube.logit_fraction_explained_cosines).values
     lines = {
-        "Memorization": f"epoch {epoch(memorized)}: all training pairs are right, and {_range(accuracy, runs, '{:.1f}', ' %')} "
-        "of the test pairs.",
-        "Circuit formation": f"from epoch {epoch(cube.memorization_end.values)} on, the excluded loss rises; the restricted loss "
-        f"is below 1 nat at epoch {epoch(first_below(cube.restricted_loss, LOW_LOSS))}.",
-        "Grokking": f"epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss is below 1 nat at epoch "
+        "Memorization": f"at epoch {epoch(memorized)}: all training pairs are right, and "
+        f"{_range(accuracy, runs, '{:.1f}', ' %')} of the test pairs.",
+        "Circuit formation": f"at epoch {epoch(cube.memorization_end.values)}: the excluded loss begins to rise; the restricted "
+        f"loss falls below 1 nat at epoch {epoch(first_below(cube.restricted_loss, LOW_LOSS))}.",
+        "Grokking": f"at epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss falls below 1 nat at epoch "
         f"{epoch(first_below(cube.history_test_loss, LOW_LOSS))}.",
         "Algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the final logits.",
     }
     width = max(map(len, lines))
-    return [f"{title:{width}}  {line}" for title, line in lines.items()]
+    told = [f"{title:{width}}  {line}" for title, line in lines.items()]
+    return [RANGES.format(len(runs)), *told] if len(runs) > 1 else told
 
 
 def _keys(cube: xr.Dataset) -> str:
@@ -91,4 +96,4 @@ def _range(values: NDArray[np.float64], runs: list[str], pattern: str, unit: str
         return "— (in no run)"
     ends = dict.fromkeys(pattern.format(value) for value in (values[finite].min(), values[finite].max()))
     without = ", ".join(run for run, is_finite in zip(runs, finite, strict=True) if not is_finite)
-    return "–".join(ends) + unit + (f" (not in {without})" if without else "")
+    return " to ".join(ends) + unit + (f" (not in {without})" if without else "")

@@ -81,7 +81,7 @@ def summary(rows: list[JobRow]) -> str:
     counts = {state: sum(row.state == state for row in rows) for state in states}
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     left = [row.seconds_left for row in rows if row.seconds_left is not None]
-    return f"{text}; {duration(max(left))} left for running shards" if left else text
+    return f"{text}; the running jobs need {duration(max(left))} more" if left else text
 
 
 def progress_line(title: str, rows: list[JobRow]) -> str:
@@ -93,7 +93,7 @@ def progress_line(title: str, rows: list[JobRow]) -> str:
     """
     running = [(row.name, row.progress) for row in rows if row.state == "running" and row.progress]
     parts = [
-        f"{name} epoch {p['epoch']:,}/{p['epochs']:,}, train {p['train_loss']:.2g}, test {p['test_loss']:.2g}"
+        f"{name} epoch {p['epoch']:,}/{p['epochs']:,}, train loss {p['train_loss']:.2g}, test loss {p['test_loss']:.2g}"
         for name, p in running
     ]
     if len(running) > SHARDS_IN_A_LINE:
