@@ -68,8 +68,8 @@ def story(cube: xr.Dataset) -> list[str]:
         "Algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the final logits.",
     }
     width = max(map(len, lines))
-    told = [f"{title:{width}}  {line}" for title, line in lines.items()]
-    return [RANGES.format(len(runs)), *told] if len(runs) > 1 else told
+    summary = [f"{title:{width}}  {line}" for title, line in lines.items()]
+    return [RANGES.format(len(runs)), *summary] if len(runs) > 1 else summary
 
 
 def _keys(cube: xr.Dataset) -> str:
