@@ -12,7 +12,12 @@ import numpy as np
 
 from progress_measures.analysis.crossings import at_epochs
 from progress_measures.cube.stops import last_checkpoint
-from progress_measures.measures.phases import FINAL, circuit_formation_end, cleanup_end, memorization_end_maximal
+from progress_measures.measures.phases import (
+    FINAL_FRACTION,
+    circuit_formation_end,
+    cleanup_end,
+    memorization_end_maximal,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,7 +60,7 @@ def phase_so_far(measures_so_far: xr.Dataset) -> str:
     The rule for phase ends is applied to the measures so far. It finds no end before the test loss has fallen, so until
     then memorization and circuit formation cannot be told apart. The end of memorization is found from the maximal
     excluded loss, because the excluded loss requires the key frequencies of the final network. The rule takes the final
-    level of the test loss from the last fraction `FINAL` of training. An end of cleanup within this fraction does not
+    level of the test loss from the last fraction `FINAL_FRACTION` of training. An end of cleanup within this fraction does not
     count, because the level may still fall.
 
     Args:
@@ -66,7 +71,7 @@ def phase_so_far(measures_so_far: xr.Dataset) -> str:
     """
     rules = (memorization_end_maximal, circuit_formation_end, cleanup_end)
     ends, last = [rule(measures_so_far).epoch for rule in rules], float(measures_so_far.epoch[-1])
-    if ends[2] > (1 - FINAL) * last:
+    if ends[2] > (1 - FINAL_FRACTION) * last:
         ends[2] = np.nan
     if not np.isfinite(ends[1]):
         return BEFORE_CLEANUP
