@@ -214,9 +214,9 @@ class Checkpoint:
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        trained: the trained tensors, unchanged. If only logits were imported, these logits, and the neurons if they are known,
-            in natural order.
-        weights: the tensors in the form of `models.native`, in the order of the context; empty if only logits were imported.
+        trained: the trained tensors, unchanged; for a run without the capability `weights`, its logits, and its neurons if they
+            are known, in natural order.
+        weights: the tensors in the form of `models.native`, in the order of the context; empty for a run without `weights`.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
