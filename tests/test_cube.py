@@ -91,7 +91,7 @@ def test_cube_gathered_in_blocks_equals_the_cube_gathered_at_once(copy, monkeypa
     """With blocks of 0 bytes, `gather` processes one run at a time."""
     monkeypatch.chdir(copy)
     whole = open_cube("small").load()
-    monkeypatch.setattr(gather, "BATCH_BYTES", 0)
+    monkeypatch.setattr(gather, "BYTES_AT_A_TIME", 0)
     gather.gather("small", whole.title, small_runs())
     grown = open_cube("small").load()
     xr.testing.assert_identical(grown, whole)
@@ -265,7 +265,7 @@ def test_only_copy_of_weights_is_not_removed(copy, monkeypatch):
     shutil.rmtree(copy / "results/small/runs/seed1")
     gather.gather("small", "Small", small_runs(), missing_allowed=True)
     content = [path.read_bytes() for path in files]
-    monkeypatch.setattr(publish, "LIMIT", 1000)
+    monkeypatch.setattr(publish, "MAX_BYTES", 1000)
     with pytest.raises(UserError, match=r"has the only copy of the weights of seed1\. Move it"):
         publish.publish("small", small_runs())
     assert [path.read_bytes() for path in files] == content
@@ -281,13 +281,13 @@ def test_cube_above_the_size_limit_is_rounded(copy, monkeypatch):
     monkeypatch.chdir(copy)
     whole, *_ = publish.publish("small", small_runs())
     size, bits = whole.stat().st_size, open_cube(whole).neuron_fraction_explained.published_mantissa_bits
-    monkeypatch.setattr(publish, "LIMIT", size - 1)
+    monkeypatch.setattr(publish, "MAX_BYTES", size - 1)
     smaller, *_ = publish.publish("small", small_runs())
     assert smaller.stat().st_size < size
     published, original = open_cube(smaller).neuron_fraction_explained, open_cube("small").neuron_fraction_explained
     assert published.published_mantissa_bits == bits * 3 // 4
     np.testing.assert_allclose(published, original, rtol=2.0 ** -(bits * 3 // 4))
-    monkeypatch.setattr(publish, "LIMIT", size)
+    monkeypatch.setattr(publish, "MAX_BYTES", size)
     (again,) = publish.renew("small", small_runs())  # keeps variables over epochs and their mantissa bits
     assert open_cube(again).neuron_fraction_explained.published_mantissa_bits == bits * 3 // 4
     assert open_cube(again).W_E.published_mantissa_bits == measures()["W_E"].mantissa_bits
@@ -330,10 +330,10 @@ def test_weights_above_the_size_limit_are_left_out(copy, monkeypatch):
     cube, weights = publish.publish("small", small_runs())
     assert len(publish.published_epochs(small_runs()[0])) > 1
     monkeypatch.setattr(publish, "_publish_cube", lambda *_: None)  # the cube is larger than the weights here
-    monkeypatch.setattr(publish, "LIMIT", weights.stat().st_size - 1)
+    monkeypatch.setattr(publish, "MAX_BYTES", weights.stat().st_size - 1)
     assert publish.publish("small", small_runs()) == [cube, weights]
     assert list(publish.published_epochs(small_runs()[0])) == [small_runs()[0].training.epochs]
-    monkeypatch.setattr(publish, "LIMIT", weights.stat().st_size - 1)
+    monkeypatch.setattr(publish, "MAX_BYTES", weights.stat().st_size - 1)
     assert publish.publish("small", small_runs()) == [cube]
     assert not weights.exists()
 

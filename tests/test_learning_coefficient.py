@@ -11,7 +11,7 @@ from progress_measures.claims.describe import describe
 from progress_measures.cube.extract import measure_run
 from progress_measures.cube.gather import gather
 from progress_measures.cube.open import open_cube, open_run
-from progress_measures.cube.parts import write_fingerprint
+from progress_measures.cube.parts import write_measuring_fingerprint
 from progress_measures.experiments.schema import Experiment, LearningCoefficient
 from progress_measures.measures import families_of
 from progress_measures.measures.checkpoint import RunContext
@@ -200,7 +200,9 @@ def test_section_decides_whether_the_family_applies_and_changes_no_weights():
 
 def test_changed_section_repeats_the_measuring(tmp_path):
     def fingerprint_with(section):
-        return Path(write_fingerprint(tmp_path, "small", runs_of(experiment() | {FAMILY: section}))).read_text()
+        return Path(
+            write_measuring_fingerprint(tmp_path, "small", runs_of(experiment() | {FAMILY: section}))
+        ).read_text()
 
     texts = [fingerprint_with(section) for section in (None, FEW, FEW | {"draws": 5})]
     assert len(set(texts)) == 3

@@ -192,7 +192,7 @@ def test_plain_xarray_opens_every_store_without_a_warning(copy):
 def test_metadata_are_consolidated_after_the_last_change(copy, monkeypatch):
     """A cube that is gathered run by run, and whose attributes are set last, is the same for every reader."""
     at_once = open_cube("small").load()
-    monkeypatch.setattr(gather, "BATCH_BYTES", 1)
+    monkeypatch.setattr(gather, "BYTES_AT_A_TIME", 1)
     gather.gather("small", TITLE, small_runs())
     xr.testing.assert_identical(open_cube("small").load(), at_once)
     root = json.loads(Path("results/small/cube.zarr/zarr.json").read_text())

@@ -20,10 +20,7 @@ from progress_measures.experiments.load import RESERVED_NAMES
 from progress_measures.experiments.schema import Run
 from progress_measures.claims.schema import load_claims, load_populations
 from progress_measures.claims.registry import quantity_modules
-from progress_measures.cube.parts import parts
-from progress_measures.cube.parts import (
-    write_fingerprint as write_measuring_fingerprint,
-)
+from progress_measures.cube.parts import parts, write_measuring_fingerprint
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure

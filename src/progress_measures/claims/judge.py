@@ -139,13 +139,13 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None or any(measurements.cube(name) is None for name in claim.cubes):
-        return Judgment(claim, {}, verdict)
+        return Judgment(claim, measured={}, verdict=verdict)
     shown, missing_runs = _shown_cubes(claim, measurements)
     if not shown:
-        return Judgment(claim, {}, verdict, incomplete=missing_runs)
+        return Judgment(claim, measured={}, verdict=verdict, incomplete=missing_runs)
     measured = _measure(claim, shown)
     if missing_runs:
-        return Judgment(claim, measured, verdict, incomplete=missing_runs)
+        return Judgment(claim, measured, verdict=verdict, incomplete=missing_runs)
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
         return Judgment(claim, measured, RECORDED)
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
@@ -270,18 +270,18 @@ class _Measurements:
             if _has_learned(claim, network.isel(run=0, missing_dims="ignore"))
             else {}
         )
-        return Outcome(name, run, values, rule_holds(claim, values) if values else None)
+        return Outcome(cube=name, run=run, values=values, holds=rule_holds(claim, values) if values else None)
 
     def outcome_together(self, claim: Claim, name: str) -> Outcome:
         """Apply the rule of a claim that compares or counts runs to all runs of a cube, which may not exist."""
         assert claim.quantity is not None
         quantity, cube = load_quantity(claim.quantity), self.cube(name)
         if cube is None or any(variable not in cube for variable in quantity.variables):
-            return Outcome(name, "", {}, None)
+            return Outcome(cube=name, run="", values={}, holds=None)
         if not any(_has_learned(claim, cube.isel(run=i)) for i in range(cube.sizes["run"])):
-            return Outcome(name, "", {}, None)
+            return Outcome(cube=name, run="", values={}, holds=None)
         values = values_of(quantity, [cube])
-        return Outcome(name, "", values, rule_holds(claim, values))
+        return Outcome(cube=name, run="", values=values, holds=rule_holds(claim, values))
 
     def _network(self, name: str, index: int) -> xr.Dataset:
         """Return the cube of one network, with the variables that quantities read, in memory."""

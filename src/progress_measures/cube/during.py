@@ -1,4 +1,4 @@
-"""The file with the measures that were taken while a run trained: `runs/<run>/during.zarr`.
+"""The file with the measures that were computed while a run trained: `runs/<run>/during.zarr`.
 
 It has the values of every measure that does not need the final network, at every checkpoint. Its attribute `fingerprints`
 has the hash of the code of each family, so that values computed by older code are not used.
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 NAME = "during.zarr"
 
 
-def write_during(run: Run, measures: Sequence[Measure], values: dict[str, NDArray[Any]], folder: Path) -> None:
+def write_measured_during_training(
+    run: Run, measures: Sequence[Measure], values: dict[str, NDArray[Any]], folder: Path
+) -> None:
     """Write the values of measures at every checkpoint of a run.
 
     Args:
@@ -42,16 +44,16 @@ def write_during(run: Run, measures: Sequence[Measure], values: dict[str, NDArra
     )
 
 
-def read_during(run: Run, families: Sequence[str]) -> dict[str, dict[str, NDArray[Any]]]:
-    """Return the values of measures that were taken while the run trained.
+def read_measured_during_training(run: Run, families: Sequence[str]) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return the values of the measures that were computed while the run trained.
 
     Args:
         run: settings of the run.
         families: names of families.
 
     Returns:
-        Values [checkpoint, …] by family and by name of the measure. A family has none if the run was measured after training, or
-        if the code of the family has changed since.
+        Values [checkpoint, …] by family and by name of the measure. The dictionary of a family is empty if the run is measured
+        after training, or if the code of the family has changed since.
 
     Raises:
         UserError: the file is missing or damaged.

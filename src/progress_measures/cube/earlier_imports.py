@@ -1,4 +1,4 @@
-"""Check networks that an earlier version of this project imported, whose settings do not say what their tensors compute."""
+"""Check networks that an earlier version of this project imported: their settings may not declare all of their tensors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from progress_measures.errors import UserError
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-BIASES = {"attention_biases": ("b_Q", "b_K", "b_V", "b_O"), "unembedding_bias": ("b_U",)}
-"""Tensors by the field of `model` that declares them."""
+TENSORS_OF_FIELD = {"attention_biases": ("b_Q", "b_K", "b_V", "b_O"), "unembedding_bias": ("b_U",)}
+"""Names of tensors, by the field of the section `model` that declares them."""
 
 
 def check_import(run: Run, names: Collection[str], outputs: int | None) -> None:
-    """Check that the settings of an imported network declare what its tensors contain.
+    """Check that the settings of an imported network declare all of its tensors and outputs.
 
-    Earlier versions did not write LayerNorms and biases to the section `model`, and ignored logits beyond the n answers.
+    Earlier versions did not write LayerNorms and biases to the section `model`, and ignored logits beyond the first n.
 
     Args:
         run: settings of the run.
@@ -29,7 +29,9 @@ def check_import(run: Run, names: Collection[str], outputs: int | None) -> None:
     """
     if run.imported is None or run.imported.logits_only:
         return
-    undeclared = [field for field, tensors in BIASES.items() if {*tensors} & {*names} and not getattr(run.model, field)]
+    undeclared = [
+        field for field, tensors in TENSORS_OF_FIELD.items() if {*tensors} & {*names} and not getattr(run.model, field)
+    ]
     if run.imported.layer_norm:
         undeclared.append("normalization")
     if outputs is not None and outputs != run.task.layout.outputs:

@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from progress_measures.cube.during import read_during
+from progress_measures.cube.during import read_measured_during_training
 from progress_measures.cube.earlier_imports import check_import
 from progress_measures.cube.structure import coordinates, describe_dimensions, encoding, moments, with_epochs
 from progress_measures.data.dataset import train_masks
@@ -40,13 +40,13 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
     """Compute the out-of-date families of measures of a trained run, and write each to `measures/<family>.zarr`.
 
     All families are computed in one pass over the checkpoints, so that they share the results of a forward pass. A family is
-    current if its store has the fingerprint of the code, settings, training and training pairs that it would have now.
+    out of date if the fingerprint in its store differs from that of the current code, settings, training and training pairs.
 
     Args:
         run: settings of the run.
         families: names of families that apply to the run.
         first: whether the run is the experiment's first; some measures are computed for the first run only.
-        again: whether families that are current are computed again.
+        again: whether families that are not out of date are computed again.
 
     Returns:
         The names of the families that were computed.
@@ -56,30 +56,33 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
     """
     train = None if "split" not in run.provides else train_masks(dataset_store(run.experiment), [run.name])[0]
     fingerprints = {family: _fingerprint(family, run, first, train) for family in families}
-    stale = [name for name in families if again or _stored_fingerprint(run, name) != fingerprints[name]]
-    if stale:
+    out_of_date = [name for name in families if again or _stored_fingerprint(run, name) != fingerprints[name]]
+    if out_of_date:
         weights = CheckpointReader(run)
-        measures = {family: measures_for(family, run, first) for family in stale}
-        taken = read_during(run, stale)
-        remaining = {family: [m for m in measures[family] if m.name not in taken[family]] for family in stale}
+        measures = {family: measures_for(family, run, first) for family in out_of_date}
+        during = read_measured_during_training(run, out_of_date)
+        remaining = {family: [m for m in measures[family] if m.name not in during[family]] for family in out_of_date}
         context = context_of(run, weights, train)
         measuring = MeasuringPass(run, list(chain(*remaining.values())), context, weights.epochs)
         measuring.add_all(weights)
-        for family in stale:
+        for family in out_of_date:
             dataset = measuring.dataset(remaining[family])
             if run.training.measure == "during":
-                taken_measures = [m for m in measures[family] if m.name in taken[family]]
+                measured_during = [m for m in measures[family] if m.name in during[family]]
                 epochs = checkpoint_epochs(run.training)
                 epochs = epochs[epochs <= weights.epochs[-1]]
-                at_all = _dataset(run, taken_measures, taken[family], epochs, context)
-                dataset = xr.merge([_at_epochs(dataset, epochs), at_all], join="exact", combine_attrs="override")
+                at_all_epochs = _dataset(run, measured_during, during[family], epochs, context)
+                dataset = xr.merge([_reindexed(dataset, epochs), at_all_epochs], join="exact", combine_attrs="override")
             dataset.attrs["fingerprint"] = fingerprints[family]
             write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
-    return stale
+    return out_of_date
 
 
-def _at_epochs(dataset: xr.Dataset, epochs: NDArray[np.int64]) -> xr.Dataset:
-    """Return measures at kept checkpoints with the epochs of all checkpoints, and say so in the variables."""
+def _reindexed(dataset: xr.Dataset, epochs: NDArray[np.int64]) -> xr.Dataset:
+    """Reindex measures from the epochs whose weights were kept to the epochs of all checkpoints.
+
+    The attribute `missing_epochs` of a variable states its values at the added epochs.
+    """
     if "epoch" not in dataset.dims or len(dataset.epoch) == len(epochs):
         return dataset
     reindexed = with_epochs(dataset, {"epoch": epochs})
@@ -90,13 +93,13 @@ def _at_epochs(dataset: xr.Dataset, epochs: NDArray[np.int64]) -> xr.Dataset:
 
 
 def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | None) -> str:
-    """Return a hash of everything that decides the values of a family's measures."""
+    """Return a hash of everything on which the values of a family's measures depend."""
     digest = hashlib.sha256(f"{family_fingerprint(family)} {run.hash} {first}".encode())
     digest.update(run.settings_of_family(family).encode())
     digest.update(b"" if train is None else np.packbits(train).tobytes())
     with contextlib.suppress(FileNotFoundError):  # the weights of an unfinished training have no such record
         record = json.loads((runs_folder(run.experiment) / run.name / "done.json").read_bytes())
-        # without times, so that equal trainings give equal stores
+        # the other fields, such as times, may differ between trainings with equal results
         digest.update(repr([record.get(key) for key in ("config_hash", "code", "epochs", "final")]).encode())
     return digest.hexdigest()[:16]
 
@@ -208,7 +211,7 @@ def checkpoint_of(
 
 
 class WeightSource(Protocol):
-    """The weights of a run at ascending `epochs`; `source[index]` has the weights at `epochs[index]`."""
+    """The weights of a run at ascending epochs: `source[index]` has the weights after `source.epochs[index]` updates."""
 
     epochs: NDArray[np.int64]
 
@@ -242,7 +245,7 @@ class MeasuringPass:
     Args:
         run: settings of the run.
         measures: measures to compute.
-        context: what all checkpoints of the run share, from `context_of`.
+        context: data that all checkpoints of the run share, from `context_of`.
         epochs: epochs of the checkpoints that `add` will receive [checkpoint].
     """
 
@@ -256,7 +259,7 @@ class MeasuringPass:
         self._results: dict[str, list[NDArray[Any]]] = {m.name: [] for m in measures}
 
     def add_all(self, weights: WeightSource) -> None:
-        """Compute the measures of all checkpoints; no weights are read if all measures are of the last checkpoint."""
+        """Compute the measures of all checkpoints; no weights are read if all measures are of the last checkpoint alone."""
         if self._at_each_epoch or self._at_moments:
             for index, epoch in enumerate(weights.epochs):
                 self.add(weights[index], int(epoch))
@@ -279,20 +282,23 @@ class MeasuringPass:
 
     @property
     def results(self) -> dict[str, NDArray[Any]]:
-        """The values at the checkpoints so far, by name of the measure: [checkpoint, …]. `resume` takes them."""
+        """The values at the checkpoints so far, by name of the measure: [checkpoint, …]; the argument of `resume`."""
         return {name: np.stack(values) for name, values in self._results.items() if values}
 
     def resume(self, results: dict[str, NDArray[Any]]) -> None:
-        """Go on from the results of an earlier pass over the first checkpoints."""
+        """Continue from the results of an earlier pass over the first checkpoints."""
         self._results = {name: list(values) for name, values in results.items()}
 
     def dataset(self, measures: list[Measure]) -> xr.Dataset:
-        """Return some of the measures, without a `run` dimension. Measures of the last checkpoint are computed here."""
+        """Return a dataset of some of the measures, without a `run` dimension.
+
+        Measures without the dimensions `epoch` and `moment` are computed here, on the last checkpoint.
+        """
         final = self._context.final
         values = {}
         for m, view in [(m, m.view(final)) for m in measures]:
-            over_time = "epoch" in m.dims or "moment" in m.dims
-            values[m.name] = np.stack(self._results[m.name]) if over_time else _value(m, view)
+            at_several_epochs = "epoch" in m.dims or "moment" in m.dims
+            values[m.name] = np.stack(self._results[m.name]) if at_several_epochs else _value(m, view)
         return _dataset(self._run, measures, values, self._epochs, self._context)
 
 
@@ -321,7 +327,7 @@ def _dataset(
     epochs: NDArray[np.int64],
     context: RunContext | SequenceRunContext,
 ) -> xr.Dataset:
-    """Return the computed measures as a dataset with labeled dimensions."""
+    """Return the values of measures as a dataset with labeled dimensions."""
     variables = {m.name: (tuple(dim for dim in m.dims if dim != "run"), values[m.name], m.attributes) for m in measures}
     used_dimensions = {dim for dims, _, _ in variables.values() for dim in dims}
     labels = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}

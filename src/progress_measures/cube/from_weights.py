@@ -1,4 +1,4 @@
-"""Measures of a last checkpoint that a cube lacks, computed from stored weights.
+"""Measures of a run's last checkpoint that a cube lacks, computed from stored weights.
 
 A cube has maps of its first run only, because they are large. The last weights of every run are published, so that the maps
 of the other runs can be computed where they are needed.

@@ -34,8 +34,8 @@ from progress_measures.training.schedule import checkpoint_epochs, evaluation_ep
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# Size of the measures that are read at a time. Joining and writing them takes five times as much memory.
-BATCH_BYTES = 100e6
+BYTES_AT_A_TIME = 100e6
+"""Size of the measures that are read at a time. Joining and writing them takes five times as much memory."""
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
@@ -69,11 +69,11 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
     }
     epochs = _epochs_of_all(present, {name: record for name, record in records.items() if record})
     attributes: dict[str, Any] = {}
-    not_found: dict[str, dict[str, str]] = {}
+    not_found: dict[str, dict[str, str]] = {}  # reason why a variable is NaN, by variable and run
     with atomic_path(cube_store(experiment)) as temporary:
-        for batch in _batches(present, runs[0]):
-            batch_runs = [run for run in present if run.name in batch]
-            cube = join(list(batch.values()), batch_runs, runs, epochs=epochs, records=records)
+        for parts in _groups_of_parts(present, first=runs[0]):
+            runs_of_parts = [run for run in present if run.name in parts]
+            cube = join(list(parts.values()), runs_of_parts, runs, epochs=epochs, records=records)
             cube.attrs = attributes = attributes or cube.attrs | gathered_attributes
             for name, variable in cube.data_vars.items():
                 not_found.setdefault(str(name), {}).update(variable.attrs.get("not_found", {}))
@@ -89,26 +89,35 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
     return cube_store(experiment)
 
 
-def _batches(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
-    """Yield the measures of consecutive runs, by name of the run, in batches of about `BATCH_BYTES`.
+def _groups_of_parts(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
+    """Yield what `run_part` returns for consecutive runs, by name of the run, in groups of about `BYTES_AT_A_TIME`.
 
-    If the networks differ in size, all runs are one batch, because the largest network determines the cube's dimensions.
+    If the networks differ in size, all runs are one group, because the largest network determines the cube's dimensions.
+
+    Args:
+        runs: the runs, in the order of the cube.
+        first: first run of the experiment.
     """
     equal_shapes = same_architecture(runs)
-    batch: dict[str, xr.Dataset] = {}
-    batch_bytes = 0
+    parts: dict[str, xr.Dataset] = {}
+    size = 0
     for run in runs:
-        batch[run.name] = run_part(run, _measured(run), first=run is first)
-        batch_bytes += batch[run.name].nbytes
-        if equal_shapes and batch_bytes > BATCH_BYTES:
-            yield batch
-            batch, batch_bytes = {}, 0
-    if batch:
-        yield batch
+        parts[run.name] = run_part(run, _measured(run), first=run is first)
+        size += parts[run.name].nbytes
+        if equal_shapes and size > BYTES_AT_A_TIME:
+            yield parts
+            parts, size = {}, 0
+    if parts:
+        yield parts
 
 
 def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArray[np.int64]] | None:
-    """Return the epochs that the run that ended last has, by dimension; None if all runs end at the same epoch."""
+    """Return the epochs of the longest run, by dimension; None if no run may stop early, so that all have the same epochs.
+
+    Args:
+        runs: runs of the cube.
+        records: record of the training of each run, by name.
+    """
     training = runs[0].training
     if training.stop_when is None:
         return None
@@ -149,10 +158,10 @@ def join(
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
     # networks of different sizes have different numbers of neurons, heads and dimensions, and those of different primes different
     # pairs and frequencies; entries that a run lacks are NaN, or false
-    fill = {name: value for part in parts for name, value in _fill_values(part).items()}
+    fill_values = {name: value for part in parts for name, value in _fill_values(part).items()}
     join_mode: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
     cube = xr.merge(
-        [xr.concat(per_run, "run", join=join_mode, fill_value=fill, combine_attrs="override"), shared],
+        [xr.concat(per_run, "run", join=join_mode, fill_value=fill_values, combine_attrs="override"), shared],
         join="outer",
         combine_attrs="override",
     )
@@ -175,9 +184,9 @@ def join(
 
 
 def _with_common_labels(parts: list[xr.Dataset]) -> list[xr.Dataset]:
-    """Return the parts with equal labels along each dimension whose labels are text, which xarray would sort as text.
+    """Reindex the parts to common labels along each dimension whose labels are text.
 
-    The order is that of the part with the most labels.
+    The labels and their order are those of the part with the most labels; xarray would join them in alphabetical order.
     """
     labels: dict[Any, NDArray[Any]] = {}
     for part in parts:
@@ -193,7 +202,7 @@ def _with_common_labels(parts: list[xr.Dataset]) -> list[xr.Dataset]:
 
 
 def _fill_values(dataset: xr.Dataset) -> dict[Any, Any]:
-    """Return what stands where a run has no value, by name of the variable: false for booleans; others have NaN by default."""
+    """Return the value of entries that a run lacks, by name of the variable: false for booleans; the default is NaN."""
     return {name: False for name, values in dataset.data_vars.items() if values.dtype == bool}
 
 
@@ -226,7 +235,7 @@ def _measured(run: Run) -> xr.Dataset:
 
 
 def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
-    """Return the cube of one run, with derived measures.
+    """Return the cube of one run, with the measures that are derived from other measures.
 
     Args:
         run: settings of the run.
@@ -234,8 +243,8 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
         first: whether the run is the experiment's first; some measures are computed for the first run only.
 
     Returns:
-        Variables, with a leading dimension `run` if their measure has one. The attribute `reasons` says why a value is NaN,
-        by variable and run.
+        Variables, with a leading dimension `run` if their measure has one. The attribute `reasons` says why a value is NaN or
+        no frequency is a key frequency, by variable and run.
     """
     reasons: dict[str, dict[str, str]] = {}
     for family in DERIVED_FAMILIES:
@@ -322,9 +331,9 @@ def history_of(run: Run) -> xr.Dataset:
 def _with_settings(cube: xr.Dataset, runs: list[Run], all_runs: list[Run]) -> xr.Dataset:
     """Return the cube with the settings of the runs as coordinates along `run`."""
     settings = [run.settings for run in runs]
-    if same := sorted(name for name in runs[0].labels if name in cube.variables or name in cube.dims):
+    if conflicts := sorted(name for name in runs[0].labels if name in cube.variables or name in cube.dims):
         raise UserError(
-            f"{runs[0].experiment}: the grid's `{same[0]}` is also a name in the cube; rename it in the grid."
+            f"{runs[0].experiment}: the grid's `{conflicts[0]}` is also a name in the cube; rename it in the grid."
         )
     omitted = frozenset.intersection(*(run.omitted_settings for run in all_runs))
     return cube.assign_coords(

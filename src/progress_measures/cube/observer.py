@@ -1,6 +1,7 @@
-"""Measure a run while it trains: the training loop hands each checkpoint to an `Observer`.
+"""Measure a run while it trains: the training loop passes each checkpoint to an `Observer`.
 
-The loop imports this module by name, so that a changed measure is no changed training code.
+The loop imports this module by name during training, so that the fingerprint of the training code does not include the code
+of the measures.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from progress_measures.cube.during import write_during
+from progress_measures.cube.during import write_measured_during_training
 from progress_measures.cube.extract import MeasuringPass, measures_for
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.registry import families_of, family_fingerprint
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def code_of_measures(run: Run) -> str:
-    """Return the hash of the code of all measures of a run. Training resumes only from states with the same hash."""
+    """Return the hash of the code of all measures of a run. Training resumes only from a state saved with the same hash."""
     return hashlib.sha256(" ".join(map(family_fingerprint, families_of(run))).encode()).hexdigest()[:16]
 
 
 class Observer:
-    """Takes the measures of one run at each checkpoint, except those that need the final network.
+    """Computes the measures of one run at each checkpoint, except those that need the final network.
 
     Args:
         run: settings of the run.
@@ -41,7 +42,7 @@ class Observer:
         self._run = run
         # selected epochs are chosen from the kept checkpoints, after training
         self._measures = [
-            m for family in families_of(run) for m in measures_for(family, run, True) if "epoch" in m.dims
+            m for family in families_of(run) for m in measures_for(family, run, first=True) if "epoch" in m.dims
         ]
         context = (
             SequenceRunContext(run, None, run.training.epochs) if run.on_sequences else RunContext(run, None, train)
@@ -56,18 +57,19 @@ class Observer:
             epoch: epoch of the checkpoint.
         """
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # as after training: sums over several threads may round differently
+        # one thread, as when a run is measured after training: sums over several threads may round differently
+        torch.set_num_threads(1)
         try:
             self._pass.add(weights, epoch)
         finally:
             torch.set_num_threads(threads)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return the results so far, by name of the measure, as `resume` takes them."""
+        """Return the results so far, by name of the measure: the argument of `resume`."""
         return self._pass.results
 
     def resume(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from the results that `state` returned."""
+        """Continue from the results that `state` returned."""
         self._pass.resume(state)
 
     def finish(self, folder: Path) -> None:
@@ -77,4 +79,4 @@ class Observer:
             folder: folder of the run.
         """
         results = self._pass.results
-        write_during(self._run, [m for m in self._measures if m.name in results], results, folder)
+        write_measured_during_training(self._run, [m for m in self._measures if m.name in results], results, folder)

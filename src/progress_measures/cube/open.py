@@ -1,4 +1,4 @@
-"""Open cubes and weights by name or path: from `results/` first, then from `published/`."""
+"""Open cubes and weights by name or path; by name, from `results/` if they are there, else from `published/`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
         published: whether to open the published cube even if `results/` has one.
 
     Returns:
-        The cube. Its variables are sorted by family, and within a family as in the family's module; variables that are no
+        The cube. Its variables are sorted by family and, within a family, as in the family's module; variables that are not
         measures follow.
 
     Raises:
@@ -66,7 +66,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
         raise UserError(
             f"There is no cube {str(name)!r}: expected {expected}. Make it with `snakemake -c2 {cube_store(str(name))}`."
         )
-    return _by_family(_open(path))
+    return _sorted_by_family(_open(path))
 
 
 def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset | None:
@@ -82,7 +82,7 @@ def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dat
     Raises:
         UserError: the cube cannot be read.
     """
-    return next((_by_family(_open(path)) for path in _candidates(name, published) if _exists(path)), None)
+    return next((_sorted_by_family(_open(path)) for path in _candidates(name, published) if _exists(path)), None)
 
 
 def _open(path: Path, content: str = "cube", remedy: str | None = None) -> xr.Dataset:
@@ -95,16 +95,16 @@ def _open(path: Path, content: str = "cube", remedy: str | None = None) -> xr.Da
     """
     try:
         if path.suffix != ".zip":
-            return _in_order(_current_names(open_store(path)))
+            return _sorted_by_name(_current_names(open_store(path)))
         check_zip(path)
         dataset = open_store(path)
         check_size(dataset.nbytes, path)
         for name, variable in dataset.variables.items():  # Zarr allocates a whole chunk to read any part of it
-            chunk = math.prod(variable.encoding["chunks"])
-            if not chunk and variable.size:
+            chunk_entries = math.prod(variable.encoding["chunks"])
+            if not chunk_entries and variable.size:
                 raise ValueError(f"{name} has empty chunks")
-            check_size(chunk * variable.dtype.itemsize, path)
-        return _in_order(_current_names(dataset))
+            check_size(chunk_entries * variable.dtype.itemsize, path)
+        return _sorted_by_name(_current_names(dataset))
     except Exception as error:  # zarr, zipfile and xarray raise errors of many types
         raise UserError(
             f"{path} is not a readable {content} ({type(error).__name__}: {error}); {remedy or _remedy(path)}."
@@ -121,7 +121,7 @@ def _remedy(path: Path) -> str:
 
 
 def _current_names(dataset: xr.Dataset) -> xr.Dataset:
-    """Rename settings and capabilities from their names in released versions to their current names."""
+    """Rename settings and capabilities that had other names in earlier versions to their current names."""
     if "provides" in dataset.attrs:
         dataset.attrs["provides"] = sorted(RENAMED_CAPABILITIES.get(name, name) for name in dataset.attrs["provides"])
     if "imported" in dataset.attrs:
@@ -130,7 +130,7 @@ def _current_names(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.rename({old: new for old, new in RENAMED_FIELDS.items() if old in dataset.coords})
 
 
-def _by_family(cube: xr.Dataset) -> xr.Dataset:
+def _sorted_by_family(cube: xr.Dataset) -> xr.Dataset:
     """Sort the variables by family; variables that are not measures, such as the recorded history, follow."""
     from progress_measures.measures.registry import measures
 
@@ -139,7 +139,7 @@ def _by_family(cube: xr.Dataset) -> xr.Dataset:
     return cube[names]
 
 
-def _in_order(dataset: xr.Dataset) -> xr.Dataset:
+def _sorted_by_name(dataset: xr.Dataset) -> xr.Dataset:
     """Sort the variables by name, because the order in which a store lists them is arbitrary."""
     return dataset[sorted(map(str, dataset.data_vars))]
 
@@ -174,7 +174,7 @@ class OpenRun:
         )
 
     def _varied_settings(self) -> dict[str, Any]:
-        """Return the task, and the settings in which the experiment's runs differ."""
+        """Return the task and the settings in which the experiment's runs differ, or the seed if they do not differ."""
         from progress_measures.experiments import load_experiment
 
         every_run = [run.settings for run in load_experiment(self.experiment).runs(self.experiment)]
@@ -222,7 +222,7 @@ class OpenRun:
 
     @property
     def history(self) -> xr.Dataset:
-        """Losses and accuracies that the training loop recorded, each [history_epoch], with their names in the cube.
+        """Losses and accuracies that the training loop recorded, each [history_epoch], by the names that they have in the cube.
 
         Raises:
             UserError: no history of the run is stored.
@@ -276,7 +276,7 @@ class OpenRun:
 
     @property
     def _is_trained(self) -> bool:
-        """Whether to read the run's finished training in `results/`."""
+        """Whether `results/` has a finished training of the run, and published weights are not required."""
         return not self.published and (self._folder / "done.json").exists()
 
     def _stored(self) -> xr.Dataset:

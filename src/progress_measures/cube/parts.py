@@ -1,4 +1,4 @@
-"""Parts of an experiment: runs that one process measures. Imports no torch, so that a dry run stays fast."""
+"""Parts of an experiment: runs that one process measures. This module imports no torch, so that a dry run stays fast."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from progress_measures.training.schedule import checkpoint_epochs
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# A sixth of the logits that the mainline's 401 checkpoints have over all pairs. Measuring them takes several times as long as
-# starting the process, and the quickstart's two runs still keep two cores busy.
 PART_LOGITS = 1e8
+"""Number of logits that fill a part.
+
+It is a sixth of the logits of a mainline run, which has 401 checkpoints. Measuring a part takes several times as long as
+starting its process, and the quickstart's two runs are two parts, which use two cores.
+"""
 
 
 def parts(runs: list[Run]) -> dict[str, list[Run]]:
     """Divide the runs of an experiment into parts of consecutive runs.
 
-    A large run is a part of its own. Small runs share a part, because starting a process takes longer than measuring them.
+    A part ends with the run with which its number of logits reaches `PART_LOGITS`. A large run thus is a part of its own.
+    Small runs share a part, because starting a process takes longer than measuring them.
 
     Args:
         runs: runs of the experiment.
@@ -30,18 +34,18 @@ def parts(runs: list[Run]) -> dict[str, list[Run]]:
     Returns:
         Runs of each part, by name of the part's first run.
     """
-    divided: dict[str, list[Run]] = {}
+    runs_by_part: dict[str, list[Run]] = {}
     part: list[Run] = []
     logits = 0.0
     for run in runs:
         if not part or logits >= PART_LOGITS:
-            part, logits = divided.setdefault(run.name, []), 0.0
+            part, logits = runs_by_part.setdefault(run.name, []), 0.0
         part.append(run)
-        logits += _logits(run)
-    return divided
+        logits += _logit_count(run)
+    return runs_by_part
 
 
-def _logits(run: Run) -> float:
+def _logit_count(run: Run) -> float:
     """Return the number of logits that measuring a run computes: checkpoints x examples x outputs.
 
     A run whose local learning coefficient is measured counts as a whole part.
@@ -51,7 +55,7 @@ def _logits(run: Run) -> float:
     return len(checkpoint_epochs(run.training)) * cost.examples_per_evaluation(run) * run.task.layout.outputs
 
 
-def write_fingerprint(into: Path, experiment: str, runs: Collection[Run]) -> str:
+def write_measuring_fingerprint(into: Path, experiment: str, runs: Collection[Run]) -> str:
     """Write the fingerprints of all families of measures of an experiment, and their settings, unless they are unchanged.
 
     Args:
@@ -60,7 +64,7 @@ def write_fingerprint(into: Path, experiment: str, runs: Collection[Run]) -> str
         runs: runs of the experiment.
 
     Returns:
-        The path of the file; the workflow measures the experiment again if it changes.
+        The path of the file; the workflow measures the experiment again if the file changes.
     """
     families = sorted({family for run in runs for family in families_of(run)})
     settings = {run.settings_of_family(family) for run in runs for family in families}

@@ -30,17 +30,20 @@ from progress_measures.training.record import finished_training
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-LIMIT = 12_000_000  # maximum size of a published file in bytes
+MAX_BYTES = 12_000_000  # maximum size of a published file
 
 LARGE_FAMILIES = ("maps", "spectra")
 """Families of measures with the most numbers per run, which the published cube of a large sweep lacks."""
 
-# Epochs at which the first run's weights are published if the run has no phases, as fractions of the last epoch.
 FALLBACK_FRACTIONS = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
+"""Epochs at which the first run's weights are published if the run has no phases, as fractions of the last epoch.
+
+They correspond to such epochs of the paper's run, whose phases end at epochs 1,400, 9,400 and 14,000 of 40,000.
+"""
 
 
 class _TooLarge(UserError):
-    """A file to publish is larger than `LIMIT`."""
+    """A file to publish is larger than `MAX_BYTES`."""
 
 
 def publish(experiment: str, runs: list[Run]) -> list[Path]:
@@ -75,8 +78,8 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
         gathered if earlier is None or not kept_runs else _with_earlier_runs(gathered, earlier.load(), runs, kept_runs)
     )
     sources = _sources([run for run in runs if run.name in cube.run], kept_runs)
-    with_weights = same_architecture(runs) and bool(sources) and _publish_weights(sources, cube, weights_file)
-    if not with_weights:
+    weights_published = same_architecture(runs) and bool(sources) and _publish_weights(sources, cube, weights_file)
+    if not weights_published:
         if only_copies := [name for name, source in sources.items() if source.published]:
             raise UserError(
                 f"{weights_file} would be too large with the weights of all runs, but has the only copy of the weights of "
@@ -85,7 +88,7 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
             )
         weights_file.unlink(missing_ok=True)  # weights that were published earlier
     _publish_cube(cube, experiment)
-    return [cube_file, weights_file] if with_weights else [cube_file]
+    return [cube_file, weights_file] if weights_published else [cube_file]
 
 
 def _raise_if_settings_differ(path: Path, records: dict[str, Any], runs: list[Run], remedy: str) -> None:
@@ -110,13 +113,16 @@ def _raise_if_settings_differ(path: Path, records: dict[str, Any], runs: list[Ru
 
 
 def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], kept_runs: list[str]) -> xr.Dataset:
-    """Add the runs `kept_runs` of the published cube to the gathered cube; return the joined cube.
+    """Join the gathered cube and the runs `kept_runs` of the published cube.
 
     Args:
         cube: the gathered cube.
         earlier: the published cube.
         runs: all runs of the experiment.
         kept_runs: names of the runs to keep from the published cube.
+
+    Returns:
+        The joined cube, with the runs in the order of the grid.
 
     Raises:
         UserError: the two cubes have different measures.
@@ -156,7 +162,7 @@ def _run_variables(cube: xr.Dataset) -> set[str]:
 
 
 def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
-    """Return one run of a cube in the form of `run_part`, which `join` reads."""
+    """Return one run of a cube in the form that `run_part` returns and `join` reads."""
     part = until_stop(cube.sel(run=[run]))
     part = part.drop_vars([name for name in part.coords if name not in part.dims])  # settings, which `join` adds
     reasons = {name: variable.attrs.pop("not_found", {}) for name, variable in part.data_vars.items()}
@@ -167,10 +173,10 @@ def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
 def renew(experiment: str, runs: list[Run]) -> list[Path]:
     """Compute all measures of the last checkpoint from the published weights and write the published cube again.
 
-    New measures and new rules for phases thus also apply to runs whose checkpoints no longer exist. Measures with
-    dimension `epoch` do not change; a new one is computed at the epochs whose weights are published and is NaN at all other
-    epochs. Measures with dimension `moment` are also computed at the epochs whose weights are published; a new measure is
-    NaN at all other selected epochs.
+    New measures and new rules for phases thus also apply to runs whose checkpoints were deleted. A measure with dimension
+    `epoch` does not change; a new one is computed at the epochs whose weights are published and is NaN at all other epochs.
+    A measure with dimension `moment` is also computed at the epochs whose weights are published; a new one is NaN at all
+    other selected epochs.
 
     Args:
         experiment: name of the experiment.
@@ -190,11 +196,12 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
     for name in records:
         run = by_name[name]
         first = run is runs[0]
-        of_run = [m for family in FAMILIES for m in measures_for(family, run, first)]
-        of_last_checkpoint = [m for m in of_run if not {"epoch", "moment"} & set(m.dims)]
-        # only floats can be NaN
-        new_over_epochs = [
-            m for m in of_run if "epoch" in m.dims and m.name not in cube and np.dtype(m.dtype).kind == "f"
+        measures_of_run = [m for family in FAMILIES for m in measures_for(family, run, first)]
+        of_last_checkpoint = [m for m in measures_of_run if not {"epoch", "moment"} & set(m.dims)]
+        new_with_epoch = [
+            m
+            for m in measures_of_run
+            if "epoch" in m.dims and m.name not in cube and np.dtype(m.dtype).kind == "f"  # only floats can be NaN
         ]
         derived = [m for family in DERIVED_FAMILIES for m in family_measures(family)]
         unchanged = until_stop(cube.sel(run=run.name)).drop_vars(
@@ -202,16 +209,16 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         )
         if not first:
             unchanged = unchanged.drop_vars(set(cube.data_vars) - _run_variables(cube))
-        unchanged = unchanged.drop_vars([name for name, c in unchanged.coords.items() if not c.dims])
+        unchanged = unchanged.drop_vars([name for name, coordinate in unchanged.coords.items() if not coordinate.dims])
         train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
         last = last_checkpoint(cube.sel(run=run.name)).epoch.values.reshape(1)
         stored = OpenRun(experiment, name, published=True)
         measured = compute_measures(run, of_last_checkpoint, StoredWeights(stored, last), train)
         weights = StoredWeights(stored, published_epochs(run))
-        if new_over_epochs:
-            added = compute_measures(run, new_over_epochs, weights, train).reindex(epoch=unchanged.epoch)
+        if new_with_epoch:
+            added = compute_measures(run, new_with_epoch, weights, train).reindex(epoch=unchanged.epoch)
             measured = xr.merge([measured, added], join="outer", combine_attrs="override")
-        at_selected_epochs = [m for m in of_run if "moment" in m.dims]
+        at_selected_epochs = [m for m in measures_of_run if "moment" in m.dims]
         if at_selected_epochs:
             unchanged = _add_selected_epochs(unchanged, compute_measures(run, at_selected_epochs, weights, train))
         parts.append(run_part(run, xr.merge([unchanged, measured], join="outer", combine_attrs="override"), first))
@@ -241,29 +248,29 @@ def published_epochs(run: Run) -> NDArray[np.int64]:
 
 
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
-    """Write the published cube with the mantissa bits that each measure declares.
+    """Write the published cube, with each measure rounded to the mantissa bits that it declares.
 
-    If the file is too large, it has 3/4 of these bits; if it is still too large, as for a sweep, it also lacks the families
-    `LARGE_FAMILIES`. The attribute `left_out` then names the variables that it lacks.
+    If the file would be larger than `MAX_BYTES`, 3/4 of these bits are kept. If it would still be too large, as for a sweep, it
+    also lacks the families `LARGE_FAMILIES`, and its attribute `left_out` names the variables that it lacks.
     """
     path = published_cube(experiment)
-    for smaller in (lambda: _round_mantissas(cube, 1), lambda: _round_mantissas(cube, 3 / 4)):
+    for fraction in (1, 3 / 4):
         with contextlib.suppress(_TooLarge):
-            _zip(smaller(), path)
+            _zip(_round_mantissas(cube, fraction), path)
             return
     _zip(_without_large_families(_round_mantissas(cube, 3 / 4)), path)
 
 
 def _without_large_families(cube: xr.Dataset) -> xr.Dataset:
     """Drop the variables of `LARGE_FAMILIES` and their dimensions, and name them in the attribute `left_out`."""
-    large = {m.name for family in LARGE_FAMILIES for m in family_measures(family)} & set(cube.data_vars)
-    smaller = cube.drop_vars(large).assign_attrs(left_out=sorted({*cube.attrs.get("left_out", []), *large}))
-    used = {dim for values in smaller.values() for dim in values.dims}
-    return smaller.drop_dims(set(smaller.dims) - used)
+    left_out = {m.name for family in LARGE_FAMILIES for m in family_measures(family)} & set(cube.data_vars)
+    smaller = cube.drop_vars(left_out).assign_attrs(left_out=sorted({*cube.attrs.get("left_out", []), *left_out}))
+    used_dims = {dim for variable in smaller.values() for dim in variable.dims}
+    return smaller.drop_dims(set(smaller.dims) - used_dims)
 
 
 def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
-    """Round each measure to a fraction of the mantissa bits that it declares as `mantissa_bits`.
+    """Round each measure to a fraction of its `mantissa_bits`.
 
     A measure that an earlier published cube already rounded to fewer bits keeps that number of bits. The attribute
     `published_mantissa_bits` of a variable is the number of bits.
@@ -281,21 +288,22 @@ def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
 def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
     """Return up to six epochs that represent a run's training, in ascending order.
 
-    They are the checkpoints nearest to these epochs: the third checkpoint or 0.5 % of the last epoch, whichever is later, the
-    ends of the three phases, the epoch after 70 % of circuit formation, and the last epoch with a test loss above 1. For a run
-    without phases, the epochs are `FALLBACK_FRACTIONS` of the last epoch. The last checkpoint is excluded.
+    They are the epochs of the checkpoints nearest to: the third checkpoint or 0.5 % of the last epoch, whichever is later; the
+    ends of the three phases; the epoch after 70 % of circuit formation; and the last epoch with a test loss above 1. For a run
+    without phases, they are the checkpoints nearest to the fractions `FALLBACK_FRACTIONS` of the last epoch. The last
+    checkpoint is excluded.
 
     Args:
         cube: the cube.
         run: name of the run.
     """
-    of_run = until_stop(cube.sel(run=run))
-    epochs = of_run.epoch.values
+    run_cube = until_stop(cube.sel(run=run))
+    epochs = run_cube.epoch.values
     names = ("memorization_end", "circuit_formation_end", "cleanup_end")
-    ends = [float(of_run[name]) for name in names if name in of_run]
+    ends = [float(run_cube[name]) for name in names if name in run_cube]
     if len(ends) == 3 and np.isfinite(ends).all():
         memorization_end, circuit_formation_end, cleanup_end = ends
-        last_high_test_loss = float(epochs[np.flatnonzero(of_run.test_loss.values > 1)[-1]])
+        last_high_test_loss = float(epochs[np.flatnonzero(run_cube.test_loss.values > 1)[-1]])
         late_formation = memorization_end + 0.7 * (circuit_formation_end - memorization_end)
         early = max(epochs[min(2, len(epochs) - 1)], FALLBACK_FRACTIONS[0] * epochs[-1])
         targets = [early, memorization_end, late_formation, circuit_formation_end]
@@ -307,7 +315,7 @@ def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
 
 
 def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) -> bool:
-    """Write the last weights of every run and, if the file stays below `LIMIT`, the first run's weights at `epochs_to_publish`.
+    """Write the last weights of every run and, if the file is then not too large, the first run's at `epochs_to_publish`.
 
     Returns:
         Whether the file was written; false if the last weights alone are too large.
@@ -354,15 +362,15 @@ def _sources(runs: list[Run], kept_runs: list[str]) -> dict[str, OpenRun]:
         runs: runs of the cube. A run without weights for its current settings is absent from the result.
         kept_runs: names of the runs whose published weights are used even if the runs were trained again since.
     """
-    path, sources, published = published_weights(runs[0].experiment), {}, {}
+    path, sources, published_hashes = published_weights(runs[0].experiment), {}, {}
     if path.exists():
         weights = open_cube(path)
         records = _records(weights)
-        published = {name: records[name]["config_hash"] for name in map(str, weights.run.values)}
+        published_hashes = {name: records[name]["config_hash"] for name in map(str, weights.run.values)}
     for run in runs:
         if run.name not in kept_runs and finished_training(runs_folder(run.experiment) / run.name, run, None):
             sources[run.name] = OpenRun(run.experiment, run.name)
-        elif published.get(run.name) == run.hash:
+        elif published_hashes.get(run.name) == run.hash:
             sources[run.name] = OpenRun(run.experiment, run.name, published=True)
     return sources
 
@@ -378,8 +386,8 @@ def _zip(dataset: xr.Dataset, path: Path) -> None:
             for file in sorted(file for file in store.rglob("*") if file.is_file()):
                 info = zipfile.ZipInfo(file.relative_to(store).as_posix(), (1980, 1, 1, 0, 0, 0))
                 archive.writestr(info, file.read_bytes())
-        if temporary.stat().st_size > LIMIT:
+        if temporary.stat().st_size > MAX_BYTES:
             raise _TooLarge(
-                f"{path} would have {temporary.stat().st_size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:g} MB. "
+                f"{path} would have {temporary.stat().st_size / 1e6:.1f} MB; expected at most {MAX_BYTES / 1e6:g} MB. "
                 "Declare fewer `mantissa_bits` for its largest measures."
             )

@@ -8,7 +8,7 @@ def rounded(values: np.ndarray, mantissa_bits: int) -> np.ndarray:
 
     Args:
         values: float32 or float64 of any shape.
-        mantissa_bits: number of mantissa bits to keep, not counting the implicit first bit.
+        mantissa_bits: number of mantissa bits to keep, without the first bit, which is not stored.
 
     Returns:
         Rounded values of the same shape and type; values that are not finite are unchanged.

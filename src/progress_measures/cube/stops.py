@@ -1,4 +1,4 @@
-"""Runs of a cube that stopped early: the coordinate `stopped_at`, and each run's own last checkpoint."""
+"""Runs that stopped early: the coordinate `stopped_at` of their cube, and the last checkpoint of each run."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def last_checkpoint(cube: Cube) -> Cube:
         cube: cube or variable with one or more runs, with a dimension `epoch`.
 
     Returns:
-        The cube or variable without the dimension `epoch`. The coordinate `epoch` is the epoch of each run if runs may stop
-        early.
+        The cube or variable without the dimension `epoch`. If runs may stop early, the coordinate `epoch` has each run's last
+        epoch.
     """
     if "stopped_at" not in cube.coords:
         return cube.isel(epoch=-1)
@@ -50,7 +50,7 @@ def last_checkpoint(cube: Cube) -> Cube:
 
 
 def until_stop(run_cube: xr.Dataset) -> xr.Dataset:
-    """Cut the cube of one run to the epochs up to the one at which the run stopped early, if it did.
+    """Remove the epochs after the one at which a run stopped early, if it did.
 
     Args:
         run_cube: cube of a single run, with or without the dimension `run`.

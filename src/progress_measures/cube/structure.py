@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,34 +20,34 @@ if TYPE_CHECKING:
 
     from progress_measures.experiments.schema import Run
 
-MOMENTS = 24  # maximum number of selected epochs, at which maps are stored
-CHUNK_BYTES = 2**17  # a chunk gets as many runs as fit in this size before compression
+MAX_MOMENTS = 24  # maximum number of selected epochs
+CHUNK_BYTES = 2**17  # a chunk has at least one run, and more as long as they fit in this size before compression
 MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
 
 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the selected epochs, at which maps are stored: the first and last checkpoint and evenly many between them.
+    """Return the selected epochs, at which maps are stored: those of the first, the last and evenly spaced other checkpoints.
 
-    If the checkpoints are log-spaced, so are the selected epochs.
+    The checkpoints are evenly spaced by index: if the epochs of the checkpoints are log-spaced, so are the selected epochs.
     """
-    index = np.linspace(0, len(epochs) - 1, min(MOMENTS, len(epochs))).round().astype(int)
+    index = np.linspace(0, len(epochs) - 1, min(MAX_MOMENTS, len(epochs))).round().astype(int)
     return epochs[np.unique(index)]
 
 
 def coordinates(run: Run) -> dict[str, Any]:
     """Return the labels of each dimension that a run's task and model determine, by name of the dimension."""
     architecture = Architecture.of(run)
-    of_network = {
+    labels_of_network = {
         "head": np.arange(architecture.heads),
         "layer": np.arange(architecture.layers),
         "neuron": np.arange(architecture.d_mlp),
         "parameter": list(architecture.parameters),
     }
     if run.on_sequences:
-        return of_network | {"answer": run.task.answer_names(), "trigram": np.arange(architecture.outputs)}
+        return labels_of_network | {"answer": run.task.answer_names(), "trigram": np.arange(architecture.outputs)}
     order = Order.of(run.task)
     n, positions = len(order.operands), run.task.token_layout.names()
-    return of_network | {
+    return labels_of_network | {
         "frequency": frequencies(n),
         "fourier_component": component_names(n),
         "fourier_component_a": component_names(n),
@@ -55,7 +56,7 @@ def coordinates(run: Run) -> dict[str, Any]:
         "other_head": np.arange(architecture.heads),
         "residual": np.arange(architecture.d_model),
         "output": order.outputs,
-        "token": [str(number) for number in order.operands] + ["="],
+        "token": [str(operand) for operand in order.operands] + ["="],
         "position": positions,
         "query": positions,
         "a": order.operands,
@@ -73,21 +74,23 @@ def describe_dimensions(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def with_epochs(dataset: xr.Dataset, epochs: Mapping[str, NDArray[np.int64]]) -> xr.Dataset:
-    """Return measures with more epochs, at which floats are NaN and integers 0.
+    """Reindex measures to more epochs; at the added epochs, floats are NaN and integers 0.
 
     Args:
         dataset: measures, without some of the epochs.
         epochs: the epochs, by dimension; a dimension that the dataset lacks is ignored.
     """
     labels = {dim: values for dim, values in epochs.items() if dim in dataset.dims}
-    integers = {name: values.dtype.type(0) for name, values in dataset.data_vars.items() if values.dtype.kind in "iu"}
-    return dataset.reindex(labels, fill_value=integers)
+    fill_values = {
+        name: values.dtype.type(0) for name, values in dataset.data_vars.items() if values.dtype.kind in "iu"
+    }
+    return dataset.reindex(labels, fill_value=fill_values)
 
 
 def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str, Any]]:
     """Return the encoding of each variable: byte shuffle, strong compression and a checksum.
 
-    Compression is slow but strong, because cubes are written once and read often. A chunk holds all values of a variable
+    Compression is slow but strong, because cubes are written once and read often. A chunk has all values of a variable
     for one run, or for several runs if these take few bytes, so that a variable of a thousand runs does not take a thousand
     files.
 
@@ -105,7 +108,7 @@ def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str
 
     def runs_per_chunk(variable: xr.DataArray) -> int:
         bytes_per_run = variable.nbytes // variable.sizes["run"]
-        return min(run_count, max(1, CHUNK_BYTES // max(1, bytes_per_run), -(-run_count // MAX_CHUNKS)))
+        return min(run_count, max(1, CHUNK_BYTES // max(1, bytes_per_run), math.ceil(run_count / MAX_CHUNKS)))
 
     return {
         str(name): {

@@ -57,7 +57,7 @@ def write_network(network: RecognizedNetwork, contents: Contents, out: Path, pre
         # The workflow measures again whatever is older than these files, so they are written before the measurement.
         fingerprints = fingerprint.folder(paths.RESULTS)
         fingerprint.write_fingerprint(fingerprints, f"{fingerprint.PACKAGE}.cube.gather")
-        parts.write_fingerprint(fingerprints, out.name, network.experiment.runs(out.name))
+        parts.write_measuring_fingerprint(fingerprints, out.name, network.experiment.runs(out.name))
     with scratch(out) as folder:
         with paths.use_results_folder(folder):
             _write(network, out.name, contents, precision)

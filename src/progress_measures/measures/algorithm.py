@@ -41,7 +41,7 @@ COMPONENTS = 4
 
 
 def triples(n: int, count: int = TRIPLES) -> NDArray[np.int64]:
-    """Draw triples (a, b, c) of numbers below n, uniformly and independently; equal n give equal triples.
+    """Draw triples (a, b, c) of integers from 0 to n - 1, uniformly and independently; equal n give equal triples.
 
     Args:
         n: number of operand values.

@@ -44,8 +44,8 @@ class RunContext:
 
     Attributes:
         n: number of operand values; n = p in a modular task.
-        labels: index of the right output of each pair, in the order of the outputs [pair].
-        defined: whether each pair has a right output [pair].
+        labels: index of the right answer of each pair, in the order of the outputs [pair].
+        defined: whether each pair has a right answer [pair].
         closed_form: whether `models.pairs` can compute the neurons, as `Run.closed_form` says.
     """
 
@@ -143,7 +143,7 @@ class RunContext:
 
     @cached_property
     def sign(self) -> int:
-        """1 if the right output is a + b mod n in the order of the cyclic group, -1 if it is a - b mod n."""
+        """1 if the right answer is a + b mod n in the order of the cyclic group, -1 if it is a - b mod n."""
         group = self.run.task.group
         assert group is not None
         return group.sign
@@ -214,9 +214,9 @@ class Checkpoint:
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        trained: the trained tensors, unchanged. If only logits were imported, these logits, and the neurons if they are known,
-            in natural order.
-        weights: the tensors in the form of `models.native`, in the order of the context; empty if only logits were imported.
+        trained: the trained tensors, unchanged; for a run without the capability `weights`, its logits, and its neurons if they
+            are known, in natural order.
+        weights: the tensors in the form of `models.native`, in the order of the context; empty for a run without `weights`.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
@@ -288,7 +288,7 @@ class Checkpoint:
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """Losses and correctness of all pairs; they mean nothing for pairs without a right output (`context.defined`)."""
+        """Losses and correctness of all pairs; they mean nothing for pairs without a right answer (`context.defined`)."""
         return Outcomes.of(self.logits, self.context.labels)
 
     @property

@@ -208,9 +208,9 @@ def sigmoid_slope(checkpoint: Checkpoint) -> Array:
     C_j[x] is the part of head j's attention score that depends on the operand x. NaN for a head whose score does not
     depend on the operand.
     """
-    x = _score_differences(checkpoint)
+    differences = _score_differences(checkpoint)
     with np.errstate(invalid="ignore"):
-        return (x * (_to_a(checkpoint) - 0.5)).sum(0) / np.square(x).sum(0)
+        return (differences * (_to_a(checkpoint) - 0.5)).sum(0) / np.square(differences).sum(0)
 
 
 def linear_attention(checkpoint: Checkpoint) -> Array:

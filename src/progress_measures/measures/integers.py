@@ -1,4 +1,4 @@
-"""Measures of the integer addition notebook: attention from every position, and answers with part of the embedding."""
+"""Measures of the integer addition notebook: attention from every position, and answers if only part of the embedding is kept."""
 
 from __future__ import annotations
 

@@ -43,10 +43,10 @@ def cosine_coefficient(checkpoint: Checkpoint) -> Array:
     The logits are first summed over all (a, b, c) with equal a + b - c; v_k is then a sum of p terms.
     """
     p = checkpoint.context.n
-    line, output = np.indices((p, p))
+    line, output = np.indices((p, p))  # line: a + b
     sums = np.bincount(((line - output) % p).ravel(), checkpoint.group_outputs(_line_sums(checkpoint)).ravel(), p)
-    norms = np.sqrt(p**3 / 2) / np.sqrt(fourier.nyquist_factor(p, fourier.frequencies(p)))
-    return np.fft.rfft(sums)[1:].real / norms
+    cosine_norms = np.sqrt(p**3 / 2) / np.sqrt(fourier.nyquist_factor(p, fourier.frequencies(p)))
+    return np.fft.rfft(sums)[1:].real / cosine_norms
 
 
 @measure(

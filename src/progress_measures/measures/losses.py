@@ -148,13 +148,13 @@ def _restricted(
     context = checkpoint.context
     if not context.key_frequencies.size:
         return np.nan
-    kept = harmonics(context.n, context.key_frequencies, multiples)
-    line_logits = checkpoint.direction_logits[kept - 1].sum(0) + checkpoint.logit_mean
+    kept_frequencies = harmonics(context.n, context.key_frequencies, multiples)
+    line_logits = checkpoint.direction_logits[kept_frequencies - 1].sum(0) + checkpoint.logit_mean
     return quantity(line_logits, _line_labels(checkpoint))[checkpoint.context.sum_index[split]].mean()
 
 
 def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
-    """Return the index of the right output of the pairs with a + b = s, for each s: [s]."""
+    """Return the index of the right answer of the pairs with a + b = s, for each s: [s]."""
     labels = np.empty(checkpoint.context.n, dtype=np.int64)
     labels[checkpoint.context.sum_index] = checkpoint.context.labels
     return labels

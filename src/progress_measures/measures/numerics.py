@@ -42,7 +42,7 @@ def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
 
     Args:
         logits: logits [row, output].
-        labels: index of the right output [row].
+        labels: index of the right answer [row].
 
     Returns:
         Cross-entropy in nats [row].
@@ -67,11 +67,11 @@ def _cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
 
 
 def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
-    """Return whether the largest logit of each row is the logit of the right output.
+    """Return whether the largest logit of each row is the logit of the right answer.
 
     Args:
         logits: logits [row, output].
-        labels: index of the right output [row].
+        labels: index of the right answer [row].
 
     Returns:
         True where the answer is right [row].
@@ -84,7 +84,7 @@ class Outcomes(NamedTuple):
 
     loss: NDArray[np.float64]  # cross-entropy in nats [example]
     correct: NDArray[np.bool_]  # whether the answer is right [example]
-    labels: NDArray[np.int64]  # index of the right output [example]
+    labels: NDArray[np.int64]  # index of the right answer [example]
 
     @classmethod
     def of(cls, logits: NDArray, labels: NDArray[np.int64]) -> Outcomes:

@@ -33,9 +33,7 @@ SMOOTHING = 5  # checkpoints in the window of the running median
 FORMATION_END_FRACTION, CLEANUP_END_FRACTION = 0.05, 0.95
 MIN_DROP = 2.0  # decades by which the test loss must fall, otherwise the run has no cleanup
 FINAL_FRACTION = 0.1  # the final level is the median over this last fraction of training
-LASTING_EPOCHS = (
-    500  # epochs for which a curve must stay beyond a threshold, or the test loss below the middle of its fall
-)
+LASTING_EPOCHS = 500  # number of epochs for which a curve must stay beyond a threshold
 
 THRESHOLDS = {
     "phase_smoothing_checkpoints": SMOOTHING,

@@ -78,6 +78,9 @@ class SequenceCheckpoint:
         context: data that all checkpoints of the run share.
         weights: weights of the checkpoint, without a `run` dimension.
         epoch: number of updates before the checkpoint.
+
+    Attributes:
+        trained: the same as `weights`, under the name that a checkpoint of a network on pairs gives to the trained tensors.
     """
 
     def __init__(self, context: SequenceRunContext, weights: dict[str, NDArray], epoch: int) -> None:

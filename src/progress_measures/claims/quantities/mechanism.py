@@ -179,7 +179,7 @@ def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
 @quantity(variables=("key_frequency", "neuron_fraction_explained", "neuron_frequency"))
 def neuron_0(cube: xr.Dataset) -> Values:
     """Return the best frequency of neuron 0 and the fraction of variance that it explains, run by run."""
-    return _neurons(cube, [0])
+    return _neurons(cube, neurons=[0])
 
 
 @quantity(variables=("key_frequency", "neuron_fraction_active", "neuron_fraction_explained", "neuron_frequency"))
@@ -189,7 +189,7 @@ def neurons_1_to_4(cube: xr.Dataset) -> Values:
     Also return, for the first run, the fraction of pairs at which each of the four neurons is active, and the smallest
     fraction of variance explained among the neurons that are active at fewer than 98 % of pairs.
     """
-    values = _neurons(cube, [1, 2, 3, 4])
+    values = _neurons(cube, neurons=[1, 2, 3, 4])
     active = cube.neuron_fraction_active.isel(epoch=-1).values[1:5]
     not_always_on = [
         explained
