@@ -175,7 +175,7 @@ def against(
     from rich.console import Console
     from rich.table import Column, Table
 
-    from progress_measures.training.machine import machine
+    from progress_measures.training.machine import describe_machine
 
     steps = [(planning,), *((updating, name) for name in UPDATES)] * rounds + [(measuring, checkpoints)]
     samples: tuple[Samples, Samples] = ({}, {})
@@ -187,7 +187,7 @@ def against(
                     of_side.setdefault(key, []).extend(values)
                     print(f"{side.name}: {ROWS[key].label}: {values[0]:.3g} {ROWS[key].unit}", file=sys.stderr)
     rows = compared(*samples)
-    computer = machine(torch.device("cpu"))
+    computer = describe_machine(torch.device("cpu"))
     title = f"{datetime.date.today()}, {computer['processor']}, {checkpoints} checkpoints, medians of {rounds}"
     table = Table(
         Column(overflow="fold"), *(side.name for side in sides), "ratio", "target against f1318e7", "met", title=title

@@ -39,7 +39,7 @@ from progress_measures.models.architecture import Architecture
 from progress_measures.models.initialize import initial_weights
 from progress_measures.paths import checkpoints, published_weights
 from progress_measures.training import cost
-from progress_measures.training.machine import machine, peak_of_this_process, set_up
+from progress_measures.training.machine import describe_machine, peak_memory_mib, set_up
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimizers.adamw import AdamW
 
@@ -128,7 +128,7 @@ def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Wei
     set_up(threads)
     run = notebook_run()
     start = {name: tensor.numpy() for name, tensor in initial_weights(run).items()}
-    result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
+    result: dict[str, Any] = {"threads": threads, "machine": describe_machine(CPU)}
     result |= _compare_training(run, start, threads, epochs, blocks, warm_up=3)
     try:
         late = converged_weights() if weights is None else weights
@@ -148,7 +148,7 @@ def _compare_training(
 
     Writing of checkpoints is not timed. `ratio` is the notebook's time per epoch divided by the package's.
     """
-    n = run.task.layout.operands
+    n = run.task.layout.operand_count
     mask = train_mask(run)
     package = PackageTraining(run, weights, mask)
     baseline = notebook.NotebookTraining(weights, notebook.data(n, run.task.sign, mask))
@@ -199,7 +199,7 @@ class PackageTraining:
         """Compute the train loss and its gradient, do a step of AdamW, and return the loss."""
         self._objective.prepare(self._epoch)
         loss = self._objective.loss(self._optimizer.weights)
-        self._optimizer.set_rate(self._epoch)
+        self._optimizer.set_rates(self._epoch)
         self._optimizer.step(loss)
         self._epoch += 1
         return loss.item()
@@ -238,7 +238,7 @@ def bench_tasks(
         Times in milliseconds and their ratios, by experiment.
     """
     set_up(threads)
-    result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
+    result: dict[str, Any] = {"threads": threads, "machine": describe_machine(CPU)}
     for name in names:
         run = load_experiment(name).runs(name)[0]
         result[name] = _compare_task(run, threads, updates, blocks)
@@ -271,9 +271,9 @@ def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str
 def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
     """Return the plain PyTorch implementation of a run's training."""
     if not run.on_sequences:
-        data = notebook.data(run.task.layout.operands, run.task.sign, mask)
+        data = notebook.data(run.task.layout.operand_count, run.task.sign, mask)
         return notebook.NotebookTraining(weights, data)
-    stream, recipe = run.task.batches(run.split_seed, run.batch), run.training
+    stream, recipe = run.task.batches(run.split_seed, run.batch_size), run.training
     return notebook.SequenceTraining(
         weights,
         lambda: tuple(map(torch.tensor, next(stream))),
@@ -314,7 +314,7 @@ def bench_measure(
     if skipped:
         # Any three frequencies give the same time, because the notebook loops over its three key frequencies.
         context.key_frequencies = np.array([1, 5, 34])
-    result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
+    result: dict[str, Any] = {"threads": threads, "machine": describe_machine(CPU)}
     result |= _compare_measuring(context, initial, threads, repetitions, blocks)
     result["late"] = (
         {"skipped": skipped} if skipped else _compare_measuring(context, late, threads, repetitions, blocks)
@@ -447,7 +447,7 @@ def _train_in(folder: str, threads: str, epochs: str) -> None:
     runs, dataset = [mainline_run(int(epochs), checkpoint_every=5)], Path(folder) / "dataset.zarr"
     write_dataset(runs, dataset)
     train(runs, dataset, Path(folder) / "runs")
-    print(peak_of_this_process())
+    print(peak_memory_mib())
 
 
 def table(results: dict[str, dict[str, Any]]) -> Any:

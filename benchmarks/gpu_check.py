@@ -25,7 +25,7 @@ from progress_measures.data.dataset import write_dataset
 from progress_measures.experiments import load_experiment
 from progress_measures.files import write_json
 from progress_measures.training.loop import train
-from progress_measures.training.machine import machine, set_up
+from progress_measures.training.machine import describe_machine, set_up
 from progress_measures.training.signals import Interrupted
 
 ROOT = Path(__file__).parents[1]
@@ -126,7 +126,7 @@ def main() -> int:
         f"train losses up to epoch {COMPARED_EPOCHS[0]} differ from the CPU's by {early:.1e}": early <= TOLERANCE,
     }
     failures = [failure for failure, passed in checks.items() if not passed]
-    result = {"machine": machine(torch.device("cuda")), "tests": tests, "bench": bench, "batch": batch}
+    result = {"machine": describe_machine(torch.device("cuda")), "tests": tests, "bench": bench, "batch": batch}
     write_json(Path("results/gpu_check.json"), result | {"compared_with_cpu": comparison, "failures": failures})
     print(json.dumps(result | {"compared_with_cpu": comparison}, indent=2))
     print(*(f"gpu-check: {failure}" for failure in failures), "written to results/gpu_check.json", sep="\n")

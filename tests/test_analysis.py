@@ -52,19 +52,19 @@ def test_rises_are_of_the_mean_over_a_thousand_epochs():
     spike, hump = falling.copy(), falling.copy()
     spike[20] += 0.05
     hump[20:] += 2
-    assert crossings.rises(curve(falling)) == 0
-    assert crossings.rises(curve(spike)) == 0
-    assert crossings.rises(curve(hump)) > 0
-    assert np.isnan(crossings.rises(curve(falling[:10])))
-    assert np.isnan(crossings.rises(curve([])))
+    assert crossings.count_rises(curve(falling)) == 0
+    assert crossings.count_rises(curve(spike)) == 0
+    assert crossings.count_rises(curve(hump)) > 0
+    assert np.isnan(crossings.count_rises(curve(falling[:10])))
+    assert np.isnan(crossings.count_rises(curve([])))
 
 
 def test_spikes_are_counted_between_two_epochs():
     losses = [1, 1e-3, 1, 1, 1e-3, 1, 1e-3]
     run_cube = xr.Dataset({"history_train_loss_max": ("history_epoch", losses)}, {"history_epoch": range(7)})
-    assert crossings.spikes(run_cube, 0) == 2
-    assert crossings.spikes(run_cube, 0, 4) == 1
-    assert np.isnan(crossings.spikes(run_cube, np.inf))
+    assert crossings.count_spikes(run_cube, 0) == 2
+    assert crossings.count_spikes(run_cube, 0, 4) == 1
+    assert np.isnan(crossings.count_spikes(run_cube, np.inf))
 
 
 # ---- phases
@@ -126,8 +126,8 @@ def test_slopes_are_from_end_to_end():
 
 
 def test_operands_of_modular_and_other_tasks():
-    assert runs.operands(xr.Dataset(coords={"prime": ("run", [13, 13])})) == 13
-    assert runs.operands(xr.Dataset(coords={"operands": 6})) == 6
+    assert runs.operand_count(xr.Dataset(coords={"prime": ("run", [13, 13])})) == 13
+    assert runs.operand_count(xr.Dataset(coords={"operands": 6})) == 6
 
 
 def test_training_pairs_are_the_first_of_the_split(cube):
@@ -146,7 +146,7 @@ def test_labels_are_those_of_the_pairs(cube):
 
 
 def test_cube_with_selected_variables_keeps_its_coordinates(cube):
-    part = select.only(cube, ("test_loss", "not a variable"))
+    part = select.keep_only(cube, ("test_loss", "not a variable"))
     assert list(part.data_vars) == ["test_loss"]
     assert set(part.coords) == set(cube.coords)
     assert part.attrs == cube.attrs
@@ -210,11 +210,11 @@ def test_significant_frequencies_exceed_the_median(cube):
         key_frequency=run_cube.key_frequency.copy(data=run_cube.frequency.values == 2),
     )
     assert embedding.significant_frequencies(made).tolist() == [2, 5]
-    assert embedding.number_embedding(run_cube).shape == embedding.gaussian_control(run_cube).shape == (13, 32)
+    assert embedding.operand_embedding(run_cube).shape == embedding.gaussian_control(run_cube).shape == (13, 32)
 
 
 def test_deviation_of_the_single_term_is_relative():
-    rows = [(1, "cos", 2.0, -2.0, 2.0, 0.9), (1, "sin", 3.0, 1.0, 4.0, 0.9)]
+    rows = [readout.ReadoutRow(1, "cos", 2.0, -2.0, 2.0, 0.9), readout.ReadoutRow(1, "sin", 3.0, 1.0, 4.0, 0.9)]
     assert readout.single_term_deviation(rows) == 0.5
     assert np.isnan(readout.single_term_deviation([]))
 

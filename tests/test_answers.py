@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from progress_measures.data.examples import DrawnExamples
+from progress_measures.data.examples import SampledExamples
 from progress_measures.experiments.derived import train_mask
 from progress_measures.models import forward_at_answers
 from progress_measures.models.design import Design
@@ -76,7 +76,7 @@ def test_losses_at_answers_equal_the_general_transformer(case, dtype):
         evaluation = objective.evaluate(weights)
         for i, run in enumerate(runs):
             single = {name: w[i : i + 1] for name, w in weights.items()}
-            drawn, doubled = DrawnExamples(run), run.model.doubled_residual
+            drawn, doubled = SampledExamples(run), run.model.doubled_residual
             loss, accuracy = reference_loss(single, drawn.at(update), doubled)
             assert_close_tensors(losses[i], loss, dtype)
             for actual, expected in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
@@ -137,7 +137,7 @@ def test_attention_only_network_has_no_neurons():
     masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
     weights, sequences = (
         random_tensors(runs, torch.float64, SCALE),
-        Objective(runs, masks, CPU)._batch.sequences,
+        Objective(runs, masks, CPU)._examples.sequences,
     )
     neurons, logits = forward_at_answers.neurons_and_logits(weights, sequences)
     assert neurons.shape == (*logits.shape[:2], 0)
@@ -160,7 +160,7 @@ def test_fixed_set_is_evaluated_at_once_and_trained_in_batches():
     weights = random_tensors([run], torch.float64, SCALE)
     objective = Objective([run], NO_PAIRS[:1], CPU)
     objective.prepare(2)
-    drawn = DrawnExamples(run)
+    drawn = SampledExamples(run)
     assert_close_tensors(objective.loss(weights)[0], reference_loss(weights, drawn.at(2))[0], torch.float64)
     assert_close_tensors(
         objective.evaluate(weights)["train_loss"][0], reference_loss(weights, drawn.fixed)[0], torch.float64
@@ -171,7 +171,7 @@ def test_fixed_set_is_evaluated_at_once_and_trained_in_batches():
 def test_answers_do_not_depend_on_later_tokens(kind):
     """Attention is causal: replacing the tokens after a position does not change its logits."""
     run = sequence_run(kind)
-    sizes, drawn = run.task.layout, DrawnExamples(run).at(0)
+    sizes, drawn = run.task.layout, SampledExamples(run).at(0)
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     tokens, positions = torch.from_numpy(drawn.tokens)[None], torch.tensor(drawn.positions)[None]
     first = positions[..., :1]

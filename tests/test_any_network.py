@@ -473,11 +473,11 @@ def test_every_combination_is_imported_rightly_or_refused():
         except UserError as error:
             refused.append((seed, str(error)))
             continue
-        if run.task.numbers != network.n and "modulus" not in options:
+        if run.task.operand_count != network.n and "modulus" not in options:
             # n was not stated; the report names the n that follows from the tensors, and the logits are those of its pairs
             known = recognized.experiment.imported.recognized
-            assert any(line.startswith(f"n {run.task.numbers} values") for line in known), seed
-            theirs = reference(network._replace(n=run.task.numbers)).numpy()
+            assert any(line.startswith(f"n {run.task.operand_count} values") for line in known), seed
+            theirs = reference(network._replace(n=run.task.operand_count)).numpy()
         weights = {name: tensor.astype(np.float64) for name, tensor in recognized.weights[-1].items()}
         logits = RunContext(run, weights, None).checkpoint(weights, 0).logits
         if theirs is None or logits.shape != theirs.shape or difference(logits, theirs) > TOLERANCE:
@@ -671,7 +671,7 @@ def assert_solves(recognized, name, n, source):
     """Assert that a network solves an operation, which is known from a source."""
     (run,) = recognized.experiment.runs("theirs")
     (finding,) = [entry for entry in recognized.findings if entry.setting == "operation"]
-    assert (finding.value, finding.source, run.task.numbers) == (name, source, n)
+    assert (finding.value, finding.source, run.task.operand_count) == (name, source, n)
     assert recognized.agreement[name] == 1
     assert recognized.doubts == []
     return run

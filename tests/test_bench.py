@@ -15,7 +15,7 @@ from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.training import cost
-from progress_measures.training.machine import peak_of_this_process
+from progress_measures.training.machine import peak_memory_mib
 from support.experiments import SEQUENCES, sequence_run
 from support.processes import command
 
@@ -184,4 +184,4 @@ def test_table_shows_the_results_that_exist(capsys):
 
 
 def test_peak_of_a_process_is_plausible():
-    assert 50 < peak_of_this_process() < 100_000
+    assert 50 < peak_memory_mib() < 100_000

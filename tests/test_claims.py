@@ -12,16 +12,16 @@ import pytest
 import xarray as xr
 import yaml
 
-from progress_measures.analysis.select import only
+from progress_measures.analysis.select import keep_only
 from progress_measures.claims import claims_page, load_claims
 from progress_measures.claims.judge import (
-    CANNOT,
+    CANNOT_BE_JUDGED,
     DIFFERS,
     HOLDS,
+    HOLDS_IN_SOME,
     NOT_DISCRIMINATING,
     NOT_RUN,
     RECORDED,
-    SOME,
     VERDICTS,
     holds,
     judge,
@@ -50,11 +50,11 @@ def judgments():
 
 
 def test_claims_are_complete():
-    assert len(CLAIMS) == 328
+    assert len(CLAIMS) == 337
     kinds = Counter(claim.kind for claim in CLAIMS.values())
     assert kinds["contradiction"] == 63
     assert {claim.source for claim in CLAIMS.values()} == {
-        "paper", "subtraction", "integer_addition", "demo", "mod_addition", "beyond",
+        "paper", "subtraction", "integer_addition", "demo", "mod_addition", "beyond", "accelerators",
     }  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def arguments(quantity):
         cubes = [published(name if claim in judged else "mainline") for name in claim.cubes]
         if claim.runs and claim in judged:
             cubes[0] = cubes[0].isel(run=claim.runs)
-        yield [only(cube, quantity.variables).load() for cube in cubes]
+        yield [keep_only(cube, quantity.variables).load() for cube in cubes]
 
 
 def outcome(quantity, cubes):
@@ -195,7 +195,7 @@ def test_every_difference_has_an_explanation(judgments):
         if judgment.verdict == DIFFERS:
             assert CLAIMS[name].explanation, name
             assert len(judgment.explanation) > 60
-        if judgment.verdict in (DIFFERS, SOME) or judgment.failed:
+        if judgment.verdict in (DIFFERS, HOLDS_IN_SOME) or judgment.failed:
             assert "{" not in judgment.explanation
         else:
             assert judgment.explanation == ""
@@ -313,7 +313,7 @@ def test_verdict_counts_the_networks_of_the_population(networks):
     assert (judged.verdict, judged.holding, len(judged.networks)) == (HOLDS, 4, 5)
     assert judged.measured == {"test_loss": [2]}
     assert judged.authors is None
-    assert judge(claim(), (networks | {"other": cube_of_losses(0.5, 2, 2)}).get).verdict == SOME
+    assert judge(claim(), (networks | {"other": cube_of_losses(0.5, 2, 2)}).get).verdict == HOLDS_IN_SOME
     assert (
         judge(claim(), (networks | {"made_up": cube_of_losses(2, 2), "other": cube_of_losses(0.5, 2, 2)}).get).verdict
         == DIFFERS
@@ -432,7 +432,7 @@ def test_networks_that_did_not_learn_are_left_out(networks):
     networks["made_up"] = with_accuracy(networks["made_up"], 0.5, 0.5)
     for fields in ({}, {"together": True}):
         judged = judge(claim(needs="memorization", **fields), networks.get)
-        assert judged.verdict == CANNOT
+        assert judged.verdict == CANNOT_BE_JUDGED
         assert judged.incomplete == "No network is judged: the rule needs a final train accuracy of at least 99%."
 
 

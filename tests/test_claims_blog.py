@@ -183,7 +183,9 @@ def test_key_energies_are_ranked_among_frequencies():
 
 def test_ratios_reach_half_of_their_final_value():
     curves = {"logits": [0, 0.5, 1], "pre": [0, 0.1, 0.4], "post": [0, 0.2, 0.4]}
-    measured = of.trig_ratios(made(**{of.RATIOS[name]: over_time(values) for name, values in curves.items()}))
+    measured = of.trig_ratios(
+        made(**{of.EXPLAINED_BY_DIRECTIONS[name]: over_time(values) for name, values in curves.items()})
+    )
     assert [measured[f"{name}_half"] for name in curves] == [100, 200, 100]
     assert (measured["pre_lag"], measured["post_lag"]) == (100, 0)
 

@@ -55,7 +55,7 @@ def shuffled():
     optimizer = AdamW([run], [initial_weights(run)], torch.device("cpu"))
     torch.set_flush_denormal(True)  # as training does; other tests need subnormal numbers
     for epoch in range(run.training.epochs):
-        optimizer.set_rate(epoch)
+        optimizer.set_rates(epoch)
         optimizer.step(objective.loss(optimizer.weights))
     torch.set_flush_denormal(False)
     return last_checkpoint_of({name: tensor[0].detach() for name, tensor in optimizer.weights.items()}, run, table)

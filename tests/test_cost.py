@@ -22,7 +22,7 @@ MAINLINE = Experiment.model_validate(
 PRINT_PEAK_MEMORY = """
 import json, sys
 from pathlib import Path
-from progress_measures.training.machine import peak_of_this_process
+from progress_measures.training.machine import peak_memory_mib
 from progress_measures.experiments.schema import Run
 from progress_measures.data.dataset import write_dataset
 from progress_measures.training.loop import train
@@ -31,7 +31,7 @@ set_up(1)
 runs = [Run.model_validate(settings) for settings in json.loads(sys.argv[1])]
 write_dataset(runs, Path("dataset.zarr"))
 train(runs, Path("dataset.zarr"), Path("runs"))
-print(int(peak_of_this_process() * 2**20))
+print(int(peak_memory_mib() * 2**20))
 """
 
 
@@ -69,7 +69,7 @@ def test_requested_memory_covers_the_peak_of_a_job(tmp_path, shape):
 def test_parameters_are_counted():
     """Count embeddings of 114 tokens and 3 positions, four attention matrices, the MLP with biases, and the unembedding."""
     by_hand = 114 * 128 + 3 * 128 + 4 * 128 * 128 + 2 * 128 * 512 + 512 + 128 + 128 * 113
-    assert cost.parameters(MAINLINE[0]) == by_hand
+    assert cost.parameter_count(MAINLINE[0]) == by_hand
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_operations_at_answer_positions_are_counted(monkeypatch, run):
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: "torch")
     monkeypatch.setattr("progress_measures.models.attention.BACKENDS", [SDPBackend.MATH])
     weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
-    mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run) if not run.on_sequences else torch.zeros(1, 0)
+    mask = torch.arange(169).view(1, 13, 13) < cost.train_pair_count(run) if not run.on_sequences else torch.zeros(1, 0)
     objective = Objective([run], mask, torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
         objective.loss(weights).sum().backward()
@@ -127,8 +127,8 @@ def test_operations_of_other_designs_are_counted(name):
     settings = {"title": "x", "task": task, "model": sizes | model, "training": {"epochs": 100}}
     (run,) = Experiment.model_validate(settings).runs("x")
     train = run.task.train_mask(run.split, 0)
-    assert cost.train_pairs(run) == train.sum() == int(0.3 * 13 * 12)
-    assert cost.evaluated_examples(run) == 13 * 12
+    assert cost.train_pair_count(run) == train.sum() == int(0.3 * 13 * 12)
+    assert cost.examples_per_evaluation(run) == 13 * 12
     weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
     objective = AnyDesignObjective([run], torch.from_numpy(train)[None], torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
@@ -144,12 +144,12 @@ def test_memory_includes_the_masks_of_dropout(layers):
     from progress_measures.training.objectives import objective_module
 
     (run,), (plain,) = (mainline_runs(layers=layers, prime=13, dropout=dropout_rate) for dropout_rate in (0.2, 0.0))
-    mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run)
+    mask = torch.arange(169).view(1, 13, 13) < cost.train_pair_count(run)
     objective = importlib.import_module(objective_module(run)).Objective([run], mask, torch.device("cpu"))
     dropout = objective._dropout
     size = sum(tensor.nbytes for tensor in [*dropout.masks, *dropout._random_words])
     difference = cost.memory(run).device - cost.memory(plain).device
-    assert difference == pytest.approx(cost.SLACK * size, rel=0.01)
+    assert difference == pytest.approx(cost.ALLOCATOR_FACTOR * size, rel=0.01)
 
 
 def test_capacity_of_a_gpu_fills_its_memory():
@@ -168,13 +168,13 @@ def test_plan_packs_runs_and_adds_up():
     single, three = (plan.plan("x", runs, cost.GPUS["h100"], cores) for runs in (MAINLINE[:1], MAINLINE))
     assert (single.shards, three.shards) == (1, 1)
     assert three.flops == 3 * single.flops
-    assert single.seconds < three.seconds < 3 * single.seconds
+    assert single.training < three.training < 3 * single.training
     assert three.measuring == pytest.approx(3 * single.measuring)
     core = plan.plan("x", MAINLINE, cores, cores)
     assert core.measuring == three.measuring
     assert core.shards == 3
-    assert plan.wall_time(core, 2) == pytest.approx(core.seconds / 2)
-    assert plan.wall_time(core, 99) == pytest.approx(core.longest)
+    assert plan.wall_time(core, 2) == pytest.approx(core.training / 2)
+    assert plan.wall_time(core, 99) == pytest.approx(core.longest_training)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.experiments.field_examples import EXAMPLES
-from progress_measures.experiments.fields_page import generated
+from progress_measures.experiments.fields_page import generated_files
 from progress_measures.experiments.schema import Experiment
 
 ROOT = Path(__file__).parents[1]
@@ -317,7 +317,7 @@ def test_any_value_is_accepted_or_refused_with_the_field(tmp_path_factory, path,
 
 def test_generated_files_are_current(monkeypatch):
     monkeypatch.chdir(ROOT)
-    for path, text in generated().items():
+    for path, text in generated_files().items():
         assert path.read_text() == text, f"{path} is stale: run `progress-measures schema`"
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from progress_measures import fingerprint
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.analysis.select import of_run, select, variables_of_first_run
+from progress_measures.analysis.select import select, select_named_run, variables_of_first_run
 from progress_measures.catalog import Catalog
 from progress_measures.cube.open import open_cube
 from progress_measures.errors import UserError
@@ -153,6 +153,7 @@ def test_command_line_draws(results, tmp_path):
     assert done.returncode == 0, done.stderr
     for kind in IMAGE_FORMATS:
         assert (results / f"results/small/figures/paper/fig07.{kind}").stat().st_size > 5000
+    assert done.stdout == "written: results/small/figures/paper/fig07.{pdf,png,svg,html}\n"
 
 
 # ---- figures of one run
@@ -170,12 +171,12 @@ def test_figure_of_another_run_shows_this_run_or_is_refused(name, shrunk):
         with pytest.raises(UserError, match=r"cannot be drawn of one run|which the cube of small has of seed0 only"):
             figure.check_run(second, "small", names, of_first_run)
         return
-    texts = [text.get_text() for ax in drawn(name, of_run(cube, second)) for text in ax.texts]
+    texts = [text.get_text() for ax in drawn(name, select_named_run(cube, second)) for text in ax.texts]
     assert not any(first in text or text.startswith("No run") for text in texts)
 
 
 def test_curves_of_another_run_are_its_own(cube, tmp_path):
-    axes = drawn("paper/fig07", of_run(cube, "seed1"))
+    axes = drawn("paper/fig07", select_named_run(cube, "seed1"))
     (weights,) = (line for line in axes[3].get_lines() if len(line.get_ydata()) == cube.sizes["epoch"])
     assert np.array_equal(weights.get_ydata(), cube.sum_of_squared_weights.sel(run="seed1"))
     assert not np.array_equal(weights.get_ydata(), cube.sum_of_squared_weights.sel(run="seed0"))
@@ -209,7 +210,20 @@ def test_first_run_has_every_figure_of_one_run(cube, tmp_path):
 def test_command_line_draws_another_run_beside_the_first(results):
     done = command("draw", "paper/fig13", "--experiment", "small", "--run", "seed1", folder=results)
     assert done.returncode == 0, done.stderr
-    assert (results / "results/small/figures/paper/fig13@seed1.pdf").exists()
+    (line,) = done.stdout.splitlines()
+    stem, suffixes = re.fullmatch(r"written: (\S+)\.\{(\S+)\}", line).groups()
+    assert stem == "results/small/figures/paper/fig13@seed1"
+    assert {"pdf", "png", "svg"} <= set(suffixes.split(","))
+    for suffix in suffixes.split(","):
+        assert (results / f"{stem}.{suffix}").exists()
+
+
+def test_command_line_prints_the_files_of_a_figure(results):
+    line = ("draw", "paper/fig07", "--experiment", "small")
+    done = command(*line, "--to", "results/one.png", folder=results)
+    assert done.stdout == "written: results/one.png\n"
+    done = command(*line, "--to", "results/one.png", "--to", "results/other.svg", folder=results)
+    assert done.stdout == "written: results/one.png, results/other.svg\n"
 
 
 # ---- medians, and axes that can be compared

@@ -8,7 +8,7 @@ import pytest
 from progress_measures import fingerprint
 from progress_measures.catalog import Catalog
 from progress_measures.experiments import load_experiment
-from progress_measures.training.record import code_modules, code_of
+from progress_measures.training.record import code_fingerprint, code_modules
 
 CACHED = ("fingerprint", "statement_fingerprint", "tree", "_tree_hash", "imported_modules", "_bindings")
 """The cached functions of the module."""
@@ -218,7 +218,7 @@ def test_facts_derived_from_settings_belong_to_the_code_that_trains_a_run():
     """`Run.split_seed`, `batch`, `closed_form` and `on_sequences` decide data and weights."""
     run = load_experiment("mainline").runs("mainline")[0]
     assert fingerprint.DERIVED in code_modules(run)
-    assert fingerprint.fingerprint(*code_modules(run)) == code_of(run)
+    assert fingerprint.fingerprint(*code_modules(run)) == code_fingerprint(run)
     assert fingerprint.reachable_modules(fingerprint.DERIVED) == {fingerprint.DERIVED}
 
 

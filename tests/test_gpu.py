@@ -57,7 +57,7 @@ def test_batch_trains_each_run_as_if_alone(tmp_path, runs, on_gpu):
 
 def test_captured_updates_equal_uncaptured_ones(tmp_path, monkeypatch, runs, on_gpu):
     def uncaptured(step, epoch):
-        step._optimizer.set_rate(epoch)
+        step._optimizer.set_rates(epoch)
         step._update()
         step._unfetched += 1
 

@@ -15,7 +15,7 @@ from progress_measures.cube.parts import write_fingerprint
 from progress_measures.experiments.schema import Experiment, LearningCoefficient
 from progress_measures.measures import families_of
 from progress_measures.measures.checkpoint import RunContext
-from progress_measures.measures.learning_coefficient import CONVERGED, Estimate, estimate
+from progress_measures.measures.learning_coefficient import MAX_RHAT, Estimate, estimate
 from progress_measures.models.design import design_of
 from progress_measures.models.langevin import sampled_losses
 from progress_measures.models.network import answer_logits
@@ -238,7 +238,7 @@ def test_cube_has_the_estimates_at_the_selected_epochs_and_describe_warns(tmp_pa
     at_20 = cube.sel(moment=20).isel(run=0)
     np.testing.assert_allclose(at_20.learning_coefficient, expected.value, rtol=1e-6)
     np.testing.assert_allclose(at_20.learning_coefficient_error, expected.error, rtol=1e-6)
-    unconverged = int((cube.learning_coefficient_rhat > CONVERGED).sum())
+    unconverged = int((cube.learning_coefficient_rhat > MAX_RHAT).sum())
     assert unconverged > 0
     assert f"WARNING: at {unconverged} of 4 selected epochs the chains have not converged" in describe(cube)
     (changed,) = runs_of(content | {FAMILY: FEW | {"draws": 6}})

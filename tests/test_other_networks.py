@@ -139,7 +139,7 @@ def test_cube_has_the_measures_that_apply_with_their_dimensions(opened):
 def test_coordinates_are_the_values_of_the_task(opened):
     name, cube, run, _ = opened
     n = {"product": 12, "quotient": 12, "even": 14, "permutations": 6}.get(name, 13)
-    outputs = run.settings.task.classes
+    outputs = run.settings.task.output_count
     if name == "permutations":
         assert "frequency" not in cube.coords
     else:

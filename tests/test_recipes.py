@@ -316,7 +316,7 @@ class Parts:
 
     def train(self, first, last):
         for update in range(first, last):
-            self.optimizer.set_rate(update)
+            self.optimizer.set_rates(update)
             self.objective.prepare(update)
             self.optimizer.step(self.objective.loss(self.optimizer.weights))
         return self
@@ -522,9 +522,9 @@ def test_cost_counts_what_a_state_remembers(recipe):
     sizes = {name: tensor[0].numel() for name, tensor in Parts([run]).optimizer.state().items()}
     numbers = sum(sizes.values()) // sizes["parameters"]
     difference = cost.disk(run) - cost.disk(plain)
-    assert difference == 3 * 4 * (numbers - 3) * cost.parameters(run)
+    assert difference == 3 * 4 * (numbers - 3) * cost.parameter_count(run)
     assert cost.disk(runs_of(recipe, arithmetic="float64")[0]) > 1.9 * (cost.disk(run) - 3 * 8 * 60)
-    assert cost.update_examples(run) == (24 if recipe == "batches" else 101)
+    assert cost.examples_per_update(run) == (24 if recipe == "batches" else 101)
 
 
 @pytest.fixture

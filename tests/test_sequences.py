@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from progress_measures import open_cube
-from progress_measures.data.examples import DrawnExamples
+from progress_measures.data.examples import SampledExamples
 from progress_measures.measures import measures
 from progress_measures.measures.sequence_checkpoint import PATTERNS, SequenceRunContext
 from progress_measures.models.design import Design
@@ -57,7 +57,7 @@ def answers(run, weights, examples):
 @pytest.mark.parametrize("name", CASES)
 def test_losses_and_accuracies_are_means_over_answers(name):
     checkpoint, run, weights = case(name)
-    drawn = DrawnExamples(run)
+    drawn = SampledExamples(run)
     train = drawn.at(20) if drawn.fixed is None else drawn.fixed
     for split, examples in (("train", train), ("test", drawn.test())):
         losses, correct, _ = answers(run, weights, examples)
@@ -68,7 +68,7 @@ def test_losses_and_accuracies_are_means_over_answers(name):
 @pytest.mark.parametrize("name", ["five_digit_addition", "repeated_subsequence", "doubled"])
 def test_losses_by_answer_are_means_over_examples(name):
     checkpoint, run, weights = case(name)
-    train, test = DrawnExamples(run).at(20), DrawnExamples(run).test()
+    train, test = SampledExamples(run).at(20), SampledExamples(run).test()
     np.testing.assert_allclose(value("train_loss_by_answer", checkpoint), answers(run, weights, train)[0].mean(0))
     losses, correct, _ = answers(run, weights, test)
     np.testing.assert_allclose(value("test_loss_by_answer", checkpoint), losses.mean(0))
@@ -78,7 +78,7 @@ def test_losses_by_answer_are_means_over_examples(name):
 @pytest.mark.parametrize("name", ["skip_trigram", "fixed"])
 def test_losses_by_trigram_are_means_over_examples_of_that_trigram(name):
     checkpoint, run, weights = case(name)
-    drawn = DrawnExamples(run)
+    drawn = SampledExamples(run)
     for split, examples in (("train", drawn.fixed or drawn.at(20)), ("test", drawn.test())):
         losses, _, _ = answers(run, weights, examples)
         expected = [losses[examples.labels == trigram].mean() for trigram in range(3)]
@@ -88,7 +88,7 @@ def test_losses_by_trigram_are_means_over_examples_of_that_trigram(name):
 @pytest.mark.parametrize("name", ["repeated_subsequence", "doubled"])
 def test_scores_of_heads_are_means_of_attention(name):
     checkpoint, run, weights = case(name)
-    test = DrawnExamples(run).test()
+    test = SampledExamples(run).test()
     _, _, patterns = answers(run, weights, test)
     induction, previous = np.zeros((2, 2)), np.zeros((2, 2))
     examples = min(PATTERNS, len(test.tokens))

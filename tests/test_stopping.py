@@ -20,7 +20,7 @@ from progress_measures.figures import load_figure
 from progress_measures.figures.drawing import draw
 from progress_measures.measures import families_of
 from progress_measures.training import loop, store
-from progress_measures.training.record import code_of
+from progress_measures.training.record import code_fingerprint
 from progress_measures.training.schedule import meets
 from progress_measures.watch import watch
 from support.experiments import folder_with, small_runs, trained_bytes
@@ -45,7 +45,7 @@ def undisturbed(tmp_path_factory):
 
 
 def record_of(folder, run):
-    return store.RunStore(folder / "runs" / run.name, run, code_of(run)).done
+    return store.RunStore(folder / "runs" / run.name, run, code_fingerprint(run)).finished_training
 
 
 def opened(folder, run, name):

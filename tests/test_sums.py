@@ -94,14 +94,14 @@ def test_correlations_equal_pearsons(cube):
         for name, target in (("a", a), ("b", b), ("a+b", a + b)):
             expected = pearsonr(values, target.ravel())[0] if np.ptp(values) > 0 else 0
             assert correlations[name][neuron] == pytest.approx(expected, abs=1e-9)
-    order = integer_sums.by_correlation(cube)
+    order = integer_sums.neurons_by_correlation(cube)
     assert (np.diff(np.abs(correlations["a+b"])[order]) <= 0).all()
 
 
 def test_fit_is_least_squares_with_an_intercept(rng):
     x = rng.standard_normal((40, 3))
     y = x @ [1.0, -2.0, 0.5] + 4 + 0.1 * rng.standard_normal(40)
-    fit = integer_sums.fit(x, y)
+    fit = integer_sums.least_squares(x, y)
     expected = np.linalg.lstsq(np.column_stack([x, np.ones(40)]), y)[0]
     np.testing.assert_allclose([*fit.coefficients, fit.intercept], expected, rtol=1e-10)
     assert fit.r2 == pytest.approx(1 - ((y - fit(x)) ** 2).sum() / ((y - y.mean()) ** 2).sum())
@@ -109,7 +109,7 @@ def test_fit_is_least_squares_with_an_intercept(rng):
 
 def test_fit_with_more_regressors_than_rows_has_the_least_norm(rng):
     x, y = rng.standard_normal((5, 9)), rng.standard_normal(5)
-    fit = integer_sums.fit(x, y)
+    fit = integer_sums.least_squares(x, y)
     np.testing.assert_allclose(fit(x), y, atol=1e-12)
     centered = x - x.mean(0)
     np.testing.assert_allclose(fit.coefficients, np.linalg.pinv(centered) @ (y - y.mean()), atol=1e-12)
@@ -128,7 +128,7 @@ def test_probe_is_evaluated_on_held_out_pairs(cube):
 
 
 def test_fit_of_a_neuron_uses_pairs_whose_sum_is_an_operand(cube):
-    neuron = int(integer_sums.by_correlation(cube)[0])
+    neuron = int(integer_sums.neurons_by_correlation(cube)[0])
     scores = principal_components.components(cube.W_E[0].values[:-1]).scores
     pre = neuron_maps(cube, relu=False).values[..., neuron]
     rows = [(a, b) for a in range(6) for b in range(6) if a + b < 6]

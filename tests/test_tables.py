@@ -9,6 +9,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.writing import FORMATS, write
+from support import ROOT
 from support.processes import command
 from support.published_cubes import first_with_variables, published_cubes_of
 
@@ -100,3 +101,11 @@ def test_command_line_names_missing_claim_files(results):
     assert (
         "paper.yaml" in done.stderr or "config/claims" in done.stderr
     )  # the folder of the small experiment has no claim files
+
+
+def test_command_line_prints_the_files_of_a_table(tmp_path):
+    done = command(
+        "tabulate", "paper/table02", *("--to", tmp_path / "t.md"), *("--to", tmp_path / "t.csv"), folder=ROOT
+    )
+    assert done.stdout == f"written: {tmp_path}/t.{{md,csv}}\n"
+    assert (tmp_path / "t.csv").exists()

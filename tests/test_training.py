@@ -16,7 +16,7 @@ import xarray as xr
 import zarr
 
 from progress_measures.data.dataset import train_masks, write_dataset
-from progress_measures.data.examples import DrawnExamples
+from progress_measures.data.examples import SampledExamples
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment
@@ -27,7 +27,7 @@ from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
 from progress_measures.training.objectives.pairs import Objective
 from progress_measures.training.optimizers.adamw import AdamW
-from progress_measures.training.record import code_of
+from progress_measures.training.record import code_fingerprint
 from progress_measures.training.step import Step
 from progress_measures.training.writer import Writer
 from support.experiments import (
@@ -134,7 +134,7 @@ def test_adamw_equals_that_of_torch_for_each_run():
     batch = AdamW(runs, [initial_weights(run) for run in runs], CPU)
     together = Objective(runs, masks, CPU)
     for epoch in range(8):
-        batch.set_rate(epoch)
+        batch.set_rates(epoch)
         batch.step(together.loss(batch.weights))
     for i, run in enumerate(runs):
         weights = {name: tensor[None].clone().requires_grad_() for name, tensor in initial_weights(run).items()}
@@ -172,7 +172,7 @@ def test_first_update_of_a_warmup_changes_nothing():
     (run, _) = small_runs()
     optimizer = AdamW([run], [initial_weights(run)], CPU)
     objective = Objective([run], torch.from_numpy(train_mask(run))[None], CPU)
-    optimizer.set_rate(0)
+    optimizer.set_rates(0)
     optimizer.step(objective.loss(optimizer.weights))
     updated: Weights = optimizer.weights
     assert all(torch.equal(updated[name][0], tensor) for name, tensor in initial_weights(run).items())
@@ -202,7 +202,9 @@ def test_training_writes_the_documented_files(undisturbed):
     assert history.evaluated_epoch.values.tolist() == list(range(0, 401, 20))
     assert np.isfinite(history.loss).all()
     np.testing.assert_allclose(history.loss.sel(epoch=history.evaluated_epoch), history.train_loss, rtol=1e-5)
-    record = store.RunStore(undisturbed / "runs/seed0", small_runs()[0], code_of(small_runs()[0])).done
+    record = store.RunStore(
+        undisturbed / "runs/seed0", small_runs()[0], code_fingerprint(small_runs()[0])
+    ).finished_training
     assert record["epochs"] == 400
     assert [path.name for path in (undisturbed / "runs/seed0/resume").iterdir()] == ["000000400.npz"]
 
@@ -270,7 +272,7 @@ def test_runs_at_different_epochs_train_in_one_batch(tmp_path, monkeypatch, undi
             trained(tmp_path, small_runs()[:1])
     trained(tmp_path, small_runs())
     assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
-    assert store.RunStore(tmp_path / "runs/seed1", small_runs()[1], code_of(small_runs()[1])).done
+    assert store.RunStore(tmp_path / "runs/seed1", small_runs()[1], code_fingerprint(small_runs()[1])).finished_training
 
 
 def test_training_continues_after_a_signal_to_save(tmp_path, monkeypatch, undisturbed):
@@ -382,8 +384,8 @@ def test_dataset_has_the_fixed_set(tmp_path):
     data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
     assert data.train.sum("example").values.tolist() == [24, 24]
     assert data.sizes["example"] == 24 + 40
-    assert (data.tokens[1, :24] == DrawnExamples(runs[1]).fixed.tokens).all()
-    assert (data.tokens[1, 24:] == DrawnExamples(runs[1]).test().tokens).all()
+    assert (data.tokens[1, :24] == SampledExamples(runs[1]).fixed.tokens).all()
+    assert (data.tokens[1, 24:] == SampledExamples(runs[1]).test().tokens).all()
     assert train_masks(tmp_path / "dataset.zarr", ["seed1"]).shape == (1, 64)
 
 
@@ -397,7 +399,7 @@ def test_training_resumes_from_the_previous_state_if_the_last_is_damaged(tmp_pat
     damaged = bytearray(newest.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     newest.write_bytes(damaged)
-    run_store = store.RunStore(tmp_path / "runs/seed0", small_runs()[0], code_of(small_runs()[0]))
+    run_store = store.RunStore(tmp_path / "runs/seed0", small_runs()[0], code_fingerprint(small_runs()[0]))
     assert list(run_store.states().values()) == [older]
     trained(tmp_path, small_runs()[:1])
     assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
@@ -408,7 +410,7 @@ def test_states_of_other_settings_or_code_are_not_resumed(tmp_path, monkeypatch)
     with pytest.raises(loop.Interrupted):
         trained(tmp_path, small_runs()[:1])
     folder, run = tmp_path / "runs/seed0", small_runs()[0]
-    code = code_of(run)
+    code = code_fingerprint(run)
     assert store.RunStore(folder, run, code).states()
     assert not store.RunStore(folder, small_runs(learning_rate=0.01)[0], code).states()
     assert not store.RunStore(folder, run, "other code").states()
@@ -417,7 +419,7 @@ def test_states_of_other_settings_or_code_are_not_resumed(tmp_path, monkeypatch)
 def test_temporary_disk_error_loses_no_states(tmp_path, monkeypatch, undisturbed):
     """A read error ends training; only damaged or missing checkpoints restart it."""
     shutil.copytree(undisturbed / "runs/seed0", tmp_path / "seed0")
-    run_store = store.RunStore(tmp_path / "seed0", small_runs()[0], code_of(small_runs()[0]))
+    run_store = store.RunStore(tmp_path / "seed0", small_runs()[0], code_fingerprint(small_runs()[0]))
     assert run_store.states()
 
     def fails(*_, **__):
@@ -462,7 +464,7 @@ def test_deleted_record_is_written_again_without_training(tmp_path, monkeypatch,
     monkeypatch.setattr(AdamW, "step", None)
     trained(folder, small_runs()[:1])
     assert trained_bytes(folder) == trained_bytes(undisturbed)
-    assert store.RunStore(folder / "runs/seed0", small_runs()[0], code_of(small_runs()[0])).done
+    assert store.RunStore(folder / "runs/seed0", small_runs()[0], code_fingerprint(small_runs()[0])).finished_training
 
 
 # Train in the killed process itself. The tests of the launcher kill the process that waits for training.

@@ -40,7 +40,7 @@ def provides(run: Run) -> frozenset[str]:
     model, imported = run.model, run.imported
     weights = imported is None or not imported.logits_only
     transformer = weights and model.mlp_input is None
-    shared = run.on_sequences or run.task.token_layout.shared_operands is not None
+    shared = run.on_sequences or run.task.token_layout.shared_operand_tokens is not None
     present = {
         "many_answers": run.on_sequences and len(run.task.answer_names()) > 1,
         "split": imported is None or imported.split_known,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from progress_measures.errors import UserError, user_message
+from progress_measures.plain_text import file_list
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -404,6 +405,7 @@ def draw(
     loaded = load_figure(figure)
     paths = _paths(loaded, "figures", IMAGE_FORMATS + loaded.extra_formats, experiment, to, run)
     draw_to(loaded, _cubes(loaded, experiment, cube), paths, run)
+    print(f"written: {file_list(paths)}")
 
 
 @app.command()
@@ -423,6 +425,7 @@ def tabulate(
     loaded = load_table(table)
     paths = _paths(loaded, "tables", FORMATS, experiment, to)
     write(loaded, _cubes(loaded, experiment, cube), paths)
+    print(f"written: {file_list(paths)}")
 
 
 @app.command("import")
@@ -690,11 +693,11 @@ def schema(
     check: Annotated[bool, typer.Option(help="Report stale files as an error instead of writing them.")] = False,
 ) -> None:
     """Write config/experiment.schema.json and docs/config.md from the definitions of the fields."""
-    from progress_measures.experiments.fields_page import generated
+    from progress_measures.experiments.fields_page import generated_files
 
-    stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
+    stale = [path for path, text in generated_files().items() if not path.exists() or path.read_text() != text]
     if check and stale:
         raise UserError(f"{', '.join(map(str, stale))}: stale; run `progress-measures schema`.")
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(generated()[path])
+        path.write_text(generated_files()[path])

@@ -1,10 +1,11 @@
-"""Text for terminals: tables with aligned columns."""
+"""Text for terminals: tables with aligned columns, and lists of files."""
 
 from __future__ import annotations
 
 import itertools
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 WIDEST = 48  # characters of a cell; longer cells continue on the next line
 
@@ -38,3 +39,11 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: bool
 
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([*lines(titles), rule, *(line for row in wrapped for line in lines(row))])
+
+
+def file_list(paths: Sequence[str | Path]) -> str:
+    """Format paths for one line: one path, files that differ only in the suffix as `path.{pdf,svg,png}`, or all paths."""
+    stems = {str(Path(path).with_suffix("")) for path in paths}
+    if len(paths) > 1 and len(stems) == 1:
+        return f"{stems.pop()}.{{{','.join(Path(path).suffix[1:] for path in paths)}}}"
+    return ", ".join(map(str, paths))

@@ -31,7 +31,7 @@ from progress_measures.paths import runs_folder
 from progress_measures.training.launcher.launch import rows_of_jobs
 from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.progress import duration
-from progress_measures.training.record import done
+from progress_measures.training.record import finished_training
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -145,7 +145,7 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
         f"epoch {reached:,} of {epochs:,}",
         status.phase if measured is not None else f"{status.phase}: nothing to measure yet",
     ]
-    record = done(runs_folder(run.experiment) / run.name, run, None) or {}
+    record = finished_training(runs_folder(run.experiment) / run.name, run, None) or {}
     if reached >= epochs:
         facts.append("done")
     elif "stopped_at" in record:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from progress_measures.plain_text import text_table
+from progress_measures.plain_text import file_list, text_table
 from progress_measures.training.progress import duration
 
 CHATTER = (
@@ -63,7 +63,7 @@ class Step(NamedTuple):
     @classmethod
     def of(cls, record: Any) -> Step:
         """Return the step that a record is about, which starts now."""
-        return cls(record.rule_name, _files(record.output), getattr(record, "reason", ""), time.monotonic())
+        return cls(record.rule_name, file_list(record.output), getattr(record, "reason", ""), time.monotonic())
 
 
 class LogHandler(LogHandlerBase):
@@ -188,16 +188,6 @@ def _reasons(text: str) -> list[str]:
         reasons.append(REASONS.get(kind, kind).replace("{}", files.partition(", ")[0]))
     implied = REASONS["Input files updated by another job"]
     return [reason for reason in reasons if reason != implied] or reasons
-
-
-def _files(paths: list[str]) -> str:
-    """Return the files that a job makes: one path, or for files that differ in the suffix `path.{pdf,svg,png}`."""
-    if not paths:
-        return ""
-    stems = {str(Path(path).with_suffix("")) for path in paths}
-    if len(paths) > 1 and len(stems) == 1:
-        return f"{stems.pop()}.{{{','.join(Path(path).suffix[1:] for path in paths)}}}"
-    return ", ".join(paths)
 
 
 def _short(path: str) -> str:

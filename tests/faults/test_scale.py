@@ -17,7 +17,7 @@ from support.processes import command
 GATHER = """
 import sys
 from pathlib import Path
-from progress_measures.training.machine import peak_of_this_process
+from progress_measures.training.machine import peak_memory_mib
 from progress_measures.cube.gather import gather
 from progress_measures.experiments import load_experiment
 first = load_experiment("small").runs("small")[0]
@@ -25,14 +25,14 @@ runs = [first.model_copy(update={"name": f"run{i}"}) for i in range(int(sys.argv
 for run in runs:
     (Path("results/small/runs") / run.name).symlink_to("seed0")
 gather("small", "A thousand runs", runs)
-print(peak_of_this_process())
+print(peak_memory_mib())
 """
 
 DRAW = """
-from progress_measures.training.machine import peak_of_this_process
+from progress_measures.training.machine import peak_memory_mib
 from progress_measures.cli import app
 app(standalone_mode=False)
-print(peak_of_this_process())
+print(peak_memory_mib())
 """
 
 

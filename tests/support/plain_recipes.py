@@ -152,7 +152,7 @@ def noisy_labels(run):
 
 
 def _loss(run, weights, update):
-    recipe, n = run.training, run.task.layout.operands
+    recipe, n = run.training, run.task.layout.operand_count
     a, b = train_mask(run).nonzero()
     labels = torch.from_numpy(noisy_labels(run)[a, b])
     tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, n)], 1))

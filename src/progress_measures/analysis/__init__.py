@@ -11,6 +11,8 @@ embedding     the number embedding, its singular vectors and Fourier spectrum
 clusters      neuron clusters
 readout       how W_L maps neurons to logits
 paper_tables  rows of the paper's Tables 5 and 6
+algorithm     whether networks add by the algorithm Clock or Pizza
+story         a summary of the runs of a cube, in four lines
 integer_sums  how a network that adds integers represents the sum
 forecast      prediction of when a network generalizes
 regions       regions of a phase diagram, and power laws of the delay of generalization
@@ -18,7 +20,7 @@ regions       regions of a phase diagram, and power laws of the delay of general
 
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, neuron_maps
-from progress_measures.analysis.runs import key_frequencies_of, operands
+from progress_measures.analysis.runs import key_frequencies_of, operand_count
 from progress_measures.analysis.select import by_fraction, cut_to_run, grid, runs_with
 from progress_measures.cube.stops import last_checkpoint, until_stop
 
@@ -35,7 +37,7 @@ __all__ = [
     "lead",
     "neuron_map",
     "neuron_maps",
-    "operands",
+    "operand_count",
     "runs_with",
     "until_stop",
 ]

@@ -10,30 +10,40 @@ if TYPE_CHECKING:
     import xarray as xr
 
 VARIABLES = ("gradient_symmetricity", "distance_irrelevance", "test_accuracy")
-"""Variables that `at_last_checkpoint` reads."""
+"""Variables that `networks_at_last_checkpoint` reads."""
 
 GENERALIZED = 0.99
-"""Smallest test accuracy of networks that are compared with Zhong et al.'s networks, which have 100 %."""
+"""Test accuracy from which a run counts as one that generalizes; the networks of Zhong et al. have a test accuracy of 100 %."""
 
 PIZZA_LIMIT = 0.4
-"""Distance irrelevance that separates typical Pizzas, 0 to 0.4, from typical Clocks, 0.4 to 1 (Zhong et al., section 4)."""
+"""Largest distance irrelevance of typical Pizzas; that of typical Clocks is larger, up to 1 (Zhong et al., section 4)."""
 
 
 class Network(NamedTuple):
-    """One network in the plane of gradient symmetricity and distance irrelevance."""
+    """One network in the plane of gradient symmetricity and distance irrelevance.
+
+    Attributes:
+        name: name of the network.
+        symmetricity: its gradient symmetricity, a mean cosine.
+        irrelevance: its distance irrelevance, 0 to 1.
+        generalized: whether its test accuracy is at least `GENERALIZED`.
+    """
 
     name: str
     symmetricity: float
     irrelevance: float
-    generalized: bool = True
+    generalized: bool
 
 
-ZHONG_NETWORKS = (Network("network A, a Pizza", 0.9937, 0.17), Network("network B, a Clock", 0.3336, 0.85))
+ZHONG_NETWORKS = (
+    Network("network A, a Pizza", symmetricity=0.9937, irrelevance=0.17, generalized=True),
+    Network("network B, a Clock", symmetricity=0.3336, irrelevance=0.85, generalized=True),
+)
 """Two example networks of Zhong et al.: network A has constant attention, network B trained attention (section 4)."""
 
 
-def at_last_checkpoint(cube: xr.Dataset) -> list[Network]:
-    """Return every run at its last checkpoint; a run without values there is left out.
+def networks_at_last_checkpoint(cube: xr.Dataset) -> list[Network]:
+    """Return the network of each run at the run's last checkpoint. A run without values there is left out.
 
     Args:
         cube: cube with the variables `VARIABLES`.

@@ -1,4 +1,4 @@
-"""Neuron clusters: a cluster is the set of neurons of whose variance one frequency explains at least 85 %."""
+"""Neuron clusters. A cluster is the set of neurons of which one frequency explains at least 85 % of the variance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 ALWAYS_ON = 0.98
-"""A neuron is called always on if it is active at least at this fraction of pairs."""
+"""A neuron that is active at this fraction of pairs or more is called always on."""
 
 
 def clustered(last: xr.Dataset) -> NDArray[np.bool_]:
@@ -27,7 +27,7 @@ def clustered(last: xr.Dataset) -> NDArray[np.bool_]:
 
 
 def cluster_frequencies(last: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequency of each neuron's cluster.
+    """Return, for each neuron, the frequency of its cluster.
 
     Args:
         last: the cube of one run at its last checkpoint, with `neuron_fraction_explained` and `neuron_frequency`.
@@ -45,7 +45,7 @@ def cluster_masks(last: xr.Dataset) -> dict[int, NDArray[np.bool_]]:
         last: the cube of one run at its last checkpoint, with `neuron_fraction_explained` and `neuron_frequency`.
 
     Returns:
-        Masks [neuron] by frequency of the cluster, in ascending order.
+        A mask [neuron] for each cluster, by the frequency of the cluster, in ascending order.
     """
     in_cluster, frequency = clustered(last), last.neuron_frequency.values
     return {int(k): in_cluster & (frequency == k) for k in np.unique(frequency[in_cluster])}
@@ -59,7 +59,7 @@ def cluster_spectra(cube: xr.Dataset) -> dict[int, NDArray[np.floating]]:
             `neuron_maps` reads.
 
     Returns:
-        Mean squares [component of a, component of b], by key frequency.
+        Mean squares [component of a, component of b] for each cluster, by the key frequency of the cluster.
     """
     frequency = cluster_frequencies(cube.isel(run=0, epoch=-1))
     return {

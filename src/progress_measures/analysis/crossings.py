@@ -1,4 +1,4 @@
-"""Epochs at which curves cross a level, values of curves at epochs, and counts of their rises."""
+"""Epochs at which curves cross a level, values of curves at epochs, and counts of rises and spikes."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def first_reaching(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[
     return _first(curve, curve >= level)
 
 
-def _first(curve: xr.DataArray, passed: xr.DataArray) -> NDArray[np.float64]:
-    """Return the first epoch at which `passed` is true; infinity if it never is."""
-    along = "epoch" if "epoch" in curve.dims else "history_epoch"
-    first = curve[along].values[passed.argmax(along).values].astype(float)
-    return np.where(passed.any(along).values, first, np.inf)
+def _first(curve: xr.DataArray, condition: xr.DataArray) -> NDArray[np.float64]:
+    """Return the first epoch of a curve at which a condition is true; infinity if it never is."""
+    dimension = "epoch" if "epoch" in curve.dims else "history_epoch"
+    first = curve[dimension].values[condition.argmax(dimension).values].astype(float)
+    return np.where(condition.any(dimension).values, first, np.inf)
 
 
 def lead(late: Epochs, early: Epochs) -> Epochs:
@@ -59,7 +59,7 @@ def lead(late: Epochs, early: Epochs) -> Epochs:
 
 
 def loss_delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
-    """Compute the epochs between the first train loss and the first test loss below a level.
+    """Compute by how many epochs the test loss first falls below a level after the train loss does.
 
     Args:
         cube: cube with `history_train_loss` and `history_test_loss`.
@@ -111,15 +111,15 @@ def nearest_checkpoint(curve: xr.DataArray, epoch: float) -> xr.DataArray:
     return curve.isel(epoch=int(np.abs(curve.epoch.values - epoch).argmin()))
 
 
-def rises(curve: xr.DataArray) -> float:
-    """Smooth a curve by a running mean over 1,000 epochs, and count the checkpoints at which it is larger than at the one before.
+def count_rises(curve: xr.DataArray) -> float:
+    """Count the checkpoints at which a curve, smoothed by a running mean over 1,000 epochs, has risen since the one before.
 
     Args:
         curve: the curve [epoch].
 
     Returns:
-        The number of these checkpoints; NaN if the curve is shorter than the window of 1,000 epochs, or if its
-        checkpoints are not evenly spaced.
+        The number of these checkpoints; NaN if the curve does not extend over more than 1,000 epochs, or if its checkpoints
+        are not evenly spaced.
     """
     if np.unique(np.diff(curve.epoch)).size > 1:
         return np.nan
@@ -129,11 +129,11 @@ def rises(curve: xr.DataArray) -> float:
     return int((np.diff(np.convolve(curve, np.full(window, 1 / window), "valid")) > 0).sum())
 
 
-def spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
-    """Count the rises of the train loss to ten times its running minimum between two epochs.
+def count_spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
+    """Count how often the train loss rises to ten times its running minimum or more, between two epochs.
 
-    The train loss is `history_train_loss_max`: at each evaluation, the largest loss since the previous evaluation. The running
-    minimum is at least 1e-12.
+    The train loss is `history_train_loss_max`: at each evaluation, the largest loss since the previous evaluation. A running
+    minimum below 1e-12 counts as 1e-12, because a loss can underflow to 0.
 
     Args:
         run_cube: the cube of one run, with `history_train_loss_max`.

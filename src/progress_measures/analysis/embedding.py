@@ -1,4 +1,4 @@
-"""The number embedding: W_E without the token `=`, its singular vectors and its Fourier spectrum."""
+"""The embedding of the operands, which is W_E without the token `=`: its singular vectors and its Fourier spectrum."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 
-def number_embedding(run_cube: xr.Dataset) -> Array:
+def operand_embedding(run_cube: xr.Dataset) -> Array:
     """Return W_E of one run without the row of `=`: [operand, residual]."""
     return run_cube.W_E.values[:-1].astype(float)
 
 
 def gaussian_control(run_cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return a matrix of Gaussian noise, drawn with a fixed seed, with the shape of the number embedding."""
-    return np.random.default_rng(0).standard_normal(number_embedding(run_cube).shape)
+    """Return a matrix of Gaussian noise, drawn with a fixed seed, with the shape of the operand embedding."""
+    return np.random.default_rng(0).standard_normal(operand_embedding(run_cube).shape)
 
 
 def singular_vectors(matrix: Array) -> tuple[Array, Array]:
@@ -37,10 +37,10 @@ def frequency_energies(norms: Array) -> Array:
     """Add the squared norms of the cosine and the sine of each frequency; the constant is left out.
 
     Args:
-        norms: norms of Fourier components [..., fourier_component].
+        norms: norms of Fourier components […, fourier_component]: constant, cos 1, sin 1, cos 2, ….
 
     Returns:
-        Squared norms [..., frequency].
+        Sums of the two squared norms […, frequency].
     """
     squares = np.square(norms)
     return squares[..., 1::2] + squares[..., 2::2]
@@ -53,7 +53,7 @@ def significant_frequencies(run_cube: xr.Dataset) -> NDArray[np.int64]:
         run_cube: the cube of one run at its last checkpoint, with `W_E_fourier_norm` and `key_frequency`.
 
     Returns:
-        The frequencies, ascending [significant].
+        The frequencies, ascending: [frequency].
     """
     norms = np.sqrt(frequency_energies(run_cube.W_E_fourier_norm.values.astype(float)))
     return run_cube.frequency.values[norms > 5 * np.median(norms[~run_cube.key_frequency.values])]

@@ -1,7 +1,7 @@
 """Prediction of when a network generalizes, from its measures up to an epoch.
 
-T is the first epoch with a test loss below 1. At an epoch t < T, a ridge regression on a few measures at t predicts
-log10(T/t). It is fitted to other runs, at each of their epochs before T. The predictors must not depend on epochs after
+T is the first epoch with a test loss below 1 nat. At an epoch t < T, a ridge regression on a few measures at t predicts
+log10(T/t). It is fitted to other runs, at each of their epochs before their T. The predictors must not depend on epochs after
 t. This excludes the restricted and excluded losses, which use the final network's key frequencies. Their substitutes
 are the maximum over frequencies of the excluded loss of a single frequency, and the fraction of the logits' sum of
 squares that the cosines cos w(a + b - c) of all frequencies explain.
@@ -21,13 +21,17 @@ from progress_measures.analysis.crossings import first_below
 EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
 """Experiments whose runs are predicted: one-layer networks on modular tasks, with published cubes."""
 
-RIDGE = 1e-2  # penalty on squared coefficients of standardized predictors
-FIRST_EPOCH = 100  # the forecast is not made at earlier epochs
+RIDGE = 1e-2
+"""Penalty on the squared coefficients of standardized predictors."""
+
+FIRST_EPOCH = 100
+"""First epoch at which a forecast is made."""
 
 Array = NDArray[np.float64]
 
 
 def _log10(values: xr.DataArray) -> Array:
+    """Compute log10. Values below 1e-12 count as 1e-12, because a loss can underflow to 0."""
     return np.log10(np.maximum(values.values.astype(float), 1e-12))
 
 
@@ -39,7 +43,7 @@ PREDICTORS: dict[str, Callable[[xr.Dataset], Array]] = {
     "train loss": lambda cube: _log10(cube.train_loss),
     "sum of squared weights": lambda cube: _log10(cube.sum_of_squared_weights),
 }
-"""Functions that compute the predictors [epoch] of a run, by name; the logarithm of the epoch is one more predictor."""
+"""Functions of the cube of one run that compute the predictors [epoch], by name."""
 
 METHODS: dict[str, tuple[str, ...]] = {
     "other runs' mean": (),
@@ -47,7 +51,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "weight norm": ("sum of squared weights",),
     "progress measures": tuple(PREDICTORS),
 }
-"""Names in `PREDICTORS` of the predictors of each method. The first method has none, and does not use the epoch either."""
+"""The predictors of each method, as names in `PREDICTORS`. All methods but the first also use the logarithm of the epoch."""
 
 VARIABLES = (
     "test_loss", "train_loss", "maximal_excluded_loss", "cosine_residual_all", "gini_W_E", "gini_W_L", "sum_of_squared_weights",
@@ -60,7 +64,7 @@ class Trajectory(NamedTuple):
     Attributes:
         experiment: Name of the experiment.
         run: Name of the run.
-        generalization_epoch: T, the first epoch with a test loss below 1.
+        generalization_epoch: T, the first epoch with a test loss below 1 nat.
         epochs: Epochs before T at which a forecast is made: [epoch].
         predictors: Values of the predictors, by name: [epoch] each.
     """
@@ -77,23 +81,23 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
 
     Returns:
         The trajectories, and the names `experiment/run` of all other runs: those that never generalize, or that have
-        fewer than three checkpoints before T.
+        fewer than three checkpoints from `FIRST_EPOCH` to T.
     """
     predictable, left_out = [], []
     for cube in cubes:
         for name in map(str, cube.run.values):
-            run = cube.sel(run=name)
-            generalization_epoch = float(first_below(run.test_loss, 1))
-            is_early = (run.epoch.values >= FIRST_EPOCH) & (run.epoch.values < generalization_epoch)
+            run_cube = cube.sel(run=name)
+            generalization_epoch = float(first_below(run_cube.test_loss, 1))
+            is_early = (run_cube.epoch.values >= FIRST_EPOCH) & (run_cube.epoch.values < generalization_epoch)
             if np.isfinite(generalization_epoch) and is_early.sum() >= 3:
-                predictors = {predictor: function(run)[is_early] for predictor, function in PREDICTORS.items()}
+                predictors = {predictor: function(run_cube)[is_early] for predictor, function in PREDICTORS.items()}
                 predictable.append(
                     Trajectory(
-                        cube.attrs["experiment"],
-                        name,
-                        generalization_epoch,
-                        run.epoch.values[is_early].astype(float),
-                        predictors,
+                        experiment=cube.attrs["experiment"],
+                        run=name,
+                        generalization_epoch=generalization_epoch,
+                        epochs=run_cube.epoch.values[is_early].astype(float),
+                        predictors=predictors,
                     )
                 )
             else:
@@ -137,7 +141,7 @@ def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experim
     Args:
         all_trajectories: The trajectories to predict, which are also those to fit.
         method: A key of `METHODS`.
-        whole_experiment: Whether the fit leaves out all runs of the predicted run's experiment, not only this run.
+        whole_experiment: Whether the fit leaves out all runs of the predicted run's experiment; otherwise only this run.
 
     Returns:
         The predicted T of each trajectory: [epoch] each.
@@ -157,7 +161,7 @@ def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experim
 
 
 def error_factor(trajectory: Trajectory, predicted: Array) -> Array:
-    """Compute the factor by which predictions of T are wrong: 10^|log10(predicted / T)|.
+    """Compute the factor between predictions of T and T, whichever is larger: 10^|log10(predicted / T)|.
 
     Args:
         trajectory: The trajectory with the true T.

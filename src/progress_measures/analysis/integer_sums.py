@@ -1,6 +1,6 @@
 """How a network that adds integers represents the operands and their sum, from the embedding and neurons in its cube.
 
-Every function uses the first run at the last checkpoint. Principal components (PCs) and their scores are defined in
+Functions of a cube use its first run at the last checkpoint. Principal components (PCs) and their scores are defined in
 `progress_measures.principal_components`.
 """
 
@@ -14,28 +14,29 @@ from numpy.typing import NDArray
 
 from progress_measures import principal_components
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, neuron_maps
-from progress_measures.analysis.runs import operands
+from progress_measures.analysis.runs import operand_count
 
 Array = NDArray[np.floating]
 
 NEURON_VARIABLES = ("W_E", *ACTIVATION_VARIABLES)
-"""Variables from which the neurons' activations over all pairs and the embedding of operands are computed."""
+"""Variables from which the activations of neurons over all pairs and the embedding of the operands are computed."""
 
-PROBE_SEED, PROBE_TEST = 42, 0.3
-"""Random seed of the split and fraction of held-out pairs: the notebook's `train_test_split(test_size=0.3, random_state=42)`."""
+PROBE_SEED, PROBE_TEST_FRACTION = 42, 0.3
+"""Seed of the probe's random split of the pairs, and fraction of held-out pairs. The notebook has the same split:
+`train_test_split(test_size=0.3, random_state=42)`."""
 
 REGRESSORS = ("PC1(a)", "PC2(a)", "PC1(b)", "PC2(b)")
-"""Names in `targets` of the first two PC scores of a and of b."""
+"""Names of the first two PC scores of a and of b in the dictionary that `functions_of_pair` returns."""
 
 
-def embedding(cube: xr.Dataset) -> principal_components.Components:
+def embedding_components(cube: xr.Dataset) -> principal_components.Components:
     """Return the principal components of the rows of W_E, without the row of `=`."""
     return principal_components.components(cube.W_E.isel(run=0).values[:-1])
 
 
-def targets(cube: xr.Dataset) -> dict[str, Array]:
-    """Return a, b, a + b and the first two PC scores of a and of b, by name, at all pairs: [pair] each."""
-    scores = embedding(cube).scores
+def functions_of_pair(cube: xr.Dataset) -> dict[str, Array]:
+    """Return a, b, a + b and the first two PC scores of a and of b at all pairs: [pair] each, by name."""
+    scores = embedding_components(cube).scores
     a, b = np.indices((len(scores), len(scores))).reshape(2, -1)
     score_values = [scores[a, 0], scores[a, 1], scores[b, 0], scores[b, 1]]
     return {"a": a.astype(float), "b": b.astype(float), "a+b": (a + b).astype(float)} | dict(
@@ -58,7 +59,7 @@ def activations(cube: xr.Dataset, relu: bool = True) -> Array:
 
 
 def correlations(cube: xr.Dataset) -> dict[str, Array]:
-    """Compute Pearson's correlation over pairs of each neuron after the ReLU with each function that `targets` returns.
+    """Compute Pearson's correlation of each neuron after the ReLU with each function in `functions_of_pair`, over all pairs.
 
     Returns:
         Correlations [neuron], by name of the function; 0 for a constant neuron.
@@ -66,21 +67,21 @@ def correlations(cube: xr.Dataset) -> dict[str, Array]:
     neurons = activations(cube)
     neurons = neurons - neurons.mean(0)
     norm = np.linalg.norm(neurons, axis=0)
-    unit = neurons / np.where(norm > 0, norm, 1)
+    unit_vectors = neurons / np.where(norm > 0, norm, 1)
     coefficients = {}
-    for name, values in targets(cube).items():
+    for name, values in functions_of_pair(cube).items():
         centered = values - values.mean()
-        coefficients[name] = centered / np.linalg.norm(centered) @ unit
+        coefficients[name] = centered / np.linalg.norm(centered) @ unit_vectors
     return coefficients
 
 
-def by_correlation(cube: xr.Dataset) -> NDArray[np.int64]:
+def neurons_by_correlation(cube: xr.Dataset) -> NDArray[np.int64]:
     """Return the indices of the neurons, sorted by descending absolute correlation with a + b: [neuron]."""
     return np.argsort(-np.abs(correlations(cube)["a+b"]), kind="stable")
 
 
 def r_squared(values: Array, fitted: Array) -> float:
-    """Compute R²: 1 - residual sum of squares / sum of squares about the mean.
+    """Compute R²: 1 minus the ratio of the residual sum of squares to the sum of squares about the mean.
 
     Args:
         values: true values [row].
@@ -107,7 +108,7 @@ class LinearFit(NamedTuple):
         return regressors @ self.coefficients + self.intercept
 
 
-def fit(regressors: Array, values: Array) -> LinearFit:
+def least_squares(regressors: Array, values: Array) -> LinearFit:
     """Fit values by least squares on regressors and an intercept.
 
     Args:
@@ -125,7 +126,7 @@ class Probe(NamedTuple):
 
     Attributes:
         sums: a + b of the held-out pairs [pair].
-        predicted: prediction of the probe [pair].
+        predicted: the probe's predictions of these sums [pair].
         baseline: mean of a + b over the pairs on which the probe is fitted.
     """
 
@@ -146,11 +147,11 @@ class Probe(NamedTuple):
 
 def probe(cube: xr.Dataset) -> Probe:
     """Fit a linear probe of a + b on 70 % of all pairs, drawn with the notebook's seed, and predict the other 30 %."""
-    neurons, sums = activations(cube), targets(cube)["a+b"]
+    neurons, sums = activations(cube), functions_of_pair(cube)["a+b"]
     order = np.random.RandomState(PROBE_SEED).permutation(len(sums))
-    test, train = np.split(order, [int(np.ceil(PROBE_TEST * len(sums)))])
-    fitted = fit(neurons[train], sums[train])
-    return Probe(sums[test], fitted(neurons[test]), float(sums[train].mean()))
+    test, train = np.split(order, [int(np.ceil(PROBE_TEST_FRACTION * len(sums)))])
+    fitted = least_squares(neurons[train], sums[train])
+    return Probe(sums=sums[test], predicted=fitted(neurons[test]), baseline=float(sums[train].mean()))
 
 
 def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
@@ -161,15 +162,19 @@ def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
         neuron: index of the neuron.
 
     Returns:
-        The fit on the pairs with a + b < n, for n operand values; the notebook fits these pairs only.
+        The fit to the pairs with a + b < n, where n is the number of operand values; the notebook fits these pairs only.
     """
-    functions = targets(cube)
-    fitted_pairs = functions["a+b"] < operands(cube)
+    functions = functions_of_pair(cube)
+    fitted_pairs = functions["a+b"] < operand_count(cube)
     regressors = np.stack([functions[name][fitted_pairs] for name in REGRESSORS], -1)
-    return fit(regressors, activations(cube, relu=False)[fitted_pairs, neuron])
+    return least_squares(regressors, activations(cube, relu=False)[fitted_pairs, neuron])
 
 
 def failures(cube: xr.Dataset) -> xr.DataArray:
-    """Return whether the answer differs from a + b, for each part of the embedding that is kept: [embedding, a, b]."""
+    """Return whether the network's answer differs from a + b: [embedding, a, b].
+
+    The dimension `embedding` says which part of the embedding the network has: the whole, or the whole without some
+    principal components.
+    """
     answers = cube.answer_by_embedding.isel(run=0)
     return answers != answers.a + answers.b

@@ -1,8 +1,8 @@
 """Attention and neuron activations over all pairs, computed exactly from smaller arrays of a cube.
 
 An attention score from `=` is the sum of a term that depends on the attended token and a term that depends on its
-position. A head's contribution to a neuron, per unit of attention, is such a sum too. The cube has the terms as
-`<name>_token` and `<name>_position`.
+position: the variables `attention_score_token` and `attention_score_position` of the cube. A head's contribution to the
+pre-activation of a neuron, per unit of attention, is such a sum too: `neuron_value_token` plus `neuron_value_position`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures import fourier
-from progress_measures.analysis.runs import operands
+from progress_measures.analysis.runs import operand_count
 from progress_measures.errors import UserError
 
 ACTIVATION_VARIABLES = (
@@ -32,8 +32,8 @@ def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: in
             `moment_attention_score_token` and `moment_attention_score_position` instead.
         head: index of the head.
         run: name of the run; by default, the first run.
-        epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint. For selected epochs, the cube has
-            only the first run.
+        epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint. At selected epochs, the cube has the
+            scores of the first run only.
 
     Returns:
         Attention [a, b, position], which sums to 1 over the positions a, b, `=`.
@@ -64,7 +64,8 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
     Args:
         cube: cube with the variables `ACTIVATION_VARIABLES`. If `epoch` is given, it needs the variables of the same names
             with the prefix `moment_` instead.
-        neuron: index of the neuron; with `epoch`, one of `cube.kept_neuron`, the neurons stored at selected epochs.
+        neuron: index of the neuron. If `epoch` is given, the neuron must be among those that the cube has at selected epochs,
+            which are the coordinate `kept_neuron`.
         epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint.
         relu: whether to apply the ReLU.
 
@@ -102,7 +103,7 @@ def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
 
 
 def W_L_logits(cube: xr.Dataset) -> NDArray[np.floating]:
-    """Compute the logits that W_L yields from the neurons of the first run at the last checkpoint.
+    """Compute the neurons' contribution to the logits of the first run at the last checkpoint: the neurons times W_L.
 
     Args:
         cube: cube with `W_L_fourier` and the variables `ACTIVATION_VARIABLES`.
@@ -114,8 +115,8 @@ def W_L_logits(cube: xr.Dataset) -> NDArray[np.floating]:
 
 
 def W_L_of(cube: xr.Dataset) -> NDArray[np.floating]:
-    """Compute W_L [neuron, output] of the first run at the last checkpoint from its Fourier components."""
-    return cube.W_L_fourier.values @ fourier.basis(operands(cube))
+    """Compute W_L = W_out W_U [neuron, output] of the first run at the last checkpoint from its Fourier components."""
+    return cube.W_L_fourier.values @ fourier.basis(operand_count(cube))
 
 
 def spectrum_2d(values: NDArray[np.floating]) -> NDArray[np.floating]:

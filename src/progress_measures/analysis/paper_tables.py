@@ -32,7 +32,7 @@ def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
         W_L sin_k by cos and sin of w_k(a + b), as mean and standard deviation (SD) over the key frequencies k and the two
         projections. The fractions are NaN if the run has no key frequencies.
     """
-    explained = [row[-1] for row in readout_rows(run_cube)]
+    explained = [row.fraction_explained for row in readout_rows(run_cube)]
     return {
         "test loss": float(run_cube.test_loss),
         "Gini W_E": float(run_cube.gini_W_E),

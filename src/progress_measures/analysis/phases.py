@@ -1,7 +1,7 @@
 """Phases of a run: memorization, circuit formation and cleanup, and the epochs at which they end.
 
 The rule that finds the ends is in `progress_measures.measures.phases`. This module reads the ends from a cube, or
-applies the rule to a run that is still training.
+applies the rule to a run that is still being trained.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PHASES = ("memorization", "circuit formation", "cleanup", "generalized")
-"""Names of the phases in order; a run is `generalized` from the end of cleanup on."""
+"""Names of the three phases in order, and `generalized`, the state of a run from the end of cleanup on."""
 
 BEFORE_CLEANUP = "memorization or circuit formation"
-"""Phase of a run that is still training, before its test loss has fallen."""
+"""State of a run that is still being trained, before its test loss has fallen."""
 
 PHASE_ENDS = ("memorization_end", "circuit_formation_end", "cleanup_end")
 """Variables with the ends of the first three phases."""
@@ -41,8 +41,8 @@ def phase_at(run_cube: xr.Dataset, epoch: float) -> str:
         epoch: the epoch.
 
     Returns:
-        An entry of `PHASES`: the phase that begins at the last phase end at or before the epoch. An empty string if the
-        rule finds no end of this phase, because the epoch may then belong to a later phase.
+        An entry of `PHASES`: the one that begins at the last phase end at or before the epoch. An empty string if the rule
+        finds no end of this phase, because the epoch may then belong to a later phase.
     """
     ends = phase_end_epochs(run_cube)
     phase = _phase_after(ends, epoch)
@@ -50,10 +50,10 @@ def phase_at(run_cube: xr.Dataset, epoch: float) -> str:
 
 
 def phase_so_far(measures_so_far: xr.Dataset) -> str:
-    """Return the phase of a run that is still training, at its last checkpoint.
+    """Return the phase at the last checkpoint of a run that is still being trained.
 
     The rule for phase ends is applied to the measures so far. It finds no end before the test loss has fallen, so until
-    then memorization and circuit formation cannot be told apart. The end of memorization is found from the maximal
+    then memorization and circuit formation cannot be distinguished. The end of memorization is found from the maximal
     excluded loss, because the excluded loss requires the key frequencies of the final network. The rule takes the final
     level of the test loss from the last fraction `FINAL` of training. An end of cleanup within this fraction does not
     count, because the level may still fall.
@@ -65,16 +65,22 @@ def phase_so_far(measures_so_far: xr.Dataset) -> str:
         An entry of `PHASES`, or `BEFORE_CLEANUP`.
     """
     rules = (memorization_end_maximal, circuit_formation_end, cleanup_end)
-    ends, last = [rule(measures_so_far).epoch for rule in rules], float(measures_so_far.epoch[-1])
-    if ends[2] > (1 - FINAL) * last:
-        ends[2] = np.nan
-    if not np.isfinite(ends[1]):
+    end_of_memorization, end_of_circuit_formation, end_of_cleanup = (rule(measures_so_far).epoch for rule in rules)
+    last = float(measures_so_far.epoch[-1])
+    if end_of_cleanup > (1 - FINAL) * last:
+        end_of_cleanup = np.nan
+    if not np.isfinite(end_of_circuit_formation):
         return BEFORE_CLEANUP
-    return _phase_after(ends, last)
+    return _phase_after([end_of_memorization, end_of_circuit_formation, end_of_cleanup], last)
 
 
 def _phase_after(ends: list[float], epoch: float) -> str:
-    """Return the phase that begins at the last of the ends at or before an epoch; ends that are NaN are ignored."""
+    """Return the phase that begins at the last of the ends at or before an epoch; ends that are NaN are ignored.
+
+    Args:
+        ends: epochs at which the three phases end.
+        epoch: the epoch.
+    """
     return PHASES[max((i + 1 for i, end in enumerate(ends) if end <= epoch), default=0)]
 
 
@@ -93,7 +99,7 @@ def phase_checkpoints(run_cube: xr.Dataset) -> list[int]:
 
 
 def last_plotted_epoch(run_cube: xr.Dataset) -> int | None:
-    """Return the last epoch that plots of a run show: twice the end of cleanup, rounded up to a multiple of 1,000.
+    """Return the last epoch of a run to plot: twice the epoch at which cleanup ends, rounded up to a multiple of 1,000.
 
     Args:
         run_cube: the cube of one run, with the variable `cleanup_end`.
@@ -113,7 +119,8 @@ def phase_slopes(cube: xr.Dataset, curve: xr.DataArray) -> list[NDArray[np.float
         curve: one curve per run [run, epoch].
 
     Returns:
-        The slopes per epoch in circuit formation and in cleanup, [run] each.
+        The slopes per epoch in circuit formation and in cleanup, [run] each. NaN where the rule does not find both ends of the
+        phase, or the curve has no checkpoint there.
     """
     ends = [cube[name].values for name in PHASE_ENDS]
     values = [at_epochs(curve, end) for end in ends]

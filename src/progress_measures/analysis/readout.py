@@ -1,19 +1,19 @@
-"""How W_L maps neurons to logits: angle-sum identities (Table 1), and key cosines in the logits (section 4.2).
+"""How W_L maps neurons to logits: angle-sum identities (the paper's Table 1), and key cosines in the logits (section 4.2).
 
-A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c. The coordinate
-`wave` (cos or sin) of the cube says whether the neurons are projected on the vector W_L cos_k or W_L sin_k, where cos_k and
-sin_k have the entries cos w_k c and sin w_k c.
+W_L = W_out W_U. A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c. The
+coordinate `wave` (cos or sin) of the cube says whether the neurons are projected on the vector W_L cos_k or W_L sin_k, where
+cos_k and sin_k have the entries cos w_k c and sin w_k c.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from progress_measures.analysis.pair_maps import W_L_logits
-from progress_measures.analysis.runs import by_run, key_frequencies_of, operands
+from progress_measures.analysis.runs import by_run, key_frequencies_of, operand_count
 from progress_measures.fourier import nyquist_factor
 
 READOUT_VARIABLES = (
@@ -22,45 +22,75 @@ READOUT_VARIABLES = (
 """Variables that `readout_rows` reads."""
 
 
-def readout_rows(run_cube: xr.Dataset) -> list[tuple[Any, ...]]:
+class ReadoutRow(NamedTuple):
+    """One row of Table 1: the projection of the neurons on W_L cos_k or W_L sin_k, fitted by functions of the pair.
+
+    Attributes:
+        frequency: the key frequency k.
+        wave: `cos` or `sin`.
+        first_product: coefficient on cos w_k a cos w_k b if the wave is cos, on sin w_k a cos w_k b if it is sin.
+        second_product: coefficient on sin w_k a sin w_k b if the wave is cos, on cos w_k a sin w_k b if it is sin.
+        single: coefficient on cos w_k(a + b) or sin w_k(a + b).
+        fraction_explained: fraction of the projection's variance over pairs that this single function explains.
+    """
+
+    frequency: int
+    wave: str
+    first_product: float
+    second_product: float
+    single: float
+    fraction_explained: float
+
+
+def readout_rows(run_cube: xr.Dataset) -> list[ReadoutRow]:
     """Compute the rows of Table 1 of one run.
 
     Args:
         run_cube: the cube of one run, with `READOUT_VARIABLES`.
 
     Returns:
-        One tuple for each key frequency and wave (`cos` or `sin`), about the neurons' projection on W_L cos_k or W_L
-        sin_k: frequency, wave, the coefficients on the two products in the angle-sum identity of cos or sin of w(a + b),
-        the coefficient on cos or sin of w(a + b), and the fraction of variance that this function explains.
+        Two rows for each key frequency, for `cos` and for `sin`.
     """
     rows = []
     for k in key_frequencies_of(run_cube):
         at_key = run_cube.sel(frequency=k)
-        pairs = {"cos": ("cos a cos b", "sin a sin b"), "sin": ("sin a cos b", "cos a sin b")}
-        for wave, names in pairs.items():
-            products = [float(at_key.readout_product_coefficient.sel(wave=wave, product=name)) for name in names]
-            single = float(at_key.readout_coefficient.sel(wave=wave))
-            rows.append((int(k), wave, *products, single, float(at_key.readout_fraction_explained.sel(wave=wave))))
+        products_of_wave = {"cos": ("cos a cos b", "sin a sin b"), "sin": ("sin a cos b", "cos a sin b")}
+        for wave, names in products_of_wave.items():
+            first, second = (float(at_key.readout_product_coefficient.sel(wave=wave, product=name)) for name in names)
+            rows.append(
+                ReadoutRow(
+                    frequency=int(k),
+                    wave=wave,
+                    first_product=first,
+                    second_product=second,
+                    single=float(at_key.readout_coefficient.sel(wave=wave)),
+                    fraction_explained=float(at_key.readout_fraction_explained.sel(wave=wave)),
+                )
+            )
     return rows
 
 
 def cosine_loss(run_cube: xr.Dataset) -> float:
-    """Compute the loss of logits that consist of the fitted key cosines only.
+    """Compute the loss, in nat, of logits that consist of the fitted key cosines only.
 
     These logits depend only on a + b - c, so the loss is equal at every pair.
+
+    Args:
+        run_cube: the cube of one run at one checkpoint, with `key_frequency` and `cosine_coefficient`.
     """
-    p, keys = operands(run_cube), key_frequencies_of(run_cube)
-    norms = np.sqrt(p**3 / 2) / np.sqrt(nyquist_factor(p, keys))  # of cos w(a + b - c) over all (a, b, c)
-    heights = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / norms
-    logits = heights @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
+    p, keys = operand_count(run_cube), key_frequencies_of(run_cube)
+    # the stored coefficients are for cosines that are scaled to norm 1 over all (a, b, c)
+    cosine_norms = np.sqrt(p**3 / 2) / np.sqrt(nyquist_factor(p, keys))
+    amplitudes = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / cosine_norms
+    logits = amplitudes @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
     return float(np.log1p(np.exp(logits[1:] - logits[0]).sum()))
 
 
-def single_term_deviation(rows: list[tuple[Any, ...]]) -> float:
+def single_term_deviation(rows: list[ReadoutRow]) -> float:
     """Return how far the rows of Table 1 deviate from the angle-sum identity.
 
     The deviation of a row is ||s| - (|c1| + |c2|) / 2| / |s|, where c1 and c2 are the coefficients on the two products, and s is
-    the coefficient on cos or sin of w(a + b).
+    the coefficient on the single function cos or sin of w(a + b).
 
     Args:
         rows: rows of Table 1, as `readout_rows` returns them, of one or more runs.
@@ -69,7 +99,7 @@ def single_term_deviation(rows: list[tuple[Any, ...]]) -> float:
         The largest deviation over the rows; NaN if there are no rows.
     """
     deviations = [
-        abs(abs(single) - (abs(first) + abs(second)) / 2) / abs(single) for *_, first, second, single, _ in rows
+        abs(abs(row.single) - (abs(row.first_product) + abs(row.second_product)) / 2) / abs(row.single) for row in rows
     ]
     return max(deviations, default=np.nan)
 
@@ -89,7 +119,7 @@ def at_key_frequencies(cube: xr.Dataset, name: str) -> list[float]:
 
 
 def gaussian_similarity(cube: xr.Dataset) -> float:
-    """Compute the absolute cosine similarity of the first run's logits with Gaussian noise, drawn with a fixed seed.
+    """Compute the absolute cosine similarity of `W_L_logits` with Gaussian noise that is drawn with a fixed seed.
 
     Args:
         cube: cube with the variables that `pair_maps.W_L_logits` reads.

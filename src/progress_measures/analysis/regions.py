@@ -1,4 +1,4 @@
-"""Regions of the phase diagram of a sweep (Liu et al. 2022, 'Towards Understanding Grokking'), and power laws of the delay.
+"""Regions of the phase diagram of a sweep (Liu et al. 2022, 'Towards Understanding Grokking'), and fits of power laws.
 
 A network has learned a set of pairs at the first evaluation with an accuracy of at least 90 % on it. The regions are:
 
@@ -7,7 +7,7 @@ grokking        both are learned, the test pairs 1,000 updates or more after the
 memorization    only training pairs are learned
 confusion       training pairs are not learned
 
-A region depends on how long the network trains: memorization may be grokking that takes longer.
+A region depends on the number of updates: a run in the region memorization might grok if it were trained longer.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ DELAY = 1000
 def accuracy_delays(cube: xr.Dataset) -> NDArray[np.float64]:
     """Return by how many updates each run learns the test pairs after the training pairs: [run].
 
-    The delay is infinite for a run that learns only training pairs, and NaN for a run that learns neither.
+    The delay is infinite for a run that learns only training pairs, 0 for a run that learns only test pairs, and NaN for a run
+    that learns neither.
     """
     train, test = (first_reaching(cube[name], LEARNED) for name in VARIABLES)
     return lead(test, np.where(np.isinf(train) & np.isfinite(test), test, train))
@@ -56,25 +57,33 @@ def spans_diagram(cube: xr.Dataset) -> bool:
 
 
 def diagram(cube: xr.Dataset) -> xr.Dataset:
-    """Return the phase diagram of a sweep of weight decay and training fraction.
+    """Return the phase diagram of a sweep of weight decay and train fraction.
 
     Args:
         cube: cube of the sweep, with the variables `VARIABLES`.
 
     Returns:
-        Variables [weight_decay, train_fraction, seed]: `region`, an index of `REGIONS`; `delay`, as of `accuracy_delays`; and
-        `generalizes`, the first evaluation with a test accuracy of at least 90 %, or infinity. NaN where there is no run.
+        Variables [weight_decay, train_fraction, seed]: `region`, an index of `REGIONS`; `delay`, as `accuracy_delays` returns
+        it; and `test_learned`, the epoch of the first evaluation with a test accuracy of at least 90 %, or infinity. NaN where
+        there is no run.
     """
     measured = cube.drop_vars(list(cube.data_vars)).assign(
         region=("run", regions(cube).astype(float)),
         delay=("run", accuracy_delays(cube)),
-        generalizes=("run", first_reaching(cube.history_test_accuracy, LEARNED)),
+        test_learned=("run", first_reaching(cube.history_test_accuracy, LEARNED)),
     )
     return grid(measured, *AXES)
 
 
 class PowerLaw(NamedTuple):
-    """A fit y = factor · x^exponent, with the interval of the exponent that holds 95 % of bootstrap samples of the points."""
+    """A fit y = factor · x^exponent.
+
+    Attributes:
+        factor: the factor.
+        exponent: the exponent.
+        low: 2.5th percentile of the exponents of fits to bootstrap samples of the points.
+        high: 97.5th percentile of these exponents.
+    """
 
     factor: float
     exponent: float
@@ -82,7 +91,7 @@ class PowerLaw(NamedTuple):
     high: float
 
 
-SAMPLES = 2000  # bootstrap samples
+BOOTSTRAP_SAMPLES = 2000
 
 
 def power_law(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> PowerLaw | None:
@@ -90,28 +99,28 @@ def power_law(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> 
 
     Args:
         x: positive values [point].
-        y: positive values [point]; other points, also infinite ones, are left out.
+        y: values [point]; points whose y is not positive or not finite are left out.
         seed: seed of the bootstrap samples.
 
     Returns:
-        The fit; None if the points have fewer than three different x.
+        The fit; None if the remaining points have fewer than three different x.
     """
     used = np.isfinite(y) & (y > 0)
     log_x, log_y = np.log(x[used]), np.log(y[used])
     if len(set(log_x.tolist())) < 3:
         return None
     rng = np.random.default_rng(seed)
-    exponent, offset = _line(log_x, log_y)
+    exponent, offset = _fit_line(log_x, log_y)
     exponents: list[float] = []
-    while len(exponents) < SAMPLES:
+    while len(exponents) < BOOTSTRAP_SAMPLES:
         sample = rng.integers(len(log_x), size=len(log_x))
         if np.ptp(log_x[sample]) > 0:
-            exponents.append(_line(log_x[sample], log_y[sample])[0])
+            exponents.append(_fit_line(log_x[sample], log_y[sample])[0])
     low, high = np.percentile(exponents, [2.5, 97.5])
-    return PowerLaw(float(np.exp(offset)), exponent, float(low), float(high))
+    return PowerLaw(factor=float(np.exp(offset)), exponent=exponent, low=float(low), high=float(high))
 
 
-def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+def _fit_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
     """Return slope and offset of the least-squares line."""
     centered = x - x.mean()
     slope = float(centered @ y / (centered @ centered))

@@ -16,15 +16,20 @@ from progress_measures.tasks.split import train_order
 
 
 def task_of(cube: xr.Dataset) -> Any:
-    """Construct the task of a cube from its coordinates, which has a task on pairs that is not a table of labels."""
+    """Construct the task of a cube from its coordinates.
+
+    Args:
+        cube: cube of a task on pairs. A task that is given as a table of labels is not possible, because the cube does not have
+            the table.
+    """
     kind = str(np.ravel(cube.task)[0])
     task = TASKS[kind]
     fields = {name: np.ravel(cube[name])[:1].item() for name in task.model_fields if name in cube.coords}
     return task(**fields | {"kind": kind})
 
 
-def operands(cube: xr.Dataset) -> int:
-    """Return n, the number of operand values that are measured, which is p for modular sums and p - 1 for products mod p."""
+def operand_count(cube: xr.Dataset) -> int:
+    """Return n, the number of operand values in the measures of a cube: p for sums mod p, and p - 1 for products mod p."""
     for name in ("prime", "operands"):
         if name in cube.coords:
             return int(np.ravel(cube[name])[0])
@@ -33,18 +38,18 @@ def operands(cube: xr.Dataset) -> int:
 
 
 def uniform_loss(cube: xr.Dataset) -> float:
-    """Return the loss of a uniform guess: the logarithm of the number of outputs, which is p for modular tasks."""
+    """Return the loss of a uniform guess, in nat: the logarithm of the number of outputs, which is p for modular tasks."""
     return float(np.log(cube["outputs" if "outputs" in cube.coords else "prime"].values[0]))
 
 
 class SplitSizes(NamedTuple):
-    """Numbers of pairs of a task and its split.
+    """Numbers of pairs in a task and in its split.
 
     Attributes:
-        pairs: number of all pairs with an answer.
+        pairs: number of all pairs for which the task defines an answer.
         train: number of training pairs.
         test: number of test pairs.
-        train_fraction: train fraction that the experiment sets.
+        train_fraction: fraction of all pairs to train on, as the experiment sets it.
     """
 
     pairs: int
@@ -57,13 +62,13 @@ def split_sizes(cube: xr.Dataset) -> SplitSizes:
     """Return the numbers of all pairs, training pairs and test pairs of the first run."""
     pairs, fraction = int(_defined(cube).sum()), float(np.ravel(cube.train_fraction)[0])
     train = int(fraction * pairs)
-    return SplitSizes(pairs, train, pairs - train, fraction)
+    return SplitSizes(pairs=pairs, train=train, test=pairs - train, train_fraction=fraction)
 
 
 def _defined(cube: xr.Dataset) -> NDArray[np.bool_]:
-    """Return whether each pair has an answer: [a, b]."""
+    """Return whether the task defines an answer for each pair: [a, b]."""
     if {"prime", "operands"} & set(cube.coords):  # these tasks have an answer for every pair
-        return np.ones((operands(cube),) * 2, dtype=bool)
+        return np.ones((operand_count(cube),) * 2, dtype=bool)
     defined: NDArray[np.bool_] = task_of(cube).defined()
     return defined
 
@@ -91,10 +96,10 @@ def labeled_inputs(cube: xr.Dataset, pairs: NDArray[np.int64]) -> tuple[list[lis
         pairs: indices a * n + b [pair]; a negative index counts from the last pair.
 
     Returns:
-        The tokens of each pair, such as a, b, `=`, and the labels.
+        The input tokens of each pair, such as a, b, `=`, and the label of each pair.
     """
     task = task_of(cube)
-    n = task.layout.operands
+    n = task.layout.operand_count
     a, b = np.divmod(pairs % n**2, n)
     return task.token_layout.sequences(a, b).tolist(), task.label_table().ravel()[pairs].tolist()
 

@@ -19,7 +19,7 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
     Args:
         cube: cube from which to read.
         variables: names of the variables.
-        reader: the figure or table that reads the variables, named in the error message, such as `Figure paper/fig07`.
+        reader: name of the figure or table that reads the variables, for the error message, such as `Figure paper/fig07`.
 
     Raises:
         UserError: the cube lacks some of the variables.
@@ -35,7 +35,7 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
 
 
 def _reason(cube: xr.Dataset, missing: Sequence[str]) -> str:
-    """Return the reason why a cube lacks variables: the capabilities that its networks lack, if these are the reason."""
+    """Return the reason why a cube lacks variables, for an error message."""
     if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
         return "its training pairs are not known; import it again with --split"
     if set(missing) <= set(cube.attrs.get("left_out", [])):
@@ -51,20 +51,20 @@ def _reason(cube: xr.Dataset, missing: Sequence[str]) -> str:
     return "those measures do not apply to its networks, or an older version gathered the cube"
 
 
-def only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
-    """Drop all variables of a cube except these, without loading any; coordinates, runs and attributes remain.
+def keep_only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
+    """Drop all variables of a cube except the named ones, without loading any. Coordinates and attributes remain.
 
     Args:
-        cube: cube whose variables are dropped.
-        variables: names of the variables; names that the cube lacks are ignored.
+        cube: the cube.
+        variables: names of the variables to keep; names that the cube lacks are ignored.
     """
     return cube.drop_vars([name for name in cube.data_vars if name not in variables])
 
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
          "head": "heads", "other_head": "heads"}  # fmt: skip
-"""The setting that is the size of each dimension of a network. For `singular_value` it is an upper bound: W_L has at most as
-many singular values as outputs."""
+"""The setting that gives the size of each dimension of a network. For `singular_value` it is an upper bound, because W_L has no
+more singular values than outputs."""
 
 
 def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
@@ -86,15 +86,15 @@ def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
     return cube.isel({dim: slice(int(settings[setting])) for dim, setting in SIZES.items() if dim in cube.dims})
 
 
-def network_alone(cube: xr.Dataset, index: int) -> xr.Dataset:
-    """Return the part of a cube that belongs to one run.
+def select_run(cube: xr.Dataset, index: int) -> xr.Dataset:
+    """Select the part of a cube that belongs to one run, by its index.
 
     Args:
         cube: cube with one or more runs.
-        index: index of the network along `run`.
+        index: index of the run along `run`.
 
     Returns:
-        The cube of this run, cut to the size of its network, with the dimension `run`. Maps without this dimension, which
+        The cube of this run, cut to the size of its network, with the dimension `run`. Variables without this dimension, which
         a cube has of its first run only, are left out for every other run.
     """
     if "run" not in cube.coords:
@@ -106,7 +106,7 @@ def network_alone(cube: xr.Dataset, index: int) -> xr.Dataset:
 
 
 ONLY_RUN = "only_run"
-"""Attribute of a cube that `of_run` returns: the name of its run."""
+"""Name of the attribute with the name of the run, in a cube that `select_named_run` returns."""
 
 
 def variables_of_first_run(cube: xr.Dataset) -> set[str]:
@@ -114,22 +114,33 @@ def variables_of_first_run(cube: xr.Dataset) -> set[str]:
     return {str(name) for name in cube.data_vars if "run" not in cube[name].dims}
 
 
-def of_run(cube: xr.Dataset, run: str) -> xr.Dataset:
-    """Return what a cube has of one run, which the attribute `only_run` names; see `network_alone`."""
-    return network_alone(cube, cube.run.values.tolist().index(run)).assign_attrs({ONLY_RUN: run})
+def select_named_run(cube: xr.Dataset, run: str) -> xr.Dataset:
+    """Select the part of a cube that belongs to one run, by its name, as `select_run` does by index.
+
+    Args:
+        cube: cube with one or more runs.
+        run: name of the run.
+
+    Returns:
+        The cube that `select_run` returns, with the name of the run in the attribute `only_run`.
+    """
+    return select_run(cube, cube.run.values.tolist().index(run)).assign_attrs({ONLY_RUN: run})
 
 
 def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the coordinates along `run`, the settings; xarray drops them if only variables without `run` are selected."""
+    """Return the settings of the runs, which are coordinates along `run`.
+
+    xarray drops these coordinates if only variables without the dimension `run` are selected.
+    """
     return {str(name): values for name, values in cube.coords.items() if values.dims == ("run",)}
 
 
 def caveats(cubes: Iterable[xr.Dataset]) -> str:
-    """Return what a reader of a figure or table must know of its cubes; an empty string if there is nothing.
+    """Return a note on the cubes for a reader of a figure or table; an empty string if there is nothing to note.
 
-    For each cube that lacks runs, this is a sentence such as `3 of the 9 runs of l1 are trained.` For each network that was
-    imported although its file contradicts what was computed, it lists the contradictions. For a cube from `of_run` it names
-    the run.
+    For each cube that lacks runs, the note has a sentence such as `3 of the 9 runs of l1 are trained.` For each network that
+    was imported although its file contradicts what was computed, it lists the contradictions. For a cube that
+    `select_named_run` returned, it names the run.
     """
     sentences = []
     for cube in cubes:
@@ -161,12 +172,19 @@ def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
 
 
 def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
-    """Return, for each cube and each train fraction in it, the fraction and the cube of its first run; sorted by fraction."""
+    """Select the first run with each train fraction in each cube, sorted by fraction.
+
+    Args:
+        cubes: cubes with one or more runs.
+
+    Returns:
+        Train fractions, each with the cube of the selected run, which has the dimension `run`.
+    """
     runs = []
     for cube in cubes:
         fractions = cube.train_fraction.values.tolist()
         runs += [(fraction, cube.isel(run=[fractions.index(fraction)])) for fraction in dict.fromkeys(fractions)]
-    return sorted(runs, key=lambda pair: pair[0])
+    return sorted(runs, key=lambda fraction_and_cube: fraction_and_cube[0])
 
 
 def grid(cube: xr.Dataset, *settings: str) -> xr.Dataset:
@@ -194,12 +212,21 @@ def grid(cube: xr.Dataset, *settings: str) -> xr.Dataset:
                 f"these settings do: {', '.join(varying) or 'none'}."
             )
     names = [*settings, *_independent(along_run, list(settings), varying)]
-    constant = cube.drop_vars([name for name in along_run if name not in names])
-    return constant.set_index(run=names).unstack("run").transpose(*names, ...)
+    without_other_settings = cube.drop_vars([name for name in along_run if name not in names])
+    return without_other_settings.set_index(run=names).unstack("run").transpose(*names, ...)
 
 
 def _independent(along_run: dict[str, xr.DataArray], chosen: list[str], varying: list[str]) -> list[str]:
-    """Return settings that, together with the chosen ones, tell all runs apart, without those that follow from others."""
+    """Return the settings that are required, besides the chosen ones, to distinguish all runs.
+
+    Args:
+        along_run: values of each setting [run], by name.
+        chosen: names of the chosen settings.
+        varying: names of the settings that vary among the runs.
+
+    Returns:
+        Names in `varying`, without the settings whose values follow from the settings before them.
+    """
     further: list[str] = []
 
     def combinations(names: list[str]) -> int:

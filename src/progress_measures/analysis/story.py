@@ -1,4 +1,4 @@
-"""How a family of runs groks, in four lines: memorization, circuit formation, grokking, and the algorithm at the end."""
+"""A summary of the runs of a cube in four lines: memorization, circuit formation, grokking, and the algorithm at the end."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ VARIABLES = (
     *("history_train_accuracy", "history_test_accuracy", "history_test_loss", "restricted_loss", "memorization_end"),
     *("key_frequency", "logit_fraction_explained_cosines"),
 )
-GROKKED = 0.99  # test accuracy
-FALLEN = 1.0  # nat
-RUNS_LISTED = 5  # with their key frequencies
+"""Variables that `story` reads."""
+
+GROKKED = 0.99
+"""Test accuracy from which a run counts as grokked."""
+
+LOW_LOSS = 1.0
+"""Level of the restricted loss and of the test loss, in nat, whose first crossing the summary states."""
+
+MAX_RUNS_LISTED = 5
+"""Largest number of runs whose key frequencies are listed."""
 
 
 def story(cube: xr.Dataset) -> list[str]:
-    """Return four lines on the runs of a cube; a value that differs between runs is given as a range.
+    """Summarize the runs of a cube in four lines. A value that differs between runs is given as a range.
 
     Args:
         cube: cube of networks on pairs with a known split, such as that of `quickstart`.
@@ -35,7 +42,9 @@ def story(cube: xr.Dataset) -> list[str]:
     missing = [name for name in VARIABLES if name not in cube]
     if missing:
         name = cube.attrs.get("experiment", "the cube")
-        raise UserError(f"--story: {name} has no {', '.join(missing)}; it needs networks on pairs with a known split.")
+        raise UserError(
+            f"--story: {name} has no {', '.join(missing)}; this option requires networks on pairs with a known split."
+        )
     runs = cube.run.values.tolist()
 
     def epoch(values: NDArray[np.float64]) -> str:
@@ -49,9 +58,9 @@ def story(cube: xr.Dataset) -> list[str]:
         "Memorization": f"epoch {epoch(memorized)}: all training pairs are right, and {_range(accuracy, runs, '{:.1f}', ' %')} "
         "of the test pairs.",
         "Circuit formation": f"from epoch {epoch(cube.memorization_end.values)} on, the excluded loss rises; the restricted loss "
-        f"is below 1 nat at epoch {epoch(first_below(cube.restricted_loss, FALLEN))}.",
+        f"is below 1 nat at epoch {epoch(first_below(cube.restricted_loss, LOW_LOSS))}.",
         "Grokking": f"epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss is below 1 nat at epoch "
-        f"{epoch(first_below(cube.history_test_loss, FALLEN))}.",
+        f"{epoch(first_below(cube.history_test_loss, LOW_LOSS))}.",
         "Algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the final logits.",
     }
     width = max(map(len, lines))
@@ -59,20 +68,27 @@ def story(cube: xr.Dataset) -> list[str]:
 
 
 def _keys(cube: xr.Dataset) -> str:
-    """Return the key frequencies of each run, or of many runs how many there are."""
+    """Return a text that lists the key frequencies of each run; for more than `MAX_RUNS_LISTED` runs, only their numbers."""
     keys = {run: key_frequencies_of(cube.sel(run=run)) for run in cube.run.values.tolist()}
-    if len(keys) > RUNS_LISTED:
+    if len(keys) > MAX_RUNS_LISTED:
         numbers = np.array([len(frequencies) for frequencies in keys.values()])
         return f"cosines of {_range(numbers, list(keys), '{}')} key frequencies"
     listed = (f"{run}: {' '.join(map(str, frequencies)) or 'none'}" for run, frequencies in keys.items())
     return f"cosines of the key frequencies ({'; '.join(listed)})"
 
 
-def _range(values: NDArray[np.float64], runs: list[str], form: str, unit: str = "") -> str:
-    """Return the smallest and the largest of one value per run, and the runs that have none."""
+def _range(values: NDArray[np.float64], runs: list[str], pattern: str, unit: str = "") -> str:
+    """Return a text with the smallest and the largest value, and the names of the runs that have none.
+
+    Args:
+        values: one value per run [run]; not finite for a run without a value.
+        runs: names of the runs.
+        pattern: format of a value, such as `{:.1f}`.
+        unit: text after the values.
+    """
     finite = np.isfinite(values)
     if not finite.any():
         return "— (in no run)"
-    ends = dict.fromkeys(form.format(value) for value in (values[finite].min(), values[finite].max()))
+    ends = dict.fromkeys(pattern.format(value) for value in (values[finite].min(), values[finite].max()))
     without = ", ".join(run for run, is_finite in zip(runs, finite, strict=True) if not is_finite)
     return "–".join(ends) + unit + (f" (not in {without})" if without else "")

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from progress_measures.claims.judge import (
-    CANNOT,
+    CANNOT_BE_JUDGED,
     DIFFERS,
     FEW,
     HOLDS,
+    HOLDS_IN_SOME,
     MOST,
     NOT_DISCRIMINATING,
     NOT_RUN,
     RECORDED,
-    SOME,
     VERDICTS,
     Judgment,
     describe_condition,
@@ -66,7 +66,7 @@ ARITHMETIC = "arithmetic"
 
 
 def counts(judgments: list[Judgment]) -> dict[str, int]:
-    """Return the number of claims with each verdict; exact claims, which no training can refute, are counted apart."""
+    """Return the number of claims with each verdict; judged exact claims, which no training can refute, count as `arithmetic`."""
     counter = Counter(ARITHMETIC if _is_arithmetic(judgment) else judgment.verdict for judgment in judgments)
     return {name: counter[name] for name in (*VERDICTS, ARITHMETIC)}
 
@@ -94,20 +94,20 @@ def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: 
 
 SIGNS = {
     HOLDS: "✓",
-    SOME: "±",
+    HOLDS_IN_SOME: "±",
     DIFFERS: "≠",
     NOT_DISCRIMINATING: "≈",
-    CANNOT: "?",
+    CANNOT_BE_JUDGED: "?",
     NOT_RUN: "…",
     RECORDED: "¶",
 }
-"""Sign of each verdict, here and in the gallery."""
+"""Sign of each verdict, on the page of claims and in the gallery of figures."""
 
 _MEANINGS = {
     DIFFERS: f"The rule holds in at most {FEW:.0%} of the networks.",
-    SOME: f"The rule holds in more than {FEW:.0%} of the networks, but in less than {MOST:.0%}.",
+    HOLDS_IN_SOME: f"The rule holds in more than {FEW:.0%} of the networks, but in less than {MOST:.0%}.",
     NOT_DISCRIMINATING: "The rule holds in most networks, but also in a control, so that it says nothing.",
-    CANNOT: "No network has learned what the rule needs, or no network has its values.",
+    CANNOT_BE_JUDGED: "No network has learned what the rule needs, or no network has its values.",
     NOT_RUN: "Networks that the rule needs are not trained yet.",
     HOLDS: f"The rule holds in at least {MOST:.0%} of the networks, and in none of the controls (or the entry says why it "
     "also holds there).",
@@ -116,7 +116,7 @@ _MEANINGS = {
     ARITHMETIC: "Exact claims: arithmetic, identities, and sizes of data and arrays. They can show a mistake of this "
     "project or of a source, but no training can refute them.",
 }
-"""What each section of the page contains, in the order of the page: first the claims that a reader must know of."""
+"""What each section of the page contains, in the order of the page; sections with claims that do not hold come first."""
 
 _JUDGING = """
 ## How a claim is judged
@@ -175,7 +175,7 @@ def describe_verdict(judgment: Judgment) -> str:
 
 
 def describe_networks(judgment: Judgment) -> str:
-    """Return on which networks the rule fails, what the authors' network gives, and what the controls give."""
+    """Return a text: in how many networks the rule holds, in which it fails, and its outcome on authors' network and controls."""
     parts = []
     if judgment.networks:
         failing = [f"{outcome.cube}/{outcome.run}" for outcome in judgment.networks if not outcome.holds]
@@ -186,8 +186,8 @@ def describe_networks(judgment: Judgment) -> str:
         parts.append(f"authors' network: {_word(judgment.authors.holds)}")
     for control in dict.fromkeys(outcome.cube for outcome in judgment.controls):
         outcomes = [outcome.holds for outcome in judgment.controls if outcome.cube == control]
-        counted = f" in {sum(map(bool, outcomes))} of {len(outcomes)}" if any(outcomes) and len(outcomes) > 1 else ""
-        parts.append(f"{control}: {_word(any(outcomes))}{counted}")
+        count = f" in {sum(map(bool, outcomes))} of {len(outcomes)}" if any(outcomes) and len(outcomes) > 1 else ""
+        parts.append(f"{control}: {_word(any(outcomes))}{count}")
     return "; ".join(parts)
 
 
@@ -220,7 +220,7 @@ def _numbers(value: Any) -> list[float]:
 
 
 def _page(judgments: list[Judgment], cubes: str) -> str:
-    """Return the page: the claims by verdict, one line each that opens, then how they are judged and counted.
+    """Return the page: the claims by verdict, each a line that opens at a click, then how they are judged and counted.
 
     Claims are raw HTML without blank lines, because GitHub and MkDocs agree on HTML but not on Markdown within it.
     """

@@ -9,18 +9,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS, PHASES
-from progress_measures.analysis.runs import key_frequencies_of, operands
+from progress_measures.analysis.runs import key_frequencies_of, operand_count
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.judge import rule_holds, values_of
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
 from progress_measures.cube.stops import until_stop
 from progress_measures.fourier import harmonics
-from progress_measures.measures.learning_coefficient import CONVERGED
-from progress_measures.measures.phases import STAYS
+from progress_measures.measures.learning_coefficient import MAX_RHAT
+from progress_measures.measures.phases import LASTING_EPOCHS
 from progress_measures.plain_text import text_table
 
-NUMBERS = {
+COLUMNS = {
     "train loss": "train_loss",
     "test loss": "test_loss",
     "test accuracy": "test_accuracy",
@@ -31,51 +31,51 @@ NUMBERS = {
     **{f"{phase} ends": name for phase, name in zip(PHASES, PHASE_ENDS, strict=False)},
     "generalizes": "grok_time",
 }
-"""Variables that `describe` shows, by column title. A variable over epochs is shown at the last checkpoint."""
+"""Variables of the table, by column title. A variable with the dimension `epoch` is shown at the last checkpoint."""
 
 FAR_ABOVE = 10
 """The restricted loss is far above the loss over all pairs if it is at least this many times as large."""
 
-NEEDED = 2
+REQUIRED_RATIO = 2
 """The test loss depends on a frequency if it is at least this many times as large without the frequency."""
 
 
 def describe(cube: xr.Dataset) -> str:
-    """Return a table with one row per run and one sentence per run, preceded by the origin of an imported network.
+    """Return a table with one row per run, and below it one sentence per run; above it, the origin of an imported network.
 
     A run gets further sentences if its restricted loss is far above its loss, if its test loss depends on a frequency without a
     neuron cluster, or if its local learning coefficient is estimated.
     """
     runs = _single_runs(cube)
     sentences = [
-        f"{name}: {' '.join([_sentence(run), *_remarks(run.isel(run=0)), *_coefficient(run.isel(run=0))])}"
+        f"{name}: {' '.join([_sentence(run), *_remarks(run.isel(run=0)), *_learning_coefficient(run.isel(run=0))])}"
         for name, run in runs.items()
     ]
-    return "\n\n".join([*_provenance(cube), _table(cube, runs), "\n".join(sentences)])
+    return "\n\n".join([*_origin(cube), _table(cube, runs), "\n".join(sentences)])
 
 
 def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Return the cube of each run, with the dimension `run`, cut to the size of its network and to its last epoch."""
+    """Return the cube of each run, with the dimension `run`, without entries beyond its network's size and its last epoch."""
     return {name: until_stop(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
 
 
 def _remarks(run: xr.Dataset) -> list[str]:
     """Return sentences on harmonics, and on frequencies without a neuron cluster on which the test loss depends."""
     last, keys = run.isel(epoch=-1), key_frequencies_of(run) if "key_frequency" in run else np.zeros(0, dtype=np.int64)
-    return [*_harmonics(last), *_frequencies_without_neurons(last, keys)] if keys.size else []
+    return [*_harmonics(last), *_frequencies_without_cluster(last, keys)] if keys.size else []
 
 
 def _table(cube: xr.Dataset, runs: dict[str, xr.Dataset]) -> str:
-    """Return the table of runs and numbers; `—` stands for a number that a rule or measure does not give."""
-    shown = {title: name for title, name in NUMBERS.items() if name in cube}
-    if "train_loss" in cube:  # over all pairs, which matters only if the training pairs are unknown
-        shown = {title: name for title, name in shown.items() if name not in ("loss", "accuracy")}
-    header = ["run", "epochs", *shown] + (["key frequencies"] if "key_frequency" in cube else [])
+    """Return the table of runs and numbers; `—` stands for NaN and for an empty list."""
+    columns = {title: name for title, name in COLUMNS.items() if name in cube}
+    if "train_loss" in cube:  # loss and accuracy over all pairs matter only if the training pairs are unknown
+        columns = {title: name for title, name in columns.items() if name not in ("loss", "accuracy")}
+    header = ["run", "epochs", *columns] + (["key frequencies"] if "key_frequency" in cube else [])
     rows = []
     for name, run_cube in runs.items():
         run = run_cube.isel(run=0)
         last = run.isel(epoch=-1)
-        row = [name, f"{int(last.epoch):,}", *(_cell(variable, last[variable]) for variable in shown.values())]
+        row = [name, f"{int(last.epoch):,}", *(_cell(variable, last[variable]) for variable in columns.values())]
         if "key_frequency" in run:
             row.append(" ".join(map(str, key_frequencies_of(run))) or "—")
         rows.append(row)
@@ -92,14 +92,16 @@ def _cell(name: str, value: xr.DataArray) -> str:
 
 
 def _sentence(run_cube: xr.Dataset) -> str:
-    """Return one sentence on a run, for the terminal: whether it generalizes, what is not found, and which headline claims fail.
+    """Return one sentence on a run, for the terminal.
+
+    It says whether the run generalizes, which ends of phases and key frequencies are not found, and which headline claims fail.
 
     Args:
         run_cube: cube with a single run, with the dimension `run`.
     """
     run = run_cube.isel(run=0)
     clauses = [_grokking(run).rstrip(".")] if "grok_time" in run else []
-    if _stopped(run):
+    if _stopped_early(run):
         clauses.append("training stopped early by `stop_when`")
     if "train_loss" not in run:
         clauses.append(_losses(run.isel(epoch=-1)))
@@ -118,8 +120,8 @@ def _sentence(run_cube: xr.Dataset) -> str:
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def _provenance(cube: xr.Dataset) -> list[str]:
-    """Return one paragraph on the origin of an imported network, or an empty list if the cube was not imported."""
+def _origin(cube: xr.Dataset) -> list[str]:
+    """Return a list with one paragraph on the origin of an imported network; it is empty if the cube was not imported."""
     if "imported" not in cube.attrs:
         return []
     origin = json.loads(cube.attrs["imported"])
@@ -134,7 +136,7 @@ def summaries(cube: xr.Dataset) -> dict[str, str]:
     return {name: _paragraph(run) for name, run in _single_runs(cube).items()}
 
 
-def _stopped(run: xr.Dataset) -> bool:
+def _stopped_early(run: xr.Dataset) -> bool:
     """Return whether training of a run stopped early."""
     return "stopped_at" in run and bool(np.isfinite(run.stopped_at))
 
@@ -147,11 +149,11 @@ def _paragraph(run_cube: xr.Dataset) -> str:
     """
     run = run_cube.isel(run=0)
     last = run.isel(epoch=-1)
-    stop = " (stopped early by `stop_when`)" if _stopped(run) else ""
+    stop = " (stopped early by `stop_when`)" if _stopped_early(run) else ""
     sentences = [f"after {int(last.epoch):,} epochs{stop}, {_losses(last)}."]
     grokking = [_grokking(run)] if "grok_time" in run else []
     if "key_frequency" not in run:
-        return " ".join([*sentences, *grokking, *_coefficient(run), *_claims(run_cube)])
+        return " ".join([*sentences, *grokking, *_learning_coefficient(run), *_claims(run_cube)])
     keys = key_frequencies_of(run)
     if keys.size:
         excluded = f" and the excluded loss {_number(last.excluded_loss)}" if "excluded_loss" in last else ""
@@ -164,7 +166,7 @@ def _paragraph(run_cube: xr.Dataset) -> str:
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
     phases = [_phases(run)] if grokking else []
-    return " ".join([*sentences, *phases, *grokking, *_coefficient(run), *_claims(run_cube)])
+    return " ".join([*sentences, *phases, *grokking, *_learning_coefficient(run), *_claims(run_cube)])
 
 
 def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
@@ -182,16 +184,16 @@ def _harmonics(last: xr.Dataset) -> list[str]:
     """Return a sentence on the restricted loss with harmonics, if the restricted loss is far above the loss over all pairs."""
     if not {"loss", "restricted_loss_with_harmonics"} <= set(last):
         return []
-    ratio, with_harmonics = float(last.restricted_loss / last.loss), last.restricted_loss_with_harmonics
-    if not (ratio >= FAR_ABOVE and np.isfinite(with_harmonics)):
+    ratio, loss_with_harmonics = float(last.restricted_loss / last.loss), last.restricted_loss_with_harmonics
+    if not (ratio >= FAR_ABOVE and np.isfinite(loss_with_harmonics)):
         return []
     return [
         f"The restricted loss is {ratio:.3g} times the loss over all pairs. If the logits also keep the harmonics 2k and 3k of "
-        f"the key frequencies k, it is {_number(with_harmonics)}."
+        f"the key frequencies k, it is {_number(loss_with_harmonics)}."
     ]
 
 
-def _frequencies_without_neurons(last: xr.Dataset, keys: NDArray[np.int64]) -> list[str]:
+def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> list[str]:
     """Return a sentence on each frequency without a neuron cluster on which the test loss depends.
 
     The harmonics 2k and 3k of key frequencies are skipped, because a ReLU turns a wave of frequency k into its
@@ -201,16 +203,16 @@ def _frequencies_without_neurons(last: xr.Dataset, keys: NDArray[np.int64]) -> l
     if not (variables <= set(last) and {"prime", "modulus"} & set(last.coords)):
         return []
     ratio = last.ablated_loss_by_frequency / last.test_loss
-    is_needed = (ratio >= NEEDED) & (last.cluster_size == 0)
-    is_needed &= ~last.frequency.isin(harmonics(operands(last), keys))
+    is_required = (ratio >= REQUIRED_RATIO) & (last.cluster_size == 0)
+    is_required &= ~last.frequency.isin(harmonics(operand_count(last), keys))
     return [
         f"Frequency {int(k)} has no neuron cluster, and the test loss is {float(ratio.sel(frequency=k)):.3g} times as large "
         "without it."
-        for k in last.frequency[is_needed]
+        for k in last.frequency[is_required]
     ]
 
 
-def _coefficient(run: xr.Dataset) -> list[str]:
+def _learning_coefficient(run: xr.Dataset) -> list[str]:
     """Return a sentence on the local learning coefficient at the last checkpoint, and a warning if chains have not converged."""
     if "learning_coefficient" not in run:
         return []
@@ -219,22 +221,23 @@ def _coefficient(run: xr.Dataset) -> list[str]:
     sentences = [
         f"The local learning coefficient of the last checkpoint is {value:.3g} ± {error:.2g} (standard error)."
     ]
-    if unconverged := int((~(rhat <= CONVERGED)).sum()):  # NaN, of a chain that diverges, counts
+    if unconverged := int((~(rhat <= MAX_RHAT)).sum()):  # NaN, of a chain that diverges, counts
         sentences.append(
             f"WARNING: at {unconverged} of {run.sizes['moment']} selected epochs the chains have not converged (R̂ above "
-            f"{CONVERGED}); give `learning_coefficient` more steps."
+            f"{MAX_RHAT}); give `learning_coefficient` more steps."
         )
     return sentences
 
 
 def _losses(last: xr.Dataset) -> str:
+    """Return a clause with the losses and accuracies of the last checkpoint."""
     if "train_loss" not in last:
-        overall = (
+        over_all_pairs = (
             f"; over all pairs, the loss is {_number(last.loss)} and the accuracy {100 * float(last.accuracy):.2f} %"
             if "loss" in last
             else ""
         )
-        return f"it has no train and test loss, because its training pairs are not known{overall}"
+        return f"it has no train and test loss, because its training pairs are not known{over_all_pairs}"
     return (
         f"the train loss is {_number(last.train_loss)}, the test loss {_number(last.test_loss)} and the test accuracy "
         f"{100 * float(last.test_accuracy):.2f} %"
@@ -262,7 +265,9 @@ def _grokking(run: xr.Dataset) -> str:
     """Return a sentence that says whether the run generalizes, and from which epoch on."""
     epoch, last = _epoch(run, "grok_time"), int(run.epoch[-1])
     if np.isfinite(epoch):
-        lasting = f"for {STAYS} epochs" if epoch + STAYS <= last else f"until the last epoch, {last:,}"
+        lasting = (
+            f"for {LASTING_EPOCHS} epochs" if epoch + LASTING_EPOCHS <= last else f"until the last epoch, {last:,}"
+        )
         return f"It generalizes: from epoch {epoch:,.0f} the test loss stays below 1e-2 {lasting}."
     reason = f"(test loss below 1e-2: {_why(run, 'grok_time')})"
     if "test_loss" in run and float(run.test_loss[-1]) < 1e-2:
@@ -287,13 +292,13 @@ def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
         if not all(name in run_cube for name in quantity.variables):
             continue
         values = values_of(quantity, [run_cube])
-        if not any(np.isnan(np.asarray(values.get(rule.value), dtype=float)).any() for rule in claim.accept):
+        if not any(np.isnan(np.asarray(values.get(condition.value), dtype=float)).any() for condition in claim.accept):
             verdicts[claim.statement.rstrip(".")] = rule_holds(claim, values)
     return verdicts
 
 
 def _claims(run_cube: xr.Dataset) -> list[str]:
-    """Return a sentence with the claims that hold and one with those that do not, or one that none can be judged."""
+    """Return a sentence with the headline claims that hold, and one with those that do not; or one that none can be judged."""
     verdicts = judge_headlines(run_cube)
     if not verdicts:
         return ["None of the headline claims can be judged on this run."]
@@ -306,7 +311,7 @@ def _claims(run_cube: xr.Dataset) -> list[str]:
 
 
 def _epoch(run: xr.Dataset, name: str) -> float:
-    """Return an epoch found by rule; NaN if the rule found none or the run lacks the variable."""
+    """Return the value of a variable that is an epoch found by a rule; NaN if the rule found none or the variable is missing."""
     return float(run[name]) if name in run else np.nan
 
 
@@ -315,7 +320,7 @@ def _number(value: xr.DataArray) -> str:
 
 
 def _why(run: xr.Dataset, name: str) -> str:
-    """Return the reason why a rule found no value."""
+    """Return the reason why a rule found no value of a variable."""
     if name not in run:
         return "it was not measured"
     return str(run[name].attrs.get("not_found", {}).get(str(run.run.values), "unknown"))

@@ -9,25 +9,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.select import caveats, network_alone, only
+from progress_measures.analysis.select import caveats, keep_only, select_run
 from progress_measures.claims.registry import Quantity, Values, load_quantity
 from progress_measures.claims.schema import FOLDER, Claim, Condition, Population, load_populations
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.errors import UserError
 
-HOLDS, SOME, DIFFERS = "holds", "holds in some", "differs"
-NOT_DISCRIMINATING, CANNOT, NOT_RUN, RECORDED = "does not discriminate", "cannot be judged", "not run", "recorded"
-VERDICTS = (HOLDS, SOME, DIFFERS, NOT_DISCRIMINATING, CANNOT, NOT_RUN, RECORDED)
+HOLDS, HOLDS_IN_SOME, DIFFERS = "holds", "holds in some", "differs"
+NOT_DISCRIMINATING, CANNOT_BE_JUDGED, NOT_RUN = "does not discriminate", "cannot be judged", "not run"
+RECORDED = "recorded"
+VERDICTS = (HOLDS, HOLDS_IN_SOME, DIFFERS, NOT_DISCRIMINATING, CANNOT_BE_JUDGED, NOT_RUN, RECORDED)
 
 MOST, FEW = 0.8, 0.2
-"""A claim holds if its rule holds in at least this fraction of the networks (`MOST`), and differs if in at most `FEW`."""
+"""A claim holds if its rule holds in at least the fraction `MOST` of the networks, and differs if in at most `FEW`."""
 
 LEARNED = {"memorization": ("train_accuracy", 0.99), "generalization": ("test_accuracy", 0.95)}
-"""The final accuracy, and its least value, of a network that has learned what a claim needs."""
+"""For each value of a claim's field `needs`: the accuracy, and its minimum at the last checkpoint of a network to be judged."""
 
 
 MapsOf = Callable[[str, str, Collection[str]], xr.Dataset]
-"""Function that returns measures of the last checkpoint, by name of the cube, name of the run and names of the measures."""
+"""Function of the name of a cube, the name of a run and names of measures; it returns these measures of the last checkpoint."""
 
 
 def no_maps(cube: str, run: str, names: Collection[str]) -> xr.Dataset:
@@ -36,13 +37,13 @@ def no_maps(cube: str, run: str, names: Collection[str]) -> xr.Dataset:
 
 
 class Outcome(NamedTuple):
-    """A rule on one network.
+    """What a claim's rule gives on one network, or on all runs of a cube together.
 
     Attributes:
         cube: name of the cube.
         run: name of the run; empty if the rule is applied to all runs together.
         values: values of the quantity by name; empty if the cube does not have what the quantity reads.
-        holds: whether the rule holds; None if the network has no value.
+        holds: whether the rule holds; None if there are no values.
     """
 
     cube: str
@@ -60,9 +61,9 @@ class Judgment(NamedTuple):
         verdict: one of `VERDICTS`.
         failed: the conditions of the rule that these values do not fulfill.
         incomplete: a sentence that says which networks are missing or left out; empty otherwise.
-        networks: the rule on each network of the population that has a value; empty if the rule is judged once.
-        authors: the rule on a network of the paper's authors, if the population has one.
-        controls: the rule on each control network.
+        networks: the outcome on each network of the population that has values; empty if the rule is judged once.
+        authors: the outcome on a network of the paper's authors, if the population has one.
+        controls: the outcome on each control network that has values.
     """
 
     claim: Claim
@@ -87,7 +88,7 @@ class Judgment(NamedTuple):
     @property
     def explanation(self) -> str:
         """Failed conditions with their measured values, and why our runs differ; empty if nothing fails."""
-        if self.verdict not in (HOLDS, SOME, DIFFERS) or (self.verdict == HOLDS and not self.failed):
+        if self.verdict not in (HOLDS, HOLDS_IN_SOME, DIFFERS) or (self.verdict == HOLDS and not self.failed):
             return ""
         sentences = [
             f"{condition.value} is {format_value(self.measured.get(condition.value))}; "
@@ -95,7 +96,7 @@ class Judgment(NamedTuple):
             for condition in self.failed
         ]
         if self.claim.explanation:
-            sentences.append(_filled(self.claim, self.measured))
+            sentences.append(_explanation_with_values(self.claim, self.measured))
         return " ".join(sentences)
 
 
@@ -116,7 +117,7 @@ def judge_all(
     Args:
         claims: the claims to judge.
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
-        maps_of: function that computes maps of the last checkpoint, which a cube has of its first run only.
+        maps_of: function that computes maps of the last checkpoint of a run, because a cube has maps of its first run only.
 
     Returns:
         The claims with their measured values and verdicts.
@@ -133,8 +134,8 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     """Judge one claim.
 
     If the claim's cube lacks runs, a claim about all runs is measured but gets no verdict, and a claim about selected runs is
-    not measured. A claim that shows the first run alone is judged, on the networks that there are, as soon as this run is in
-    the cube.
+    not measured. A claim that shows the first run alone is judged, on the networks that the cube has, as soon as it has
+    this run.
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None or any(measurements.cube(name) is None for name in claim.cubes):
@@ -148,7 +149,7 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
         return Judgment(claim, measured, RECORDED)
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
-        return Judgment(claim, measured, CANNOT, incomplete=_left_out(claim))
+        return Judgment(claim, measured, CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
     judgment = Judgment(claim, measured, DIFFERS if failed else NOT_RUN, failed)
     if not claim.judged_once:
@@ -159,19 +160,22 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
 
 
 def _controls_of_one_cube(claim: Claim) -> list[str]:
-    """Return the controls of a claim that is judged once: those of its cube, if it reads one cube and could be refuted."""
+    """Return the cubes of the controls of a claim that is judged once; none if it reads several cubes or is an exact claim."""
     if len(claim.cubes) > 1 or claim.kind == "exact":
         return []
     return load_populations().get(claim.cubes[0], Population()).controls
 
 
 def _verdict_if_most_hold(judgment: Judgment) -> str:
-    """Return the verdict on a rule that holds in most networks: it must not hold in controls, unless the claim says why."""
+    """Return the verdict on a rule that holds in most networks.
+
+    The claim holds if the rule fails in all controls, or if the claim says why the rule also holds in them.
+    """
     return HOLDS if judgment.claim.passes_on_controls or not judgment.passing_controls else NOT_DISCRIMINATING
 
 
 def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgment) -> Judgment:
-    """Add the rule on each network to a judgment, and the verdict that follows."""
+    """Apply the claim's rule to each network, and return the judgment with these outcomes and their verdict."""
     cube_name = claim.cubes[0]
     population = load_populations().get(cube_name, Population())
     missing_runs = ""
@@ -181,28 +185,29 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
     else:
         runs = measurements.runs(cube_name)
         members = [(cube_name, i) for i in (runs if claim.runs is None else [runs[i] for i in claim.runs])]
-    networks = [o for o in (measurements.outcome(claim, *member) for member in members) if o.holds is not None]
-    authors = population.authors if population.authors and measurements.runs(population.authors) else None
+    outcomes = [measurements.outcome(claim, name, i) for name, i in members]
+    networks = [outcome for outcome in outcomes if outcome.holds is not None]
+    authors_cube = population.authors if population.authors and measurements.runs(population.authors) else None
     controls = [measurements.outcome(claim, name, i) for name in population.controls for i in measurements.runs(name)]
     judgment = judgment._replace(
         networks=tuple(networks),
-        authors=measurements.outcome(claim, authors, 0) if authors else None,
+        authors=measurements.outcome(claim, authors_cube, index=0) if authors_cube else None,
         controls=tuple(outcome for outcome in controls if outcome.holds is not None),
         incomplete=missing_runs,
     )
     if not networks:
-        return judgment._replace(verdict=CANNOT, incomplete=_left_out(claim))
+        return judgment._replace(verdict=CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim))
     fraction = judgment.holding / len(networks)
     if fraction >= MOST:
         return judgment._replace(verdict=_verdict_if_most_hold(judgment))
-    return judgment._replace(verdict=SOME if fraction > FEW else DIFFERS)
+    return judgment._replace(verdict=HOLDS_IN_SOME if fraction > FEW else DIFFERS)
 
 
 def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dataset], str]:
     """Return the cubes of a claim with the runs whose values are shown, and a sentence about missing runs.
 
-    A claim about selected runs shows none if the cube lacks runs, because it is not known which runs of the grid the cube
-    has. The first run alone is known.
+    A claim about selected runs shows none if the cube lacks runs, because the cube does not say which runs of the grid it has.
+    It does say whether it has the first run.
     """
     cubes = [cube for name in claim.cubes if (cube := measurements.cube(name)) is not None]
     missing_runs = caveats(cubes)
@@ -219,16 +224,16 @@ def _has_learned(claim: Claim, run_cube: xr.Dataset) -> bool:
     """Return whether a network has learned what the claim needs."""
     if claim.needs is None:
         return True
-    name, least = LEARNED[claim.needs]
-    return name in run_cube and bool(run_cube[name][-1] >= least)
+    accuracy, minimum = LEARNED[claim.needs]
+    return accuracy in run_cube and bool(run_cube[accuracy][-1] >= minimum)
 
 
-def _left_out(claim: Claim) -> str:
+def _no_network_judged(claim: Claim) -> str:
     """Return a sentence that says why no network is judged."""
     if claim.needs is None:
         return "No network has the values that the rule needs."
-    name, least = LEARNED[claim.needs]
-    return f"No network is judged: the rule needs a final {name.replace('_', ' ')} of at least {least:.0%}."
+    accuracy, minimum = LEARNED[claim.needs]
+    return f"No network is judged: the rule needs a final {accuracy.replace('_', ' ')} of at least {minimum:.0%}."
 
 
 class _Measurements:
@@ -236,7 +241,7 @@ class _Measurements:
 
     Args:
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
-        maps_of: function that computes maps of the last checkpoint, which a cube has of its first run only.
+        maps_of: function that computes maps of the last checkpoint of a run, because a cube has maps of its first run only.
         quantity_names: names of the quantities that are measured on single networks.
     """
 
@@ -261,7 +266,7 @@ class _Measurements:
         network = self._network(name, index)
         run = str(network.run.values[0]) if "run" in network.coords else ""
         values = (
-            self._of_network(claim, name, index)
+            self._values_of_network(claim, name, index)
             if _has_learned(claim, network.isel(run=0, missing_dims="ignore"))
             else {}
         )
@@ -283,26 +288,30 @@ class _Measurements:
         if (name, index) not in self._networks:
             cube = self.cube(name)
             assert cube is not None
-            loaded = only(cube, self._variables).load()
-            self._networks |= {(name, i): network_alone(loaded, i) for i in self.runs(name)}
+            loaded = keep_only(cube, self._variables).load()
+            self._networks |= {(name, i): select_run(loaded, i) for i in self.runs(name)}
         return self._networks[name, index]
 
-    def _of_network(self, claim: Claim, name: str, index: int) -> Values:
-        """Return the values of a claim's quantity on one network; none if its cube does not have what the quantity reads."""
+    def _values_of_network(self, claim: Claim, name: str, index: int) -> Values:
+        """Return the values of a claim's quantity on one network; an empty dictionary if its cube lacks what is read."""
         assert claim.quantity is not None
         key = (claim.quantity, name, index)
         if key not in self._values:
             quantity = load_quantity(claim.quantity)
             network = self._with_maps(name, index, quantity.variables)
             if network.sizes.get("epoch") == 1:
-                measurable = self._is_of_one_checkpoint(quantity, claim.cubes[0], network)
+                measurable = self._is_measurable_at_one_checkpoint(quantity, network, claim.cubes[0])
             else:
                 measurable = all(variable in network for variable in quantity.variables)
             self._values[key] = values_of(quantity, [network]) if measurable else {}
         return self._values[key]
 
     def _with_maps(self, name: str, index: int, variables: Collection[str]) -> xr.Dataset:
-        """Return the cube of one network; its last checkpoint alone, with maps, if the cube has these of its first run only."""
+        """Return the cube of one network with the variables that a quantity reads.
+
+        If some of them are maps, which the cube has of its first run only, the maps are computed, and the result has only the
+        last checkpoint.
+        """
         network, cube = self._network(name, index), self.cube(name)
         assert cube is not None
         if all(variable in network or variable not in cube for variable in variables):
@@ -315,17 +324,22 @@ class _Measurements:
         last = last_checkpoint(network.isel(run=0)).epoch.values
         return xr.merge([network.sel(epoch=[last]), self._maps[name, index]], join="exact", compat="override")
 
-    def _is_of_one_checkpoint(self, quantity: Quantity, trained: str, network: xr.Dataset) -> bool:
-        """Return whether a quantity has a value on a network with only one checkpoint.
+    def _is_measurable_at_one_checkpoint(self, quantity: Quantity, network: xr.Dataset, cube_name: str) -> bool:
+        """Return whether a quantity can be computed on a network with only one checkpoint.
 
-        Its variables must have values there, and curves more than one. It also must not read earlier checkpoints: its
-        values on the first run of the cube `trained` must be the same without them.
+        Its variables must have values there, and curves of the training history more than one. It also must not read earlier
+        checkpoints: on the first run of the claim's cube, its values must be the same without them.
+
+        Args:
+            quantity: the quantity.
+            network: cube of the network with one checkpoint.
+            cube_name: name of the claim's cube.
         """
         for variable in quantity.variables:
-            least = 2 if variable.startswith("history_") else 1
-            if variable not in network or int(network[variable].notnull().sum()) < least:
+            min_values = 2 if variable.startswith("history_") else 1
+            if variable not in network or int(network[variable].notnull().sum()) < min_values:
                 return False
-        run_cube = self._network(trained, 0)
+        run_cube = self._network(cube_name, index=0)
         try:
             return repr(values_of(quantity, [run_cube])) == repr(values_of(quantity, [run_cube.isel(epoch=[-1])]))
         except (IndexError, KeyError, ValueError):
@@ -352,8 +366,8 @@ def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
 
 def values_of(quantity: Quantity, cubes: list[xr.Dataset]) -> Values:
     """Compute the values of a quantity as plain numbers, strings, lists and dictionaries."""
-    values = quantity.function(*(only(cube, quantity.variables) for cube in cubes))
-    return {name: _plain(value) for name, value in values.items()}
+    values = quantity.function(*(keep_only(cube, quantity.variables) for cube in cubes))
+    return {name: _as_plain_value(value) for name, value in values.items()}
 
 
 def _claim_condition_holds(claim: Claim, condition: Condition, measured: Values) -> bool:
@@ -368,15 +382,15 @@ def _claim_condition_holds(claim: Claim, condition: Condition, measured: Values)
         ) from None
 
 
-def _filled(claim: Claim, measured: Values) -> str:
-    """Return the explanation with the measured values filled in."""
+def _explanation_with_values(claim: Claim, measured: Values) -> str:
+    """Return the explanation with the measured values in place of their names."""
     try:
         return (claim.explanation or "").format(**measured)
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"{FOLDER}: {claim.id}: explanation: {type(error).__name__}: {error}.") from None
 
 
-def _plain(value: Any) -> Any:
+def _as_plain_value(value: Any) -> Any:
     """Convert arrays and NumPy scalars to Python numbers and lists; return other values unchanged."""
     if isinstance(value, xr.DataArray | np.ndarray | np.generic):
         value = np.asarray(value).tolist()

@@ -1,4 +1,4 @@
-"""The registry of quantities and the decorator that adds a function to it. Importing it imports no quantity."""
+"""The registry of quantities and the decorator that adds a function to it. Importing this module imports no quantity."""
 
 import functools
 import importlib
@@ -14,7 +14,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Quantity:
-    """A function of cubes that returns named values: numbers, strings, lists or dictionaries of these.
+    """A function of cubes that returns values by name: numbers, strings, and lists or dictionaries of these.
 
     Attributes:
         name: name of the function.

@@ -28,7 +28,7 @@ from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, 
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
-from progress_measures.training.record import done, how_to_train_again
+from progress_measures.training.record import finished_training, how_to_train_again
 from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
     Raises:
         UserError: a store is missing, damaged or was written with other settings.
     """
-    records = {run.name: done(runs_folder(experiment) / run.name, run, None) for run in runs}
+    records = {run.name: finished_training(runs_folder(experiment) / run.name, run, None) for run in runs}
     present = [run for run in runs if records[run.name]]
     missing = [run.name for run in runs if not records[run.name]]
     if not present or (missing and not missing_allowed):

@@ -48,7 +48,7 @@ def _logits(run: Run) -> float:
     """
     if "sampling" in run.provides:
         return PART_LOGITS
-    return len(checkpoint_epochs(run.training)) * cost.evaluated_examples(run) * run.task.layout.outputs
+    return len(checkpoint_epochs(run.training)) * cost.examples_per_evaluation(run) * run.task.layout.outputs
 
 
 def write_fingerprint(into: Path, experiment: str, runs: Collection[Run]) -> str:

@@ -25,7 +25,7 @@ from progress_measures.files import atomic_path, scratch, write_store
 from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures, measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
-from progress_measures.training.record import done
+from progress_measures.training.record import finished_training
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -360,7 +360,7 @@ def _sources(runs: list[Run], kept_runs: list[str]) -> dict[str, OpenRun]:
         records = _records(weights)
         published = {name: records[name]["config_hash"] for name in map(str, weights.run.values)}
     for run in runs:
-        if run.name not in kept_runs and done(runs_folder(run.experiment) / run.name, run, None):
+        if run.name not in kept_runs and finished_training(runs_folder(run.experiment) / run.name, run, None):
             sources[run.name] = OpenRun(run.experiment, run.name)
         elif published.get(run.name) == run.hash:
             sources[run.name] = OpenRun(run.experiment, run.name, published=True)

@@ -1,4 +1,4 @@
-"""The data of an experiment: every pair with its label and split, or the sequences drawn for each run."""
+"""The data of an experiment: every pair with its label and split, or the sequences sampled for each run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from progress_measures.data.examples import DrawnExamples
+from progress_measures.data.examples import SampledExamples
 from progress_measures.data.label_noise import training_labels
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
@@ -32,7 +32,7 @@ def dataset(runs: list[Run]) -> xr.Dataset:
         [run, a, b], arrays are padded with -1 or false, and `operands` [run] are these numbers.
         For a task on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
         and `train` [run, example]. The examples are the test examples and, if a run has a fixed training set, its training
-        examples. Training does not read these sequences; it draws the same examples again.
+        examples. Training does not read these sequences; it samples the same ones again.
     """
     import xarray as xr
 
@@ -41,19 +41,23 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     by_run = ("run", "a", "b")
     masks = [train_mask(run) for run in runs]
     tasks = {repr(run.task): run.task for run in runs}
-    operands = [run.task.layout.operands for run in runs]
+    operands = [run.task.layout.operand_count for run in runs]
     n = max(operands)
-    of_tasks = _padded([np.where(task.defined(), task.label_table(), -1) for task in tasks.values()], n, -1)
-    labels = of_tasks[[list(tasks).index(repr(run.task)) for run in runs]]
+    task_labels = _padded([np.where(task.defined(), task.label_table(), -1) for task in tasks.values()], n, padding=-1)
+    labels = task_labels[[list(tasks).index(repr(run.task)) for run in runs]]
     variables: dict[str, Any] = {
         "label": (
             *((("a", "b"), labels[0]) if len(tasks) == 1 else (by_run, labels)),
             {"long_name": "Right answer", "units": "1"},
         ),
-        "train": (by_run, _padded(masks, n, False), {"long_name": "Whether the run trains on the pair", "units": "1"}),
+        "train": (
+            by_run,
+            _padded(masks, n, padding=False),
+            {"long_name": "Whether the run trains on the pair", "units": "1"},
+        ),
     }
     if any(run.split.label_noise for run in runs):
-        noisy = _padded([training_labels(run, mask) for run, mask in zip(runs, masks, strict=True)], n, -1)
+        noisy = _padded([training_labels(run, mask) for run, mask in zip(runs, masks, strict=True)], n, padding=-1)
         attributes = {"long_name": "Label that the run trains on, wrong for some training pairs", "units": "1"}
         variables["training_label"] = (by_run, np.where(labels < 0, -1, noisy), attributes)
     if len(set(operands)) > 1:
@@ -65,18 +69,17 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     )
 
 
-def _padded(tables: list[NDArray[Any]], n: int, value: int) -> NDArray[Any]:
-    """Stack square tables of different sizes: [table, n, n], with a value where a table has no entry."""
-    padding = [((0, n - len(table)),) * 2 for table in tables]
-    return np.stack([np.pad(table, pad, constant_values=value) for table, pad in zip(tables, padding, strict=True)])
+def _padded(tables: list[NDArray[Any]], n: int, padding: int) -> NDArray[Any]:
+    """Stack square tables of different sizes: [table, n, n], with the value `padding` where a table has no entry."""
+    return np.stack([np.pad(table, ((0, n - len(table)),) * 2, constant_values=padding) for table in tables])
 
 
 def _sequence_dataset(runs: list[Run]) -> xr.Dataset:
     import xarray as xr
 
-    sources = [DrawnExamples(run) for run in runs]
-    parts = [[source.fixed, source.test()] if source.fixed else [source.test()] for source in sources]
-    examples_of_runs = [Examples(*map(np.concatenate, zip(*part, strict=True))) for part in parts]
+    sources = [SampledExamples(run) for run in runs]
+    train_and_test = [[source.fixed, source.test()] if source.fixed else [source.test()] for source in sources]
+    examples_of_runs = [Examples(*map(np.concatenate, zip(*sets, strict=True))) for sets in train_and_test]
     most_examples = max(len(examples.tokens) for examples in examples_of_runs)
     # runs with fewer examples are padded with -1
     padded = [
@@ -104,7 +107,7 @@ def _attributes(runs: list[Run]) -> dict[str, str]:
 
 
 def write_dataset(runs: list[Run], path: Path) -> None:
-    """Write the dataset of runs, unless the stored dataset is complete and was built from the same settings and code.
+    """Write the dataset of runs, unless a complete dataset of the same settings and code is stored already.
 
     Args:
         runs: All runs of an experiment.
@@ -145,7 +148,7 @@ def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
 
 
 def _settings(runs: list[Run]) -> str:
-    """Return the settings that determine the data, in one line."""
+    """Return the settings that determine the data, as one line of text."""
     if runs[0].on_sequences:
         splits = [f"{run.name}: {run.split.examples}, {run.split.test_examples}, {run.split_seed}" for run in runs]
     else:

@@ -1,13 +1,14 @@
 """The training examples of each update of a run, and its test examples.
 
-A run on pairs trains on its training pairs and is tested on all other pairs. If an update trains on `training.batch` pairs, each
-pass visits the training pairs in a new order, as below; pairs at the end of a pass that do not fill a batch are left out of
-it. A run on sequences draws its examples:
+A run on pairs has a fixed training set, its training pairs, and is tested on all other pairs. A run on sequences samples its
+examples:
 
-- If `split.examples` is not set, update t trains on batch t of a stream of examples. The run's split seed determines the
-  stream. To resume at update t, the stream is replayed up to batch t, at a millisecond or less per batch.
-- If `split.examples` is set, these examples are a fixed training set: one batch of such a stream. If an update trains on
-  only part of the set, each pass visits the set in a new order, drawn from the split seed and the number of the pass.
+- If `split.examples` is set, the training set is fixed: it is one sample of this size.
+- Otherwise, update t trains on batch t of a stream of fresh examples, which the split seed determines. To resume at update t,
+  the stream is generated again up to batch t, at a millisecond or less per batch.
+
+If an update trains on `training.batch` examples of a fixed training set, each pass over the set has a new order, which the split
+seed and the number of the pass determine. Pairs at the end of a pass that do not fill a batch are left out of this pass.
 """
 
 from __future__ import annotations
@@ -25,21 +26,23 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 
-def batch_indices(seed: int, update: int, examples: int, batch: int) -> NDArray[np.int64]:
-    """Return which examples of a fixed set an update trains on: part of a pass, whose order depends on seed and pass.
+def batch_indices(seed: int, update: int, example_count: int, batch_size: int) -> NDArray[np.int64]:
+    """Return the indices of the examples of a fixed training set on which an update trains.
+
+    The update is part of a pass over the set, whose order depends on the seed and the number of the pass.
 
     Args:
         seed: Seed of the run's split.
         update: Number of the update, counted from 0.
-        examples: Number of examples of the set.
-        batch: Number of examples of an update.
+        example_count: Number of examples of the set.
+        batch_size: Number of examples of an update.
 
     Returns:
-        [batch].
+        Indices [example of the batch].
     """
-    pass_number, part = divmod(update, examples // batch)
-    order = np.random.default_rng((seed, pass_number)).permutation(examples)
-    return order[part * batch : (part + 1) * batch]
+    pass_number, part = divmod(update, example_count // batch_size)
+    order = np.random.default_rng((seed, pass_number)).permutation(example_count)
+    return order[part * batch_size : (part + 1) * batch_size]
 
 
 class PairExamples:
@@ -68,10 +71,10 @@ class PairExamples:
     def at(self, update: int) -> Examples:
         """Return the training pairs of an update, counted from 0."""
         assert self.fixed is not None
-        if not self._run.batch:
+        if not self._run.batch_size:
             return self.fixed
-        batch = batch_indices(self._run.split_seed, update, len(self.fixed.tokens), self._run.batch)
-        return Examples(*(values[batch] for values in self.fixed))
+        indices = batch_indices(self._run.split_seed, update, len(self.fixed.tokens), self._run.batch_size)
+        return Examples(*(values[indices] for values in self.fixed))
 
     def train(self, update: int) -> Examples:
         """Return all training pairs, which are the same after every update."""
@@ -83,47 +86,47 @@ class PairExamples:
         return self._test
 
 
-class DrawnExamples:
-    """The examples of a run on sequences.
+class SampledExamples:
+    """The examples of a run on sequences, sampled from its task.
 
     Args:
         run: A run on sequences.
 
     Attributes:
-        fixed: All training examples if their number is fixed, else None.
+        fixed: All training examples if `split.examples` is set, else None.
     """
 
     def __init__(self, run: Run) -> None:
-        self._run, self._batch = run, run.batch
+        self._run, self._batch_size = run, run.batch_size
         size = run.split.examples
         self.fixed = None if size is None else next(run.task.batches(run.split_seed, size))
         self._stream: Iterator[Examples] = iter(())
-        self._batches_drawn = 0
+        self._batches_sampled = 0
         self._latest_batch: Examples | None = None
 
     def at(self, update: int) -> Examples:
         """Return the training examples of an update, counted from 0."""
         if self.fixed is None:
             return self._stream_batch(update)
-        if self._batch == len(self.fixed.tokens):
+        if self._batch_size == len(self.fixed.tokens):
             return self.fixed
-        batch = batch_indices(self._run.split_seed, update, len(self.fixed.tokens), self._batch)
-        return Examples(*(values[batch] for values in self.fixed))
+        indices = batch_indices(self._run.split_seed, update, len(self.fixed.tokens), self._batch_size)
+        return Examples(*(values[indices] for values in self.fixed))
 
     def train(self, update: int) -> Examples:
-        """Return the examples of the train loss after `update` updates: the fixed set, or the next update's batch."""
+        """Return the examples of the train loss after `update` updates: the fixed training set, or the next batch."""
         return self._stream_batch(update) if self.fixed is None else self.fixed
 
     def test(self) -> Examples:
-        """Return the test examples, drawn with the seed `split_seed + 1`; no update trains on them."""
+        """Return the test examples, sampled with the seed `split_seed + 1`; no update trains on them."""
         return next(self._run.task.batches(self._run.split_seed + 1, self._run.split.test_examples))
 
     def _stream_batch(self, update: int) -> Examples:
         """Return batch `update` of the stream, counted from 0; restart the stream if it is already past this batch."""
-        if self._latest_batch is None or update < self._batches_drawn - 1:
-            self._stream, self._batches_drawn = self._run.task.batches(self._run.split_seed, self._batch), 0
-        while self._batches_drawn <= update:
+        if self._latest_batch is None or update < self._batches_sampled - 1:
+            self._stream, self._batches_sampled = self._run.task.batches(self._run.split_seed, self._batch_size), 0
+        while self._batches_sampled <= update:
             self._latest_batch = next(self._stream)
-            self._batches_drawn += 1
+            self._batches_sampled += 1
         assert self._latest_batch is not None
         return self._latest_batch

@@ -1,4 +1,4 @@
-"""Wrong labels for a share of the training pairs, drawn from the split's seed: a property of the data, not of an update."""
+"""Wrong labels for a fraction of the training pairs. They depend on the split's seed, and are the same at every update."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from progress_measures.experiments.schema import Run
 
-_STREAM = 1  # separates these random numbers from others of the same seed
+_STREAM = 1  # second part of the seed, so that these random numbers differ from others of the split's seed
 
 
 def training_labels(run: Run, train: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the labels that a run on pairs trains on.
 
-    The share `split.label_noise` of the training pairs, rounded to whole pairs, has a wrong label: each of the other outputs with
-    the same probability. The runs of two shares with the same seed have the same order of pairs, so the larger share includes
-    the pairs of the smaller.
+    The fraction `split.label_noise` of the training pairs, rounded to whole pairs, has a wrong label: each of the other outputs
+    with the same probability. Runs with the same seed have the same order of pairs, so a pair with a wrong label at one fraction
+    has a wrong label at every larger fraction.
 
     Args:
         run: settings of the run.
@@ -31,13 +31,13 @@ def training_labels(run: Run, train: NDArray[np.bool_]) -> NDArray[np.int64]:
         [a, b]; the right answers outside the training pairs.
     """
     labels = run.task.label_table()
-    count = round(run.split.label_noise * int(train.sum()))
-    if not count:
+    noisy_count = round(run.split.label_noise * int(train.sum()))
+    if not noisy_count:
         return labels
     rng = np.random.default_rng((split_seed(run), _STREAM))
     pairs = rng.permutation(np.flatnonzero(train))
     shifts = rng.integers(1, run.task.layout.outputs, len(pairs))
     noisy = labels.copy()
-    chosen = pairs[:count]
-    noisy.flat[chosen] = (labels.flat[chosen] + shifts[:count]) % run.task.layout.outputs
+    noisy_pairs = pairs[:noisy_count]
+    noisy.flat[noisy_pairs] = (labels.flat[noisy_pairs] + shifts[:noisy_count]) % run.task.layout.outputs
     return noisy

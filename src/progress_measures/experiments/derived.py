@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def on_sequences(run: Run) -> bool:
-    """Return whether the examples of a run are drawn sequences rather than all pairs of a and b."""
+    """Return whether the examples of a run are sampled sequences rather than all pairs of a and b."""
     return "sequences" in run.task.provides
 
 
-def is_plain(run: Run) -> bool:
-    """Return whether a network has the paper's design, in any size: this is what the fast forward passes compute.
+def has_paper_design(run: Run) -> bool:
+    """Return whether a network has the paper's design, in any size; the fast forward passes compute such networks only.
 
-    Its answer position is the last one. Only `model.layers`, the sizes, `attention_only`, `mlp_biases` and
-    `doubled_residual` are free.
+    The answer position of a pair is the last one. Only `model.layers`, the sizes, `attention_only`, `mlp_biases` and
+    `doubled_residual` may differ from the paper's.
     """
     model = run.model
     return (
@@ -35,15 +35,16 @@ def is_plain(run: Run) -> bool:
         and model.causal
         and model.positions == "learned"
         and not (model.gated_mlp or model.attention_biases or model.tied_embeddings or model.unembedding_bias)
-        and (on_sequences(run) or run.task.reads_last)
+        and (on_sequences(run) or run.task.answer_is_last)
     )
 
 
 def closed_form(run: Run) -> bool:
-    """Return whether the neurons of a network have the closed form of `models.pairs`, in the paper's form or after folding.
+    """Return whether the neurons of a network have the closed form of `models.pairs`, possibly after a change of weights.
 
-    It has one layer with an MLP of ReLUs and no norm, and reads tokens `a b =` at the last position. Attention biases, the
-    attention scale, fixed or sinusoidal position vectors, and tied embeddings can be folded into the other weights.
+    Such a network has one layer with an MLP of ReLUs and no norm, three tokens as in `a b =`, and answers at the last one.
+    Attention biases, the attention scale, fixed or sinusoidal position vectors, and tied embeddings are folded into its other
+    weights.
     """
     model = run.model
     return (
@@ -59,24 +60,24 @@ def closed_form(run: Run) -> bool:
     )
 
 
-def fast_path(run: Run) -> bool:
+def uses_fast_path(run: Run) -> bool:
     """Return whether `models.pairs` trains a network: one layer of the paper's design on tokens `a b =`."""
-    return closed_form(run) and is_plain(run) and run.task.token_layout.is_paper
+    return closed_form(run) and has_paper_design(run) and run.task.token_layout.is_paper
 
 
 def batch_size(run: Run) -> int:
-    """Return the examples per update: `training.batch`, else `split.examples`, else 0, which for pairs stands for all."""
+    """Return the number of examples per update: `training.batch`, else `split.examples`, else 0, which means all pairs."""
     return run.training.batch or run.split.examples or 0
 
 
 def momentum(run: Run) -> float:
-    """Return the decay rate of an optimizer's mean of gradients; 0 for an optimizer that has no such field."""
+    """Return the decay rate of the mean of gradients of `sgd` and `muon`; 0 for other optimizers, unless it is set."""
     by_default = {"sgd": 0.9, "muon": 0.95}.get(run.training.optimizer, 0.0)
     return by_default if run.training.momentum is None else run.training.momentum
 
 
 def adamw_learning_rate(run: Run) -> float:
-    """Return the learning rate of the weights that Muon leaves to AdamW: by default, `training.learning_rate`."""
+    """Return the learning rate of the weights that AdamW trains with `optimizer: muon`; by default `training.learning_rate`."""
     rate = run.training.adamw_learning_rate
     return run.training.learning_rate if rate is None else rate
 

@@ -26,7 +26,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 
 
-def generated() -> dict[Path, str]:
+def generated_files() -> dict[Path, str]:
     """Return the content of each generated file."""
     return {
         Path("config/experiment.schema.json"): json.dumps(schema.Experiment.model_json_schema(), indent=2) + "\n",

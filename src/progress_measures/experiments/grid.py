@@ -29,12 +29,12 @@ Grid = Mapping[str, list[Any] | dict[str, dict[str, Any]]]
 
 
 class Entry(NamedTuple):
-    """One value of an axis, or of each axis.
+    """One value of an axis of the grid, or one element of the grid: a value of each axis, which is a run.
 
     Attributes:
-        name: the run's name, or a part of it.
+        name: the run's name, or the part of it that belongs to the axis.
         settings: values of fields, by their dotted names.
-        labels: names of settings, by the key of the grid that has them.
+        labels: names of named settings, such as `muon`, by the key of the axis, such as `recipe`.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 def combinations(grid: Grid) -> Iterator[Entry]:
-    """Yield the name, settings and labels of each run, the last axis varying fastest."""
+    """Yield the elements of a grid, one for each run; the last axis varies fastest."""
     for entries in itertools.product(*(_entries(key, values) for key, values in grid.items())):
         settings = {field: value for entry in entries for field, value in entry.settings.items()}
         labels = {key: label for entry in entries for key, label in entry.labels.items()}
@@ -51,7 +51,12 @@ def combinations(grid: Grid) -> Iterator[Entry]:
 
 
 def replace_settings(base: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return nested settings, changed to values by dotted names of their fields."""
+    """Return a copy of nested settings in which some fields have other values.
+
+    Args:
+        base: sections and fields, nested as in an experiment file.
+        settings: new values of fields, by their dotted names.
+    """
     changed = copy.deepcopy(base)
     for name, value in settings.items():
         *path, field = name.split(".")
@@ -63,7 +68,12 @@ def replace_settings(base: dict[str, Any], settings: dict[str, Any]) -> dict[str
 
 
 def fields_of(section: type[BaseModel], prefix: str) -> set[str]:
-    """Return the dotted names of the fields of a section and of the sections in it that are always set."""
+    """Return the dotted names of the fields of a section, and of the sections in it that cannot be None.
+
+    Args:
+        section: the class of the section.
+        prefix: dotted name of the section.
+    """
     names = set()
     for field, info in section.model_fields.items():
         names.add(f"{prefix}.{field}")
@@ -73,7 +83,7 @@ def fields_of(section: type[BaseModel], prefix: str) -> set[str]:
 
 
 def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
-    """Raise an error unless the grid's fields and values can be those of runs.
+    """Raise an error if a grid is invalid.
 
     Args:
         grid: the grid.
@@ -103,9 +113,9 @@ def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
     if count > MAX_RUNS:
         raise ValueError(f"expands to {count:,} runs; at most {MAX_RUNS:,} are allowed")
     names = Counter(entry.name for entry in combinations(grid))
-    candidate = max(names, key=lambda name: (names[name], len(name)))  # a duplicate, else the longest
-    if names[candidate] > 1 or len(candidate) > MAX_NAME_LENGTH:
-        raise ValueError(f"runs need different names of at most {MAX_NAME_LENGTH} characters, found {candidate:.250}")
+    worst = max(names, key=lambda name: (names[name], len(name)))  # a duplicate name, else the longest name
+    if names[worst] > 1 or len(worst) > MAX_NAME_LENGTH:
+        raise ValueError(f"runs need different names of at most {MAX_NAME_LENGTH} characters, found {worst:.250}")
 
 
 def _check_field(field: str, allowed: set[str], refused: Mapping[str, str]) -> None:
@@ -120,16 +130,17 @@ def _check_field(field: str, allowed: set[str], refused: Mapping[str, str]) -> N
 
 
 def _entries(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[Entry]:
-    """Return the values of one axis. The names have only the first of several fields that vary together."""
+    """Return the values of one axis. If several fields vary together, names of runs contain only the first."""
     if isinstance(values, dict):
         return [Entry(_safe(name), settings, {key: name}) for name, settings in values.items()]
     fields = _fields(key)
-    short = fields[0].replace("split.seed", "split_seed").partition(".")
-    prefix = (short[2] or short[0]).replace(".", "_")
+    section, _, field = fields[0].replace("split.seed", "split_seed").partition(".")
+    prefix = (field or section).replace(".", "_")
     entries = []
     for value in values:
-        of_fields = value if len(fields) > 1 else [value]
-        entries.append(Entry(_safe(f"{prefix}{of_fields[0]}"), dict(zip(fields, of_fields, strict=True)), {}))
+        field_values = value if len(fields) > 1 else [value]
+        settings = dict(zip(fields, field_values, strict=True))
+        entries.append(Entry(_safe(f"{prefix}{field_values[0]}"), settings, labels={}))
     return entries
 
 
@@ -146,5 +157,5 @@ def _fields(key: str) -> list[str]:
 
 
 def _safe(name: str) -> str:
-    """Return a part of a run's name, such as `seed0` or `weight_decay0.3`: readable, and safe in paths and shells."""
+    """Return a part of a run's name, such as `seed0` or `weight_decay0.3`, with characters that are safe in paths and shells."""
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name)

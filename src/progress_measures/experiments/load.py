@@ -84,7 +84,11 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
 
 
 def _load(name: str, folder: Path, started_from: tuple[str, ...]) -> Experiment:
-    """Load an experiment; `started_from` are the experiments whose runs start from its weights."""
+    """Load an experiment.
+
+    `started_from` contains experiments, each of which starts from the weights of the next one. The last starts from those of this
+    experiment, which therefore must not occur among them.
+    """
     path = _file_of(name, folder)
     content = _content_of(name, folder)
     try:
@@ -106,7 +110,7 @@ def _load(name: str, folder: Path, started_from: tuple[str, ...]) -> Experiment:
 
 
 def _start_hash(run: Run, path: Path, folder: Path, started_from: tuple[str, ...]) -> str:
-    """Return the hash of the run from whose weights a run starts; raise an error if it cannot start from them."""
+    """Return the hash of the run from whose weights a run starts; raise an error if there is no such run or no such weights."""
     start = run.start_from
     assert start is not None
     if start.experiment in started_from:
@@ -120,15 +124,15 @@ def _start_hash(run: Run, path: Path, folder: Path, started_from: tuple[str, ...
             f"{path}: start_from.run: {start.experiment} has no run {start.run!r:.80}; its runs are: {', '.join(sources)}."
         )
     if "weights" not in source.provides:
-        raise UserError(f"{path}: start_from: {start.experiment} has answers only, no weights.")
+        raise UserError(f"{path}: start_from: {start.experiment} has logits only, no weights.")
     return source.hash
 
 
 def _content_of(name: str, folder: Path, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the content of an experiment's file, joined with the content of the experiment that it extends.
 
-    Sections are joined key by key. All other keys, and a task of another kind, replace those of the extended experiment, of which
-    title, description and reference are not used.
+    Sections are joined key by key. All other keys, and a task of another kind, replace those of the extended experiment. Its
+    title, description and reference are not inherited.
     """
     path = _file_of(name, folder)
     content = read_yaml(path)
@@ -148,9 +152,11 @@ def _content_of(name: str, folder: Path, extended_by: tuple[str, ...] = ()) -> d
         )
     joined = {key: value for key, value in inherited.items() if key not in _NOT_INHERITED} | content
     for key in ("task", "split", "model", "training"):
-        earlier, own = inherited.get(key), content.get(key)
-        if isinstance(earlier, dict) and isinstance(own, dict) and own.get("kind") in (None, earlier.get("kind")):
-            joined[key] = earlier | own
+        inherited_section, section = inherited.get(key), content.get(key)
+        if not isinstance(inherited_section, dict) or not isinstance(section, dict):
+            continue
+        if section.get("kind") in (None, inherited_section.get("kind")):
+            joined[key] = inherited_section | section
     return joined
 
 

@@ -48,24 +48,24 @@ class Split(Section):
         None,
         ge=0,
         le=MAX_SEED,
-        description="Seed of the split or of the drawn sequences; by default, the run's seed. Test sequences use the seed + 1.",
+        description="Seed of the split or of the sampled sequences; by default, the run's seed. Test sequences use the seed + 1.",
     )
     examples: int | None = Field(
         None,
         ge=1,
         le=1_000_000,
-        description="Tasks on sequences: number of training sequences, drawn once. By default, every update draws "
+        description="Tasks on sequences: number of training sequences, sampled once. By default, every update samples "
         "`training.batch` fresh sequences (unlimited data).",
     )
     test_examples: int = Field(
-        1024, ge=1, le=1_000_000, description="Tasks on sequences: number of test sequences, drawn once."
+        1024, ge=1, le=1_000_000, description="Tasks on sequences: number of test sequences, sampled once."
     )
     label_noise: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Tasks on pairs: share of the training pairs whose label is replaced by a random wrong one, drawn from the "
-        "split's seed. Train loss and accuracy that training records are on these labels; measures use the right answers.",
+        description="Tasks on pairs: fraction of the training pairs whose label is replaced by a random wrong one, from the "
+        "split's seed. Train loss and accuracy that training records refer to these labels; measures use the right answers.",
     )
 
 
@@ -220,7 +220,7 @@ class RateSchedule(Section):
         None,
         ge=1,
         le=10_000_000,
-        description="`linear`, `cosine`: updates of the change; by default `training.epochs`.",
+        description="`linear`, `cosine`: number of updates until the factor is `final`; by default `training.epochs`.",
     )
     points: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = Field(
         (),
@@ -229,8 +229,8 @@ class RateSchedule(Section):
 
     @model_validator(mode="after")
     def _check_shape(self) -> "RateSchedule":
-        users = {"final": ("linear", "cosine"), "updates": ("linear", "cosine"), "points": ("piecewise",)}
-        for field, shapes in users.items():
+        shapes_with = {"final": ("linear", "cosine"), "updates": ("linear", "cosine"), "points": ("piecewise",)}
+        for field, shapes in shapes_with.items():
             if self.shape not in shapes and not _is_default(self, field):
                 raise ValueError(f"`{field}` is for `shape: {'` or `'.join(shapes)}`, not `{self.shape}`")
         starts = [start for start, _ in self.points]
@@ -241,8 +241,8 @@ class RateSchedule(Section):
     def __str__(self) -> str:
         if self.shape == "piecewise":
             return f"piecewise {', '.join(f'{value:g} from {start}' for start, value in self.points)}"
-        of_updates = "" if self.updates is None else f" at {self.updates}"
-        return self.shape if self.shape == "constant" else f"{self.shape} to {self.final:g}{of_updates}"
+        end = "" if self.updates is None else f" at {self.updates}"
+        return self.shape if self.shape == "constant" else f"{self.shape} to {self.final:g}{end}"
 
 
 class Training(Section):
@@ -276,7 +276,7 @@ class Training(Section):
     )
     gradient_filter: Literal["none", "grokfast_ema", "grokfast_ma", "orthograd"] = Field(
         "none",
-        description="Change of the gradient before the optimizer. `grokfast_ema` and `grokfast_ma` (Lee et al. 2024) add "
+        description="Change of the gradient before the optimizer uses it. `grokfast_ema` and `grokfast_ma` (Lee et al. 2024) add "
         "`grokfast_factor` times a mean of earlier gradients; `orthograd` (Prieto et al. 2025) removes the component along the "
         "weights, in each tensor of each layer, and restores the gradient's norm.",
     )
@@ -295,8 +295,8 @@ class Training(Section):
         100,
         ge=1,
         le=1000,
-        description="`grokfast_ma`: number of gradients of the mean, which is added once there are as many. All of them are part "
-        "of a training state.",
+        description="`grokfast_ma`: number of gradients of the mean, which is added from the first update at which there are as "
+        "many. A training state contains all of them.",
     )
     clip_norm: float | None = Field(
         None,
@@ -304,24 +304,30 @@ class Training(Section):
         description="Largest norm of the gradient of all weights, after the filter; larger gradients are scaled to it.",
     )
     learning_rate_schedule: RateSchedule = Field(
-        RateSchedule(), description="Factor of the learning rate, besides the warm-up; see below."
+        RateSchedule(),
+        description="Factor of the learning rate at each update, multiplied with that of the warm-up; see below.",
     )
     weight_decay_schedule: RateSchedule = Field(
-        RateSchedule(), description="Factor of the weight decay, besides that of the learning rate; see below."
+        RateSchedule(),
+        description="Factor of the weight decay λ at each update; see below. Decoupled weight decay also has the factors of the "
+        "learning rate.",
     )
     fixed_norm: Annotated[float, Field(gt=0)] | Literal["initial"] | None = Field(
         None,
-        description="Norm of all weights together to which they are scaled after each update (Liu et al. 2023): a number, or "
+        description="Norm to which the vector of all weights is scaled after each update (Liu et al. 2023): a number, or "
         "`initial`. By default, the norm is free.",
     )
     loss: Literal["cross_entropy", "mse", "stablemax"] = Field(
         "cross_entropy",
         description="Loss that training minimizes: `cross_entropy`; `mse`, the mean over examples and outputs of (logit - "
-        "target)² (Gromov 2023); `stablemax`, the cross-entropy of StableMax (Prieto et al. 2025). Whatever it is, the recorded "
+        "target)² (Gromov 2023); `stablemax`, the cross-entropy of StableMax (Prieto et al. 2025). With every loss, the recorded "
         "train and test losses of evaluations are cross-entropies without label smoothing, so that recipes can be compared.",
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="Share of each target that is uniform over the outputs; the rest is on the label."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Fraction of each target that is uniform over the outputs; the rest is on the label.",
     )
     warmup: int = Field(
         10,
@@ -396,10 +402,11 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _check_choices(self) -> "Training":
-        for field, (choice, values) in _FIELDS_OF_CHOICES.items():
-            if not _is_default(self, field) and getattr(self, choice) not in values:
-                owners = "` or `".join(f"{choice}: {value}" for value in values)
-                raise ValueError(f"`{field}` is for `{owners}`, not for `{choice}: {getattr(self, choice)}`; remove it")
+        for field, (other_field, values) in _CONDITIONAL_FIELDS.items():
+            value = getattr(self, other_field)
+            if not _is_default(self, field) and value not in values:
+                conditions = "` or `".join(f"{other_field}: {allowed}" for allowed in values)
+                raise ValueError(f"`{field}` is for `{conditions}`, not for `{other_field}: {value}`; remove it")
         if self.arithmetic == "bfloat16" and self.dropout:
             raise ValueError("`dropout` is not computed in `arithmetic: bfloat16`; use `float32`")
         return self
@@ -430,7 +437,7 @@ class Training(Section):
         return self
 
 
-_FIELDS_OF_CHOICES = {
+_CONDITIONAL_FIELDS = {
     "betas": ("optimizer", ("adamw", "adam", "muon", "lion")),
     "adam_epsilon": ("optimizer", ("adamw", "adam", "muon")),
     "momentum": ("optimizer", ("sgd", "muon")),
@@ -439,11 +446,11 @@ _FIELDS_OF_CHOICES = {
     "grokfast_factor": ("gradient_filter", ("grokfast_ema", "grokfast_ma")),
     "grokfast_window": ("gradient_filter", ("grokfast_ma",)),
 }
-"""Fields of `training` that only some choices of another field use: the other field and these choices, by field."""
+"""Fields of `training` that apply only with some values of another field: the name of the other field and these values."""
 
 
 class LearningCoefficient(Section):
-    """Langevin dynamics that estimate the local learning coefficient (Lau et al. 2023). With this section, it is measured."""
+    """Langevin dynamics that estimate the local learning coefficient (Lau et al. 2023), which this section requests."""
 
     step_size: float = Field(
         5e-5, gt=0, le=1, description="Step size ε: each step adds noise of variance ε to every weight."
@@ -458,7 +465,9 @@ class LearningCoefficient(Section):
     inverse_temperature: float | None = Field(
         None, gt=0, le=1, description="Inverse temperature β; by default 1 / log n, for n training pairs."
     )
-    chains: int = Field(4, ge=2, le=1000, description="Number of chains; the standard error is over them.")
+    chains: int = Field(
+        4, ge=2, le=1000, description="Number of chains; the standard error is that of the mean of the chains."
+    )
     burn_in: int = Field(100, ge=0, le=10_000_000, description="Steps of each chain before the first draw.")
     draws: int = Field(
         200, ge=4, le=10_000_000, description="Steps of each chain after the burn-in, whose losses are averaged."
@@ -473,7 +482,7 @@ class Imported(Section):
     file: str = Field(description="Name of the imported file.")
     sha256: str = Field(description="SHA-256 checksum of the imported file.")
     format: str = Field(description="Naming and layout of the tensors in the imported file.")
-    recognized: list[str] = Field(description="Facts read from the file or inferred from the network's answers.")
+    recognized: list[str] = Field(description="Facts read from the file or inferred from the network's predictions.")
     assumed: list[str] = Field(description="Assumptions, each with the option that changes it.")
     ignored: list[str] = Field(description="Tensors of the file that were ignored.")
     layer_norm: bool | None = Field(
@@ -485,9 +494,9 @@ class Imported(Section):
         description="Contradictions between the network and the file or options; empty unless imported with `--accept-doubtful`.",
     )
     logits_only: bool = Field(False, description="Whether only the logits of all pairs are known, and no weights.")
-    neurons: bool = Field(False, description="Whether a network of known logits has known neuron activations too.")
+    neurons: bool = Field(False, description="Whether the neuron activations are known too, if only the logits are.")
     gradients: bool = Field(
-        False, description="Whether a network of known logits has known gradients with respect to its embeddings too."
+        False, description="Whether the gradients with respect to the embeddings are known too, if only the logits are."
     )
     split_known: bool = Field(
         True, description="Whether the training pairs are known; if false, only measures over all pairs are computed."
@@ -545,7 +554,7 @@ class Run(Section):
 
     @property
     def on_sequences(self) -> bool:
-        """Whether the task's examples are drawn sequences rather than all pairs of a and b."""
+        """Whether the examples are sampled sequences rather than all pairs of a and b."""
         return derived.on_sequences(self)
 
     @property
@@ -554,13 +563,13 @@ class Run(Section):
         return derived.closed_form(self)
 
     @property
-    def is_plain(self) -> bool:
+    def has_paper_design(self) -> bool:
         """Whether the network has the paper's design, in any size."""
-        return derived.is_plain(self)
+        return derived.has_paper_design(self)
 
     @property
-    def batch(self) -> int:
-        """Examples per update of a task on sequences."""
+    def batch_size(self) -> int:
+        """Number of examples per update; 0 means all training pairs."""
         return derived.batch_size(self)
 
     @property
@@ -572,10 +581,10 @@ class Run(Section):
     def hash(self) -> str:
         """A short hash of all settings that determine the trained weights.
 
-        Defaults are omitted, so a field added later does not change the hashes of existing runs.
+        Settings at their defaults are omitted, so a field added later does not change the hashes of existing runs.
         """
-        without = {"experiment", "name", "labels", "learning_coefficient"}
-        config = self.model_dump(mode="json", exclude=without, exclude_defaults=True)
+        no_effect = {"experiment", "name", "labels", "learning_coefficient"}  # on the weights
+        config = self.model_dump(mode="json", exclude=no_effect, exclude_defaults=True)
         for section in (config.get("model", {}), config.get("imported", {})):
             for old, new in RENAMED_FIELDS.items():
                 if new in section:
@@ -583,9 +592,9 @@ class Run(Section):
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
     def settings_of_family(self, family: str) -> str:
-        """Return the settings that only one family of measures depends on, as JSON; empty if the family has none.
+        """Return the settings on which a family of measures depends, but not the weights, as JSON; empty if there are none.
 
-        The weights do not depend on them, so they are no part of `hash`.
+        They are no part of `hash`.
 
         Args:
             family: Name of a family of measures.
@@ -600,7 +609,10 @@ class Run(Section):
 
     @property
     def omitted_settings(self) -> frozenset[str]:
-        """Settings that a cube does not have if this is so for all its runs: fields added to released ones, at their defaults."""
+        """Settings of this run that were added after cubes had been published, and have their defaults.
+
+        A cube leaves out a setting that all its runs omit.
+        """
         sections: dict[str, Section] = {"split": self.split, "model": self.model, "training": self.training}
         names = {
             name for section, fields in _LATER_FIELDS.items() for name in fields if _is_default(sections[section], name)
@@ -615,18 +627,19 @@ class Run(Section):
         flat |= self.task.model_dump(exclude={"kind", "answers"})
         if self.on_sequences:
             examples = math.inf if self.split.examples is None else float(self.split.examples)
-            flat |= {"examples": examples, "test_examples": self.split.test_examples, "batch": self.batch}
+            flat |= {"examples": examples, "test_examples": self.split.test_examples, "batch": self.batch_size}
         else:
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
-            flat |= {"label_noise": self.split.label_noise, "batch": self.batch}
+            flat |= {"label_noise": self.split.label_noise, "batch": self.batch_size}
         model, recipe = self.model, self.training
         training = self.training.model_dump(exclude={"betas", "batch", "checkpoints", "stop_when", "measure", "keep"})
-        if self.training.checkpoints is not None:  # the cube's dimension `epoch` has the schedule
+        if self.training.checkpoints is not None:  # the epochs of the cube are the schedule
             del training["checkpoint_every"]
         flat |= model.model_dump() | training
         flat["activation_function"] = flat.pop("activation")  # `activation` is a dimension of the cube
-        scale = model.d_head**-0.5 if model.attention_scale is None else model.attention_scale
-        flat |= {"mlp_input": model.mlp_input or "none", "final_norm": model.has_final_norm, "attention_scale": scale}
+        attention_scale = model.d_head**-0.5 if model.attention_scale is None else model.attention_scale
+        flat |= {"mlp_input": model.mlp_input or "none", "final_norm": model.has_final_norm}
+        flat |= {"attention_scale": attention_scale}
         if not self.on_sequences:
             flat |= {"outputs": self.task.layout.outputs, "read": self.task.answer_position}
         flat |= {"beta1": recipe.betas[0], "beta2": recipe.betas[1], "momentum": derived.momentum(self)}
@@ -636,8 +649,8 @@ class Run(Section):
         flat |= {"start_from": "random" if self.start_from is None else str(self.start_from)}
         flat |= {"fixed_norm": "free" if recipe.fixed_norm is None else str(recipe.fixed_norm)}
         if self.learning_coefficient is not None:
-            sampler = self.learning_coefficient.model_dump(exclude_none=True)
-            flat |= {f"learning_coefficient_{name}": value for name, value in sampler.items()}
+            sampling = self.learning_coefficient.model_dump(exclude_none=True)
+            flat |= {f"learning_coefficient_{name}": value for name, value in sampling.items()}
         return flat
 
 
@@ -666,9 +679,9 @@ def _mistakes(run: Run) -> Iterator[str]:
     if run.on_sequences:
         if not _is_default(split, "method", "train_fraction"):
             yield "`split.method` and `split.train_fraction` are for tasks on pairs; give `split.examples`"
-        if not run.batch:
+        if not run.batch_size:
             yield "`training.batch` is needed for fresh examples at every update, or `split.examples` for a fixed set"
-        if split.examples is not None and split.examples % run.batch:
+        if split.examples is not None and split.examples % run.batch_size:
             yield f"`training.batch` ({training.batch}) must divide `split.examples` ({split.examples})"
         if split.label_noise:
             yield "`split.label_noise` is for tasks on pairs"
@@ -676,11 +689,12 @@ def _mistakes(run: Run) -> Iterator[str]:
         fields = "`split.examples` and `split.test_examples`"
         yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
     else:
-        pairs, count = run.task.defined().sum(), int(split.train_fraction * run.task.defined().sum())
-        if not count:
-            yield f"`split.train_fraction` ({split.train_fraction:g}) of {pairs} pairs is less than one"
-        elif (training.batch or 0) > count:
-            yield f"`training.batch` ({training.batch}) exceeds the number of training pairs, {count}"
+        pair_count = int(run.task.defined().sum())
+        train_count = int(split.train_fraction * pair_count)
+        if not train_count:
+            yield f"`split.train_fraction` ({split.train_fraction:g}) of {pair_count} pairs is less than one"
+        elif (training.batch or 0) > train_count:
+            yield f"`training.batch` ({training.batch}) exceeds the number of training pairs, {train_count}"
     if run.learning_coefficient is not None:
         if run.on_sequences:
             yield "`learning_coefficient` is for tasks on pairs; remove it"
@@ -696,8 +710,8 @@ def _mistakes(run: Run) -> Iterator[str]:
         yield "`training.dropout` sets neurons to 0, but a network with `model.attention_only: true` has no neurons"
     if run.model.weight_count > MAX_WEIGHTS:
         yield f"`model` has {run.model.weight_count:.1e} weights in its layers; at most {MAX_WEIGHTS:.0e} are allowed"
-    if same := sorted(set(run.labels) & set(run.declared_settings)):
-        yield f"`grid` has `{same[0]}` as a name of settings, but it is the name of a setting; give it another, such as `recipe`"
+    if ambiguous := sorted(set(run.labels) & set(run.declared_settings)):
+        yield f"`grid` has `{ambiguous[0]}` as a name of settings, but it is the name of a setting; give it another, as `recipe`"
     if run.start_from is not None and not _is_default(run.model, "initial_scale"):
         yield "`model.initial_scale` scales random initial weights, but `start_from` gives trained ones; remove one of them"
     unknown = sorted(set(run.imported.settings) - set(run.declared_settings)) if run.imported else []
@@ -706,28 +720,28 @@ def _mistakes(run: Run) -> Iterator[str]:
 
 
 def _mistakes_of_design(run: Run) -> Iterator[str]:
-    """Yield a message for each combination of fields of `model` that no network has."""
-    model, trained = run.model, run.imported is None
-    plain = Model()
+    """Yield a message for each combination of fields of `model` that is impossible or not supported."""
+    model, is_trained_here = run.model, run.imported is None
+    defaults = Model()
     if model.mlp_input is not None:
         transformer_fields = (
             "heads", "d_head", "attention_only", "gated_mlp", "normalization", "norm_after", "norm_weights", "final_norm",
             "attention_scale", "causal", "attention_biases", "positions", "tied_embeddings", "unembedding_bias",
         )  # fmt: skip
-        wrong = [name for name in transformer_fields if getattr(model, name) != getattr(plain, name)]
-        if wrong:
-            yield f"`model.{wrong[0]}` is for transformers; remove it, or `model.mlp_input`"
+        set_fields = [name for name in transformer_fields if getattr(model, name) != getattr(defaults, name)]
+        if set_fields:
+            yield f"`model.{set_fields[0]}` is for transformers; remove it, or `model.mlp_input`"
         if run.on_sequences:
             yield "`model.mlp_input` is for tasks on pairs"
         elif [slot.operand for slot in run.task.token_layout.slots] not in (["a", "b"], ["b", "a"]):
             yield "`model.mlp_input` needs `task.tokens: a b`: an MLP reads a and b only"
     if model.normalization == "none" and (model.norm_after or model.final_norm):
         yield "`model.norm_after` and `model.final_norm` need `model.normalization`"
-    if model.attention_only and (model.gated_mlp or model.activation != plain.activation):
+    if model.attention_only and (model.gated_mlp or model.activation != defaults.activation):
         yield "`model.gated_mlp` and `model.activation` are for networks with MLPs, not with `model.attention_only: true`"
     if model.positions == "rotary" and model.d_head % 2:
         yield f"`model.positions: rotary` needs an even `model.d_head`, not {model.d_head}"
-    if trained:
+    if is_trained_here:
         if model.positions == "fixed":
             yield "`model.positions: fixed` is for imported networks, whose file has the position vectors"
         if model.tied_embeddings and run.task.layout.outputs != run.task.layout.vocabulary:
@@ -736,14 +750,14 @@ def _mistakes_of_design(run: Run) -> Iterator[str]:
                 f"`model.tied_embeddings` needs as many outputs as tokens: set `task.outputs` to {layout.vocabulary}, "
                 f"not {layout.outputs}"
             )
-        if not derived.is_plain(run) and run.training.dropout:
+        if not derived.has_paper_design(run) and run.training.dropout:
             yield "`training.dropout` is for networks of the paper's design; remove it, or the fields of `model`"
-        if not derived.is_plain(run) and model.initialization != "paper":
+        if not derived.has_paper_design(run) and model.initialization != "paper":
             yield f"`model.initialization: {model.initialization}` is for networks of the paper's design; use `paper`"
 
 
 def _required_unless_extended(schema: dict[str, Any]) -> None:
-    """Let the JSON schema require only the title of an experiment that extends another."""
+    """Change the JSON schema so that an experiment that extends another requires only a title."""
     required = schema["required"]
     schema |= {"required": ["title"], "if": {"not": {"required": ["extends"]}}, "then": {"required": required}}
 
@@ -810,8 +824,8 @@ class Experiment(Section):
         refused |= {"task.kind": "tasks have different measures; write one experiment for each"}
         for task in TASKS.values():
             if issubclass(task, SequenceTask):
-                unlike = "sequences of different kinds have no common cube; write one experiment for each"
-                refused |= dict.fromkeys(grids.fields_of(task, "task") - allowed, unlike)
+                reason = "sequences of different kinds have no common cube; write one experiment for each"
+                refused |= dict.fromkeys(grids.fields_of(task, "task") - allowed, reason)
         grids.check(grid, allowed - set(refused), refused)
         return grid
 
@@ -849,7 +863,7 @@ class Experiment(Section):
         return run.model_copy(update={"start_from": run.start_from.model_copy(update={"weights": weights})})
 
     def with_sources(self, hashes: dict[str, str]) -> "Experiment":
-        """Return the experiment with the hashes of the runs from which its runs start, by their names as in `source_of`."""
+        """Return the experiment with the hashes of the runs from which its runs start, by the names that `source_of` returns."""
         copy = self.model_copy()
         copy._sources = hashes
         return copy

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.analysis.runs import key_frequencies_of, operands, task_of
+from progress_measures.analysis.runs import key_frequencies_of, operand_count, task_of
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.rounding import rounded
@@ -138,8 +138,8 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "task": task,
         "doubts": json.loads(cube.attrs.get("imported", "{}")).get("doubts", []),
         "sign": _sign(cube, task),
-        "prime": operands(cube) if "frequency" in cube.sizes else 0,
-        "numbers": operands(cube) if "token" in cube.sizes else 0,
+        "prime": operand_count(cube) if "frequency" in cube.sizes else 0,
+        "numbers": operand_count(cube) if "token" in cube.sizes else 0,
         "first": _first(cube),
         "epochs": thinned_cube.epoch.values.tolist(),
         "checkpoints": cube.sizes["epoch"],

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from progress_measures.analysis.select import caveats, of_run, select, variables_of_first_run
+from progress_measures.analysis.select import caveats, select, select_named_run, variables_of_first_run
 from progress_measures.figures.animation import arrange, write_animation
 from progress_measures.figures.interactive_page import write_page
 from progress_measures.figures.registry import Figure
@@ -33,7 +33,7 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path], run
         cube, *_ = cubes
         names = [str(name) for name in cube.run.values]
         figure.check_run(run, cube.attrs.get("experiment", "the cube"), names, variables_of_first_run(cube))
-        cubes = [of_run(cube, run)]
+        cubes = [select_named_run(cube, run)]
     selected = [select(cube, figure.variables, f"Figure {figure.id}") for cube in cubes]
     writers: dict[str, Callable[[Figure, Sequence[xr.Dataset], Path], None]] = {
         ".webp": write_animation,

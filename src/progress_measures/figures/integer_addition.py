@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import ListedColormap
 
-from progress_measures.analysis.embedding import number_embedding
-from progress_measures.analysis.integer_sums import NEURON_VARIABLES, correlations, embedding, failures, probe
+from progress_measures.analysis.embedding import operand_embedding
+from progress_measures.analysis.integer_sums import (
+    NEURON_VARIABLES,
+    correlations,
+    embedding_components,
+    failures,
+    probe,
+)
 from progress_measures.figures.plots.curves import LOSSES, two_scales
 from progress_measures.figures.plots.integer_plots import maps_by_correlation, pc_scores
 from progress_measures.figures.plots.style import COLORS, panel_letters, panels, signed_map
@@ -66,7 +72,7 @@ def embedding_map(fig: Figure, cube: xr.Dataset) -> None:
     number; many change sign once.
     """
     ax = fig.subplots()
-    signed_map(fig, ax, number_embedding(cube.isel(run=0)).T, "Entry of $W_E$")
+    signed_map(fig, ax, operand_embedding(cube.isel(run=0)).T, "Entry of $W_E$")
     ax.set(xlabel="Number", ylabel="Dimension of the residual stream", xticks=range(cube.sizes["token"] - 1))
 
 
@@ -96,7 +102,7 @@ def variance_by_component(fig: Figure, cube: xr.Dataset) -> None:
     Bars: each component alone. Line: cumulative fraction up to this component. Dotted lines mark 90 and 95 %. The first
     two components hold nearly all of the variance.
     """
-    fraction = embedding(cube).fractions_explained
+    fraction = embedding_components(cube).fractions_explained
     component = np.arange(1, len(fraction) + 1)
     ax = fig.subplots()
     ax.bar(component, fraction, color=COLORS["W_E"], label="one component")
@@ -134,7 +140,7 @@ def pc_plane(fig: Figure, cube: xr.Dataset) -> None:
 
     All values are from the first run at the end of training. The numbers lie in order along a curve.
     """
-    x, y = embedding(cube).scores[:, :2].T
+    x, y = embedding_components(cube).scores[:, :2].T
     number = np.arange(len(x))
     ax = fig.subplots()
     ax.plot(x, y, color=COLORS["other"], lw=0.8, zorder=0)

@@ -13,7 +13,7 @@ from matplotlib.patches import FancyBboxPatch
 from progress_measures import fourier
 from progress_measures.analysis.clusters import cluster_frequencies, cluster_spectra
 from progress_measures.analysis.crossings import first_below
-from progress_measures.analysis.embedding import number_embedding
+from progress_measures.analysis.embedding import operand_embedding
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, spectrum_2d
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.interactive_page import axis as page_axis
@@ -298,7 +298,7 @@ def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     All values are from the end of training. A few frequencies account for nearly all of this dimension's squared norm.
     Key frequencies are colored and numbered.
     """
-    squares = np.square(fourier.basis(prime(cube)) @ number_embedding(cube.isel(run=0))[:, 0])
+    squares = np.square(fourier.basis(prime(cube)) @ operand_embedding(cube.isel(run=0))[:, 0])
     ax = fig.subplots()
     by_component(ax, last_checkpoint(cube.W_E_fourier_norm.isel(run=0)).copy(data=squares),
                  frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from progress_measures.analysis.embedding import gaussian_control, number_embedding
+from progress_measures.analysis.embedding import gaussian_control, operand_embedding
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots import attention, curves, embedding, fourier_basis, neurons
 from progress_measures.figures.registry import figure
@@ -121,7 +121,7 @@ figure(
 figure(
     "demo/06_svd_WE",
     "subtraction/08_svd_WE",
-    plot=partial(embedding.singular_values, matrix=number_embedding, color="W_E"),
+    plot=partial(embedding.singular_values, matrix=operand_embedding, color="W_E"),
     title=by_source("Singular values of {network}'s embedding"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
@@ -133,7 +133,7 @@ figure(
 figure(
     "demo/07_svd_U",
     "subtraction/09_svd_WE_U",
-    plot=partial(embedding.left_vectors, matrix=number_embedding),
+    plot=partial(embedding.left_vectors, matrix=operand_embedding),
     title=by_source("Left singular vectors of {network}'s embedding"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),

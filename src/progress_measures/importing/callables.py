@@ -95,7 +95,7 @@ class CallableNetwork:
         Raises:
             UserError: the callable raises an error, or returns something else than finite logits.
         """
-        n = self._task.numbers
+        n = self._task.operand_count
         a, b = np.divmod(np.arange(n * n), n)
         tokens = torch.from_numpy(self._task.token_layout.sequences(a, b))
         # Gradients need tensors from outside of inference mode, in which a training program may call this.
@@ -154,10 +154,10 @@ class CallableNetwork:
         position = self._task.answer_position
         outputs, named = self._logits_and_named(tokens)
         logits = self._at_answer(outputs, tokens, position).cpu()
-        if logits.ndim != 2 or len(logits) != len(tokens) or logits.shape[-1] < self._task.classes:
+        if logits.ndim != 2 or len(logits) != len(tokens) or logits.shape[-1] < self._task.output_count:
             raise UserError(
                 f"{self._prefix}: expected logits [{len(tokens)}, output] or [{len(tokens)}, {tokens.shape[1]}, output] with "
-                f"{self._task.classes} outputs or more, found the shape {list(outputs.shape)}."
+                f"{self._task.output_count} outputs or more, found the shape {list(outputs.shape)}."
             )
         if not torch.isfinite(logits).all():
             raise UserError(f"{self._prefix}: some logits are not finite.")
@@ -198,7 +198,7 @@ class CallableNetwork:
             return None
         order = Order.of(task)
         a, b, c = triples(len(order.operands)).T
-        triple_tokens = tokens[order.operands[a] * task.numbers + order.operands[b]]
+        triple_tokens = tokens[order.operands[a] * task.operand_count + order.operands[b]]
         outputs = torch.from_numpy(order.outputs[c])
         positions = (task.token_layout.position("a"), task.token_layout.position("b"))
         embedding = self._embedding_module(triple_tokens[:16])
@@ -268,8 +268,8 @@ class CallableNetwork:
         a batch of pairs without a common operand, the gradient at each operand's row belongs to one pair.
         """
         tensors = {name: t for name, t in (self._tensors or {}).items() if t.is_floating_point() and t.ndim == 2}
-        layout, n = self._task.token_layout, self._task.numbers
-        if not tensors or layout.shared_operands is None:
+        layout, n = self._task.token_layout, self._task.operand_count
+        if not tensors or layout.shared_operand_tokens is None:
             return None
         rng = np.random.default_rng(0)
         count = len(order.operands) // 2
@@ -288,7 +288,7 @@ class CallableNetwork:
                 if table is None:
                     return None
             rows = gradients[table[0]] if table[1] == 0 else gradients[table[0]].T
-            a, b = (rows[layout.shared_operands[values]].double().cpu() for values in operands)
+            a, b = (rows[layout.shared_operand_tokens[values]].double().cpu() for values in operands)
             cosines.append(((a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))).numpy())
         return np.concatenate(cosines)[:TRIPLES]
 

@@ -78,11 +78,13 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
             "a^2 + a*b + b^2, or a file with the table of right answers."
         ) from None
     assert isinstance(task, PairTask)
-    if task.numbers != n:
-        raise UserError(f"--operation {name}: this operation has {task.numbers} operand values; the network has {n}.")
-    if outputs < task.classes:
+    if task.operand_count != n:
         raise UserError(
-            f"--operation {name}: the network has {outputs} outputs; expected at least {task.classes}, one per answer."
+            f"--operation {name}: this operation has {task.operand_count} operand values; the network has {n}."
+        )
+    if outputs < task.output_count:
+        raise UserError(
+            f"--operation {name}: the network has {outputs} outputs; expected at least {task.output_count}, one per answer."
         )
     return task
 

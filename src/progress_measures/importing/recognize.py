@@ -92,7 +92,7 @@ def choose_design(
     Raises:
         UserError: there is no possible design.
     """
-    n = layout.operands
+    n = layout.operand_count
     pairs = np.arange(n**2)
     if n**2 > SAMPLE:
         pairs = np.random.default_rng(0).choice(n**2, SAMPLE, replace=False)
@@ -159,7 +159,7 @@ def pair_logits(
         Logits [pair, output].
     """
     section = model_section(weights, design)
-    tokens = torch.from_numpy(layout.sequences(*np.divmod(pairs, layout.operands)))
+    tokens = torch.from_numpy(layout.sequences(*np.divmod(pairs, layout.operand_count)))
     with np.errstate(over="ignore", invalid="ignore"):
         tensors = {name: torch.from_numpy(np.ascontiguousarray(w, dtype))[None] for name, w in weights.items()}
     logits, _ = network.activations(tensors, tokens, answer_position, design_of(Model.model_validate(section)), [])

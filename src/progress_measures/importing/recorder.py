@@ -98,8 +98,8 @@ class Recorder:
         prefix = f"Recorder, epoch {epoch}"
         if self._run is None:
             outputs = CallableNetwork(network, self._task, prefix).output_count()
-            if not is_path(self._operation) and outputs < self._task.classes:
-                raise UserError(f"{prefix}: expected {self._task.classes} outputs or more, found {outputs}.")
+            if not is_path(self._operation) and outputs < self._task.output_count:
+                raise UserError(f"{prefix}: expected {self._task.output_count} outputs or more, found {outputs}.")
             self._task = self._with_outputs(outputs)
         activations = self._checked_against_first(CallableNetwork(network, self._task, prefix).activations(), prefix)
         for name, array in activations.items():

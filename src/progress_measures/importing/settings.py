@@ -145,7 +145,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
     design, heads = chosen.fit.design, chosen.fit.heads
     weights = _without_zero_biases([match.weights(state, heads) for state in contents.states])
     logits = recognize.pair_logits(
-        weights[-1], design, layout, answer_position, np.arange(layout.operands**2), np.float64
+        weights[-1], design, layout, answer_position, np.arange(layout.operand_count**2), np.float64
     )
     recognize.check_finite(logits, path)
     findings = [

@@ -100,8 +100,8 @@ def _operands(tokens: str, vocabulary: int, outputs: int) -> int:
     except ValueError as error:
         raise UserError(f"--tokens {tokens!r}: {error}.") from None
     # The token of the operand value 0; the larger one if a and b have different tokens.
-    first_token = max(slot.number for slot in layout.slots if slot.operand)
-    fixed = [slot.number for slot, word in zip(layout.slots, tokens.split(), strict=True) if word.isdigit()]
+    first_token = max(slot.token for slot in layout.slots if slot.operand)
+    fixed = [slot.token for slot, word in zip(layout.slots, tokens.split(), strict=True) if word.isdigit()]
     fixed_after = [token for token in fixed if token >= first_token]
     end = min([vocabulary - ("=" in tokens.split()), *fixed_after])
     n = end - first_token

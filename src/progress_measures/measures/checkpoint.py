@@ -113,7 +113,7 @@ class RunContext:
     @property
     def pairs_of_group(self) -> NDArray[np.int64]:
         """Index of each pair among all pairs in their natural order: [pair]."""
-        operands, all_operands = self.order.operands, self.run.task.layout.operands
+        operands, all_operands = self.order.operands, self.run.task.layout.operand_count
         return (operands[:, None] * all_operands + operands).ravel()
 
     @cached_property
@@ -268,7 +268,7 @@ class Checkpoint:
             pre, logits = (tensor[0].numpy() for tensor in pairs.neurons_and_logits(self._tables, self.context.pairs))
             return pre, np.maximum(pre, 0), logits
         weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.trained.items()}
-        if run.is_plain and run.imported is None:
+        if run.has_paper_design and run.imported is None:
             tensors = forward_at_answers.neurons_and_logits(
                 weights, self.context.token_sequences, run.model.doubled_residual
             )

@@ -32,7 +32,7 @@ BY_MOMENT = ("run", "moment")
 REQUIRES = {"pairs", "split", "weights", "sampling"}
 REFERENCE = "Lau et al. 2023, 'The Local Learning Coefficient: A Singularity-Aware Complexity Measure'"
 
-CONVERGED = 1.1
+MAX_RHAT = 1.1
 """Largest split R̂ of chains that have converged (Gelman et al. 2013, section 11.4); the description below states it."""
 
 
@@ -93,7 +93,7 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
     count = int(train.sum())
     nbeta = count * (settings.inverse_temperature or 1 / np.log(count))
     center = {n: torch.from_numpy(np.ascontiguousarray(checkpoint.trained[n])) for n in _in_order(run, checkpoint)}
-    objective_class = PairsObjective if derived.fast_path(run) else AnyDesignObjective
+    objective_class = PairsObjective if derived.uses_fast_path(run) else AnyDesignObjective
     with torch.device("cpu"):  # whatever torch's default device is
         objective = objective_class(
             [_without_regularization(run)] * settings.chains, train.expand(settings.chains, -1, -1), torch.device("cpu")

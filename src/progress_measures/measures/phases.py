@@ -33,7 +33,9 @@ SMOOTHING = 5  # checkpoints in the window of the running median
 FORMATION_END, CLEANUP_END = 0.05, 0.95
 MINIMUM_DROP = 2.0  # decades by which the test loss must fall, otherwise the run has no cleanup
 FINAL = 0.1  # the final level is the median over this last fraction of training
-STAYS = 500  # epochs for which a curve must stay beyond a threshold, or the test loss below the middle of its fall
+LASTING_EPOCHS = (
+    500  # epochs for which a curve must stay beyond a threshold, or the test loss below the middle of its fall
+)
 
 THRESHOLDS = {
     "phase_smoothing_checkpoints": SMOOTHING,
@@ -41,7 +43,7 @@ THRESHOLDS = {
     "phase_settled_share": CLEANUP_END,
     "phase_least_drop_decades": MINIMUM_DROP,
     "phase_final_share_of_epochs": FINAL,
-    "reached_stays_epochs": STAYS,
+    "reached_stays_epochs": LASTING_EPOCHS,
 }
 
 
@@ -71,7 +73,7 @@ def _cleanup(run: xr.Dataset) -> tuple[int, int] | str:
     # the first lasting fall, because later slingshots (short rises of the loss) are not the grokking fall
     low = _first_lasting(epochs[first_high:], log_loss[first_high:] <= middle, epochs[-1])
     if np.isnan(low.epoch):
-        return f"the test loss falls but does not stay down for {STAYS} epochs"
+        return f"the test loss falls but does not stay down for {LASTING_EPOCHS} epochs"
     last_high = int(np.searchsorted(epochs, low.epoch)) - 1
     before_fall = log_loss[: last_high + 1]
     plateau = np.median(before_fall[before_fall > middle])
@@ -154,18 +156,18 @@ def cleanup_end(run: xr.Dataset) -> Milestone:
 
 
 def _first_lasting(epochs: NDArray[np.int64], met: NDArray[np.bool_], last: int) -> Milestone:
-    """Return the first epoch from which a condition holds for `STAYS` epochs, or up to the epoch `last`."""
+    """Return the first epoch from which a condition holds for `LASTING_EPOCHS` epochs, or up to the epoch `last`."""
     for start in np.flatnonzero(met & ~np.r_[False, met[:-1]]):
-        window = (epochs >= epochs[start]) & (epochs <= min(epochs[start] + STAYS, last))
+        window = (epochs >= epochs[start]) & (epochs <= min(epochs[start] + LASTING_EPOCHS, last))
         if met[window].all():
             return Milestone(float(epochs[start]))
-    return Milestone(np.nan, f"never for {STAYS} epochs")
+    return Milestone(np.nan, f"never for {LASTING_EPOCHS} epochs")
 
 
 def _first_lasting_in_history(
     run: xr.Dataset, quantity: str, condition: Callable[[Array], NDArray[np.bool_]]
 ) -> Milestone:
-    """Return the first epoch from which a curve of the training history meets a condition for `STAYS` epochs.
+    """Return the first epoch from which a curve of the training history meets a condition for `LASTING_EPOCHS` epochs.
 
     An imported network may have a history that begins later than its training, or consists of one epoch. If the condition
     holds there from the beginning, it was met at an earlier epoch, which is not known.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from progress_measures.data.examples import DrawnExamples
+from progress_measures.data.examples import SampledExamples
 from progress_measures.measures.checkpoint import FinalUnknown
 from progress_measures.measures.numerics import Outcomes
 from progress_measures.models import forward_at_answers
@@ -43,7 +43,7 @@ class SequenceRunContext:
 
     def __init__(self, run: Run, final: dict[str, NDArray] | None, last: int) -> None:
         self.run, self._final, self._last = run, final, last
-        self.examples = DrawnExamples(run)
+        self.examples = SampledExamples(run)
         self.test = self.examples.test()
         self.pattern_examples = Examples(*(values[:PATTERNS] for values in self.test))
 

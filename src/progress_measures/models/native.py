@@ -43,12 +43,12 @@ def native_weights(weights: Mapping[str, NDArray[np.floating]], run: Run) -> Wei
         Tensors by name; the same arrays if the network has the paper's design and tokens.
     """
     w = dict(weights)
-    if run.is_plain and run.task.token_layout.is_paper and run.imported is None:
+    if run.has_paper_design and run.task.token_layout.is_paper and run.imported is None:
         return w
     model, layout = run.model, run.task.token_layout
     if model.mlp_input is not None:
-        if "W_E" in w and layout.shared_operands is not None:
-            w["W_E"] = w["W_E"][layout.shared_operands]
+        if "W_E" in w and layout.shared_operand_tokens is not None:
+            w["W_E"] = w["W_E"][layout.shared_operand_tokens]
         return w
     if model.positions == "sinusoidal":
         table = sinusoidal_positions(len(layout.slots), model.d_model, torch.float64).numpy()
@@ -57,8 +57,8 @@ def native_weights(weights: Mapping[str, NDArray[np.floating]], run: Run) -> Wei
         w["W_U"] = np.ascontiguousarray(w["W_E"].T)
     if "W_pos" in w:
         w["W_pos"] = w["W_pos"][: len(layout.slots)]
-    if layout.shared_operands is not None:
-        rows = layout.shared_operands.tolist() + ([layout.slots[2].number] if layout.is_triple else [])
+    if layout.shared_operand_tokens is not None:
+        rows = layout.shared_operand_tokens.tolist() + ([layout.slots[2].token] if layout.is_triple else [])
         w["W_E"] = w["W_E"][rows]
     if model.normalization != "none" and not model.norm_after:
         w = _with_folded_norms(w)
@@ -126,7 +126,7 @@ def in_order(weights: Weights, order: Order) -> Weights:
         return weights
     w = dict(weights)
     if "W_E" in w:
-        w["W_E"] = w["W_E"][np.concatenate([order.operands, np.arange(order.numbers, len(w["W_E"]))])]
+        w["W_E"] = w["W_E"][np.concatenate([order.operands, np.arange(order.operand_count, len(w["W_E"]))])]
     for name in ("W_U", "b_U") if "W_U" in w else ("W_out", "b_out"):
         if name in w:
             w[name] = w[name][..., order.outputs]

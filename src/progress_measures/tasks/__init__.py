@@ -1,6 +1,6 @@
 """The tasks that networks learn: one module with one class per task, found by its `kind`.
 
-A new module in this folder is a new task. No list names it, and it does not change the fingerprints of existing runs.
+A new module in this folder adds a task. It needs no entry in a list, and it does not change the fingerprints of existing runs.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ def _tasks() -> dict[str, type[Task]]:
     tasks = {}
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
-        for value in vars(module).values():
-            is_task = isinstance(value, type) and issubclass(value, Task) and value is not Task
-            if is_task and value.__module__ == module.__name__ and "kind" in value.__annotations__:
-                tasks[info.name] = value
+        for member in vars(module).values():
+            is_task = isinstance(member, type) and issubclass(member, Task) and member is not Task
+            if is_task and member.__module__ == module.__name__ and "kind" in member.__annotations__:
+                tasks[info.name] = member
     return tasks
 
 

@@ -1,8 +1,8 @@
 """What a task defines: its fields in an experiment file, its sizes, its examples and its right answers.
 
-A task is one module with one class. A task on pairs of numbers a and b inherits from `PairTask` and defines `numbers`,
-`classes` and `labels`; the subclasses of `PairTask` define part of this. A task on sequences inherits from `SequenceTask`
-and defines `layout`, `answer_names` and `batches`.
+A task is one module with one class. A task on pairs of numbers a and b inherits from `PairTask` and defines `operand_count`,
+`output_count` and `labels`; the subclasses of `PairTask` in this module define some of them. A task on sequences inherits
+from `SequenceTask` and defines `layout`, `answer_names` and `batches`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 class Layout(NamedTuple):
     """Sizes of a task. A task on pairs has n operand values; a task on sequences has no operands."""
 
-    vocabulary: int
-    context_length: int
-    outputs: int
+    vocabulary: int  # number of tokens
+    context_length: int  # number of positions of a sequence, for which the network has position vectors
+    outputs: int  # number of outputs, for each of which the network has a logit
     input_length: int  # number of positions up to and including the last answer position
-    operands: int = 0
+    operand_count: int = 0  # number n of operand values
 
 
 class Examples(NamedTuple):
@@ -81,7 +81,7 @@ class Task(Section):
 
     @property
     def group(self) -> Group | None:
-        """The cyclic group that the answers follow; None if there is none. Tasks on pairs only."""
+        """The cyclic group that the right answers follow; None if there is none. Tasks on pairs only."""
         raise NotImplementedError
 
     @property
@@ -90,16 +90,16 @@ class Task(Section):
         raise NotImplementedError
 
     @property
-    def reads_last(self) -> bool:
+    def answer_is_last(self) -> bool:
         """Whether the answer position is the last one. Tasks on pairs only."""
         return self.answer_position == len(self.token_layout.slots) - 1
 
     def defined(self) -> NDArray[np.bool_]:
-        """Return whether each pair has an answer: [a, b]. Tasks on pairs only."""
+        """Return whether each pair has a right answer: [a, b]. Tasks on pairs only."""
         raise NotImplementedError
 
     def answer_names(self) -> list[str]:
-        """Return the names of the answers of a sequence, in order. Tasks on sequences only."""
+        """Return the names of the answers of a sequence, in the order of its answer positions. Tasks on sequences only."""
         raise NotImplementedError
 
     def batches(self, seed: int, size: int) -> Iterator[Examples]:
@@ -113,7 +113,7 @@ class Task(Section):
 
 
 class PairTask(Task):
-    """A task on all pairs of numbers a and b below n for which the answer is defined."""
+    """A task on all pairs of numbers a and b from 0 to n - 1 that have a right answer."""
 
     tokens: str = Field(
         PAPER,
@@ -135,38 +135,38 @@ class PairTask(Task):
         return self
 
     @property
-    def numbers(self) -> int:
+    def operand_count(self) -> int:
         """Number n of operand values: a and b range over 0 … n - 1."""
         raise NotImplementedError
 
     @property
-    def classes(self) -> int:
-        """Number of outputs; those that are never an answer come last."""
+    def output_count(self) -> int:
+        """Number of outputs; those that are never right come last."""
         raise NotImplementedError
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the right answer, elementwise; any number where no answer is defined."""
+        """Return the index of the right output, elementwise; any number for a pair without a right answer."""
         raise NotImplementedError
 
     def defined(self) -> NDArray[np.bool_]:
-        """Return whether each pair has an answer: [a, b]. Other pairs, such as those with a division by 0, are left out."""
-        return np.ones((self.numbers,) * 2, dtype=bool)
+        """Return whether each pair has a right answer: [a, b]. A pair without one, such as a division by 0, is left out."""
+        return np.ones((self.operand_count,) * 2, dtype=bool)
 
     @property
     def provides(self) -> frozenset[str]:
-        """Capabilities: a task on pairs, and possibly one whose answers follow a cyclic group, of residues other than 0."""
-        of_group = {"cyclic_group"} if self.group else set()
-        of_group |= {"multiplicative_group"} if self.group and self.group.generator else set()
-        return frozenset({"pairs"} | of_group)
+        """Capabilities: a task on pairs; whether the right answers follow a cyclic group, and whether this group leaves out 0."""
+        group_capabilities = {"cyclic_group"} if self.group else set()
+        group_capabilities |= {"multiplicative_group"} if self.group and self.group.generator else set()
+        return frozenset({"pairs"} | group_capabilities)
 
     @cached_property
     def token_layout(self) -> TokenLayout:
         """The tokens of a pair."""
-        return TokenLayout.parse(self.tokens, self.numbers)
+        return TokenLayout.parse(self.tokens, self.operand_count)
 
     @cached_property
     def group(self) -> Group | None:
-        """The cyclic group that the answers follow; None if there is none."""
+        """The cyclic group that the right answers follow; None if there is none."""
         return find_group(self.label_table(), self.defined())
 
     @property
@@ -178,11 +178,17 @@ class PairTask(Task):
     def layout(self) -> Layout:
         """Sizes of the task."""
         length = len(self.token_layout.slots)
-        return Layout(self.token_layout.vocabulary, length, self.classes, length, self.numbers)
+        return Layout(
+            vocabulary=self.token_layout.vocabulary,
+            context_length=length,
+            outputs=self.output_count,
+            input_length=length,
+            operand_count=self.operand_count,
+        )
 
     def label_table(self) -> NDArray[np.int64]:
         """Return the label of every pair: [a, b]."""
-        a, b = np.indices((self.numbers,) * 2)
+        a, b = np.indices((self.operand_count,) * 2)
         return self.labels(a, b)
 
     def train_mask(self, split: Split, seed: int) -> NDArray[np.bool_]:
@@ -192,11 +198,11 @@ class PairTask(Task):
             split: method and fraction of the split.
             seed: seed of the split.
         """
-        order = train_order(split.method, seed, self.numbers)
+        order = train_order(split.method, seed, self.operand_count)
         order = order[self.defined().ravel()[order]]
-        mask = np.zeros(self.numbers**2, dtype=bool)
+        mask = np.zeros(self.operand_count**2, dtype=bool)
         mask[order[: int(split.train_fraction * len(order))]] = True
-        return mask.reshape(self.numbers, self.numbers)
+        return mask.reshape(self.operand_count, self.operand_count)
 
 
 class ModularTask(PairTask):
@@ -228,12 +234,12 @@ class ModularTask(PairTask):
         return self
 
     @property
-    def numbers(self) -> int:
+    def operand_count(self) -> int:
         """Number of operand values, p."""
         return self.prime
 
     @property
-    def classes(self) -> int:
+    def output_count(self) -> int:
         """Number of outputs: p, unless `outputs` is set."""
         return self.outputs or self.prime
 
@@ -248,7 +254,7 @@ class ModularSumTask(ModularTask):
 
     @cached_property
     def group(self) -> Group | None:
-        """The group Z_p, by the task's definition: settings are read too often to find it in the table of labels."""
+        """The group Z_p, by the definition of the task: a search in the table of labels would take too long for every reading."""
         residues = np.arange(self.prime)
         return Group(residues, residues, self.sign)
 

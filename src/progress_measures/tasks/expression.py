@@ -28,7 +28,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Integers, Integers], NDArray[np.bo
 
 
 class ExpressionError(ValueError):
-    """A mistake in an expression, in words for its author."""
+    """An expression is invalid; the message explains the mistake to its author."""
 
 
 def evaluate(expression: str, modulus: int, a: Integers, b: Integers) -> tuple[Integers, NDArray[np.bool_]]:
@@ -44,10 +44,10 @@ def evaluate(expression: str, modulus: int, a: Integers, b: Integers) -> tuple[I
         b: values of b, of the same shape.
 
     Returns:
-        The residues, 0 where undefined, and whether each of them is defined; both of the shape of a and b.
+        The residues, 0 where the value is undefined, and the mask of defined values; both have the shape of a and b.
 
     Raises:
-        ExpressionError: the text is no such expression.
+        ExpressionError: the expression is invalid.
     """
     values, defined = _Evaluator(modulus, a, b).compute(parse(expression))
     defined = np.broadcast_to(defined, a.shape)
@@ -55,7 +55,7 @@ def evaluate(expression: str, modulus: int, a: Integers, b: Integers) -> tuple[I
 
 
 def parse(expression: str) -> ast.expr:
-    """Return the syntax tree of an expression, without a check of its nodes.
+    """Return the syntax tree of an expression; its nodes are not checked.
 
     Raises:
         ExpressionError: the text is too long or has no syntax tree.
@@ -100,9 +100,9 @@ class _Evaluator:
             ):
                 (x, x_defined), (y, y_defined) = self.compute(left), self.compute(right)
                 condition = _COMPARISONS[type(op)](x, y)
-                (first, first_defined), (second, second_defined) = self.compute(body), self.compute(otherwise)
-                chosen = np.where(condition, first, second)
-                return chosen, x_defined & y_defined & np.where(condition, first_defined, second_defined)
+                (if_true, true_defined), (if_false, false_defined) = self.compute(body), self.compute(otherwise)
+                value = np.where(condition, if_true, if_false)
+                return value, x_defined & y_defined & np.where(condition, true_defined, false_defined)
         raise ExpressionError(
             f"{ast.unparse(node)!r:.80} is not allowed: use a, b, integers, + - * / ^ with a fixed exponent up to "
             f"{MAX_EXPONENT}, parentheses, and `x if y < z else w`"
@@ -121,7 +121,7 @@ class _Evaluator:
             case ast.Mult():
                 return x * y % self._n, defined
             case ast.Div():
-                inverses = np.array([_inverse(number, self._n) for number in range(self._n)])
+                inverses = np.array([_inverse(residue, self._n) for residue in range(self._n)])
                 return x * inverses[y] % self._n, defined & (inverses[y] > 0)
         raise ExpressionError(f"the operator of {type(op).__name__} is not allowed: use + - * / ^")
 
@@ -132,9 +132,9 @@ class _Evaluator:
         return result
 
 
-def _inverse(number: int, modulus: int) -> int:
-    """Return the inverse of a number modulo n, or 0 if it has none."""
+def _inverse(residue: int, modulus: int) -> int:
+    """Return the inverse of a residue modulo n, or 0 if it has none."""
     try:
-        return pow(number, -1, modulus)
+        return pow(residue, -1, modulus)
     except ValueError:
         return 0

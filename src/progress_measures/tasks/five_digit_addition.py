@@ -1,4 +1,4 @@
-"""Addition x + y digit by digit (appendix D.3).
+"""Addition x + y of numbers with five digits, predicted digit by digit (appendix D.3).
 
 A sequence is `x x x x x + y y y y y = s s s s s s`, most significant digit first. Operands may begin with zeros; the sum
 begins with the carry. The network reads the whole sequence and predicts each digit of the sum from the tokens before it.
@@ -64,10 +64,12 @@ def examples(x: NDArray[np.int64], y: NDArray[np.int64]) -> Examples:
         The sequences, with one answer per digit of the sum.
     """
     digits = x.shape[1]
-    powers = 10 ** np.arange(digits, -1, -1)
+    powers = 10 ** np.arange(digits, -1, -1)  # of the carry, then of the digits
     sums = (x + y) @ powers[1:]
-    answer = sums[:, None] // powers % 10
+    sum_digits = sums[:, None] // powers % 10
     ones = np.ones((len(x), 1), dtype=np.int64)
-    tokens = np.concatenate([x, PLUS * ones, y, EQUALS * ones, answer], axis=1)
-    positions = np.arange(2 * digits + 1, 3 * digits + 2)  # from `=` to the last digit but one
-    return Examples(tokens, np.broadcast_to(positions, answer.shape), answer)
+    tokens = np.concatenate([x, PLUS * ones, y, EQUALS * ones, sum_digits], axis=1)
+    positions = np.arange(
+        2 * digits + 1, 3 * digits + 2
+    )  # from `=` to the last digit but one: each predicts the digit after it
+    return Examples(tokens, np.broadcast_to(positions, sum_digits.shape), sum_digits)

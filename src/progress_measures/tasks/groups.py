@@ -1,8 +1,8 @@
-"""The cyclic group that a task's answers follow, found from the table of its labels.
+"""The cyclic group that a task's right answers follow, found in the table of its labels.
 
-In a group order, the operand values are elements g_0 … g_(n-1) such that the answer of (g_i, g_j) depends on i + j mod n
-alone, or on i - j mod n alone. A sum or difference mod n has this form in the order 0 … n - 1. A product or quotient mod a
-prime p has it among the residues other than 0, in the order of their discrete logarithms to a primitive root.
+In the order of the group, the operand values are elements g_0 … g_(n-1) such that the right answer for (g_i, g_j) depends on
+i + j mod n alone, or on i - j mod n alone. A sum or difference mod n has this form in the order 0 … n - 1. A product or quotient
+mod a prime p has it among the residues other than 0, in the order of their discrete logarithms to a primitive root.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Group(NamedTuple):
 
     Attributes:
         elements: operand values in the order of the group [n].
-        outputs: outputs in the order of the group: the answer of (g_i, g_j) is `outputs[(i + sign * j) % n]` [n].
+        outputs: right answers in the order of the group: that for (g_i, g_j) is `outputs[(i + sign * j) % n]` [n].
         sign: 1 or -1.
-        generator: the primitive root to which discrete logarithms are taken; 0 for sums.
+        generator: the primitive root that is the base of the discrete logarithms; 0 for sums and differences.
     """
 
     elements: NDArray[np.int64]
@@ -47,20 +47,20 @@ def find_group(labels: NDArray[np.int64], defined: NDArray[np.bool_] | None = No
         The group; None if the labels follow neither a sum or difference mod n nor a product or quotient mod a prime.
     """
     n = len(labels)
-    known = np.ones_like(labels, dtype=bool) if defined is None else defined
+    has_label = np.ones_like(labels, dtype=bool) if defined is None else defined
     orders = [(np.arange(n), 0)]
     generator = primitive_root(n)
     if generator and n > 3:
         orders.append((discrete_powers(n, generator), generator))
-    for elements, root in orders:
-        if not known[np.ix_(elements, elements)].all():
+    for elements, base in orders:
+        if not has_label[np.ix_(elements, elements)].all():
             continue
         table = labels[np.ix_(elements, elements)]
         for sign in (1, -1):
-            outputs = table[:, 0]  # the answer at j = 0 is that of i
+            outputs = table[:, 0]  # at j = 0, the right answer depends on i alone
             i, j = np.indices(table.shape)
             if (table == outputs[(i + sign * j) % len(elements)]).all() and len(set(outputs.tolist())) == len(elements):
-                return Group(elements, outputs, sign, root)
+                return Group(elements, outputs, sign, base)
     return None
 
 

@@ -29,13 +29,13 @@ class IntegerAddition(PairTask):
         return self
 
     @property
-    def numbers(self) -> int:
+    def operand_count(self) -> int:
         """Number of operand values, n."""
         return self.operands
 
     @property
-    def classes(self) -> int:
-        """Number of outputs: 2n - 1 sums, and classes that are never the answer."""
+    def output_count(self) -> int:
+        """Number of outputs: 2n - 1 sums, and outputs that are never right."""
         return self.outputs
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:

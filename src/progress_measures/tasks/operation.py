@@ -1,4 +1,4 @@
-"""Any arithmetic of a and b modulo n, given as an expression."""
+"""Any arithmetic operation on a and b modulo n, given as an expression."""
 
 from functools import cached_property
 from typing import Literal, Self
@@ -29,7 +29,7 @@ class Operation(PairTask):
 
     @model_validator(mode="after")
     def _check_expression(self) -> Self:
-        _, defined = self._answers  # an ExpressionError is a ValueError, which names the mistake
+        _, defined = self._answers  # for an invalid expression, this raises an ExpressionError, which pydantic reports
         if not defined.any():
             raise ValueError(f"`expression` ({self.expression!r}) is defined for no pair modulo {self.modulus}")
         if self.outputs is not None and self.outputs < self.modulus:
@@ -38,16 +38,17 @@ class Operation(PairTask):
 
     @cached_property
     def _answers(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The right answer of every pair, and whether it is defined, each [a, b]."""
         a, b = np.indices((self.modulus,) * 2)
         return evaluate(self.expression, self.modulus, a, b)
 
     @property
-    def numbers(self) -> int:
+    def operand_count(self) -> int:
         """Number of operand values, n."""
         return self.modulus
 
     @property
-    def classes(self) -> int:
+    def output_count(self) -> int:
         """Number of outputs: n, unless `outputs` is set."""
         return self.outputs or self.modulus
 

@@ -21,20 +21,20 @@ class Order(NamedTuple):
     Attributes:
         operands: operand values in this order [value]; some may be left out.
         outputs: all outputs in this order [output].
-        is_natural: whether it is the order 0, 1, 2, … of all of them.
-        numbers: number of operand values of the task.
+        is_natural: whether both orders are 0, 1, 2, …, without an operand value left out.
+        operand_count: number of operand values of the task, also of those that are left out.
     """
 
     operands: NDArray[np.int64]
     outputs: NDArray[np.int64]
     is_natural: bool
-    numbers: int
+    operand_count: int
 
     @classmethod
     def natural(cls, task: Task) -> Order:
         """Return the natural order of a task on pairs."""
-        n, outputs = task.layout.operands, task.layout.outputs
-        return cls(np.arange(n), np.arange(outputs), True, n)
+        n, outputs = task.layout.operand_count, task.layout.outputs
+        return cls(operands=np.arange(n), outputs=np.arange(outputs), is_natural=True, operand_count=n)
 
     @classmethod
     def of(cls, task: Task) -> Order:
@@ -50,5 +50,10 @@ class Order(NamedTuple):
         group = task.group
         if group is None or group.is_natural:
             return None
-        others = np.setdiff1d(np.arange(task.layout.outputs), group.outputs)
-        return cls(group.elements, np.concatenate([group.outputs, others]), False, task.layout.operands)
+        other_outputs = np.setdiff1d(np.arange(task.layout.outputs), group.outputs)
+        return cls(
+            operands=group.elements,
+            outputs=np.concatenate([group.outputs, other_outputs]),
+            is_natural=False,
+            operand_count=task.layout.operand_count,
+        )

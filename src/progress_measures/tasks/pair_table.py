@@ -19,7 +19,7 @@ class PairTable(PairTask):
     )
     outputs: int = Field(gt=1, le=10_000, description="Number of output classes.")
     answers: list[int] = Field(
-        description="Label of every pair, n² numbers below `outputs`; entry a · n + b is the label of (a, b)."
+        description="Labels of all n² pairs, each below `outputs`; entry a · n + b, counted from 0, is that of (a, b)."
     )
 
     @model_validator(mode="after")
@@ -29,12 +29,12 @@ class PairTable(PairTask):
         return self
 
     @property
-    def numbers(self) -> int:
+    def operand_count(self) -> int:
         """Number of operand values, n."""
         return self.operands
 
     @property
-    def classes(self) -> int:
+    def output_count(self) -> int:
         """Number of output classes of the table."""
         return self.outputs
 

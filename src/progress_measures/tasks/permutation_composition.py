@@ -1,4 +1,4 @@
-"""Composition of permutations, a group without commutativity (S5 in Power et al. 2022)."""
+"""Composition of permutations, a group that is not commutative (S5 in Power et al. 2022)."""
 
 import itertools
 import math
@@ -19,23 +19,24 @@ class PermutationComposition(PairTask):
         5,
         ge=3,
         le=6,
-        description="Number m of permuted things. a and b range over the m! permutations in lexicographic order.",
+        description="Number m of permuted objects. a and b range over the m! permutations in lexicographic order.",
     )
 
     @property
-    def numbers(self) -> int:
-        """Number of permutations, m!."""
+    def operand_count(self) -> int:
+        """Number of operand values: the m! permutations."""
         return math.factorial(self.degree)
 
     @property
-    def classes(self) -> int:
-        """Number of permutations, m!."""
-        return self.numbers
+    def output_count(self) -> int:
+        """Number of outputs: the m! permutations."""
+        return self.operand_count
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the index of a ∘ b, elementwise."""
         permutations = np.array(list(itertools.permutations(range(self.degree))))
         composed = np.take_along_axis(permutations[a], permutations[b], axis=-1)
-        places = self.degree ** np.arange(self.degree)
-        order = np.argsort(permutations @ places)
-        return order[np.searchsorted((permutations @ places)[order], composed @ places)]
+        # A permutation is found by the number whose digits to the base m it is.
+        place_values = self.degree ** np.arange(self.degree)
+        order = np.argsort(permutations @ place_values)
+        return order[np.searchsorted((permutations @ place_values)[order], composed @ place_values)]

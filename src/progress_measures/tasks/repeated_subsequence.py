@@ -63,7 +63,7 @@ class RepeatedSubsequence(SequenceTask):
             size: examples per batch.
         """
         generator = np.random.RandomState(seed)
-        interval = (self.length - 1) // self.repeats
+        interval = (self.length - 1) // self.repeats  # positions per interval
         while True:
             tokens = generator.randint(1, self.vocabulary, (size, self.length))
             tokens[:, 0] = 0
@@ -74,7 +74,7 @@ class RepeatedSubsequence(SequenceTask):
             yield self.examples(tokens, np.stack(starts, axis=1))
 
     def examples(self, tokens: NDArray[np.int64], starts: NDArray[np.int64]) -> Examples:
-        """Build sequences by copying the first occurrence of the subsequence to the later ones.
+        """Build sequences by copying the tokens of the first occurrence of the subsequence to its later occurrences.
 
         Args:
             tokens: random tokens, modified in place: [example, position].
@@ -86,5 +86,5 @@ class RepeatedSubsequence(SequenceTask):
         positions = starts[..., None] + np.arange(self.subsequence)  # [example, occurrence, token]
         example = np.arange(len(tokens))[:, None, None]
         tokens[example, positions[:, 1:]] = tokens[example, positions[:, :1]]
-        answered = positions[:, 1:, :-1].reshape(len(tokens), -1)
-        return Examples(tokens, answered, np.take_along_axis(tokens, answered + 1, axis=1))
+        answer_positions = positions[:, 1:, :-1].reshape(len(tokens), -1)
+        return Examples(tokens, answer_positions, np.take_along_axis(tokens, answer_positions + 1, axis=1))

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from progress_measures.tasks.base import Examples, Layout, SequenceTask
 
-NOISE = 2  # the first noise token
+FIRST_NOISE = 2  # the first noise token
 
 
 class SkipTrigram(SequenceTask):
@@ -52,11 +52,11 @@ class SkipTrigram(SequenceTask):
         import torch
 
         generator = torch.Generator().manual_seed(seed)
-        first_signal = NOISE + self.noise
+        first_signal = FIRST_NOISE + self.noise
         while True:
-            noise = torch.randint(NOISE, first_signal, (size, self.length), generator=generator).numpy()
-            answer = torch.randint(0, self.answers, (size, 1), generator=generator).numpy()
+            noise = torch.randint(FIRST_NOISE, first_signal, (size, self.length), generator=generator).numpy()
+            signal = torch.randint(0, self.answers, (size, 1), generator=generator).numpy()  # index of the signal token
             position = torch.randint(1, self.length + 1, (size, 1), generator=generator).numpy()
-            tokens = np.concatenate([np.zeros_like(answer), noise, np.ones_like(answer)], axis=1)
-            np.put_along_axis(tokens, position, first_signal + answer, axis=1)
-            yield Examples(tokens, np.full_like(answer, self.length + 1), answer)
+            tokens = np.concatenate([np.zeros_like(signal), noise, np.ones_like(signal)], axis=1)
+            np.put_along_axis(tokens, position, first_signal + signal, axis=1)
+            yield Examples(tokens, np.full_like(signal, self.length + 1), signal)

@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def train_order(method: str, seed: int, operands: int) -> NDArray[np.int64]:
+def train_order(method: str, seed: int, operand_count: int) -> NDArray[np.int64]:
     """Return all pairs in the order of the split; the training pairs come first.
 
     Args:
         method: `shuffle` for Python's `random.shuffle`, as in the paper's code; `randperm` for `torch.randperm` on the
             CPU, as in the notebooks.
         seed: Seed of the split.
-        operands: Number n of operand values.
+        operand_count: Number n of operand values.
 
     Returns:
         Indices a * n + b of the pairs: [pair].
     """
-    pairs = operands**2
+    pair_count = operand_count**2
     if method == "shuffle":
-        order = list(range(pairs))
+        order = list(range(pair_count))
         random.Random(seed).shuffle(order)
         return np.array(order)
     import torch
 
-    return torch.randperm(pairs, generator=torch.Generator().manual_seed(seed)).numpy()
+    return torch.randperm(pair_count, generator=torch.Generator().manual_seed(seed)).numpy()

@@ -1,4 +1,4 @@
-"""Layouts of the tokens of a pair: which token stands at each position, such as `a b =` or `a 113 b 116`."""
+"""Layouts of the tokens of a pair: the token at each position of the input, such as `a b =` or `a 113 b 116`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WORD = re.compile(r"([ab])(?:\+([0-9]+))?|([0-9]+)|(=)")
 
 
 class Slot(NamedTuple):
-    """What stands at a position: an operand, whose token is its value plus `number`, or the fixed token `number`."""
+    """A position of the layout: it holds the token of an operand, or a fixed token."""
 
     operand: str  # `a`, `b`, or empty for a fixed token
-    number: int
+    token: int  # the fixed token; for an operand, the token of the value 0, to which the value is added
 
 
 class TokenLayout(NamedTuple):
@@ -29,22 +29,22 @@ class TokenLayout(NamedTuple):
 
     Attributes:
         text: the layout as users write it.
-        slots: what stands at each position.
-        operands: number n of operand values.
+        slots: the token or operand at each position.
+        operand_count: number n of operand values.
     """
 
     text: str
     slots: tuple[Slot, ...]
-    operands: int
+    operand_count: int
 
     @classmethod
-    def parse(cls, text: str, operands: int) -> TokenLayout:
+    def parse(cls, text: str, operand_count: int) -> TokenLayout:
         """Parse a layout.
 
         Args:
             text: words separated by spaces, one for each position: `a` or `b` for the operand's value, `a+N` for the value
                 plus N, a number for a fixed token, and `=` for the token after the largest operand token.
-            operands: number n of operand values.
+            operand_count: number n of operand values.
 
         Raises:
             ValueError: the text is not a layout, or it lacks one of the operands; the message is for its author.
@@ -63,7 +63,7 @@ class TokenLayout(NamedTuple):
             if sum(match is not None and match[1] == operand for match in matches) != 1:
                 raise ValueError(f"`{operand}` must occur once, as in `a b =`; found {text[:80]!r}")
         shifts = [int(match[2] or 0) for match in matches if match is not None and match[1]]
-        equals = operands + max(shifts)
+        equals = operand_count + max(shifts)
         slots = []
         for match in matches:
             assert match is not None
@@ -71,7 +71,7 @@ class TokenLayout(NamedTuple):
                 slots.append(Slot(match[1], int(match[2] or 0)))
             else:
                 slots.append(Slot("", equals if match[4] else int(match[3])))
-        return cls(" ".join(words), tuple(slots), operands)
+        return cls(" ".join(words), tuple(slots), operand_count)
 
     @property
     def is_paper(self) -> bool:
@@ -80,22 +80,22 @@ class TokenLayout(NamedTuple):
 
     @property
     def vocabulary(self) -> int:
-        """Smallest number of tokens that contains all tokens of the layout."""
-        return max(slot.number + (self.operands if slot.operand else 1) for slot in self.slots)
+        """Number of tokens: the largest token of the layout plus 1."""
+        return max(slot.token + (self.operand_count if slot.operand else 1) for slot in self.slots)
 
     @property
-    def shared_operands(self) -> NDArray[np.int64] | None:
+    def shared_operand_tokens(self) -> NDArray[np.int64] | None:
         """Tokens of the operand values 0 … n - 1 if a and b have the same tokens, else None."""
-        shifts = {slot.number for slot in self.slots if slot.operand}
-        return np.arange(self.operands) + shifts.pop() if len(shifts) == 1 else None
+        zero_tokens = {slot.token for slot in self.slots if slot.operand}  # tokens of a = 0 and b = 0
+        return np.arange(self.operand_count) + zero_tokens.pop() if len(zero_tokens) == 1 else None
 
     @property
     def is_triple(self) -> bool:
         """Whether the tokens are a, b and one fixed token, in this order, so that they can be renumbered as `a b =`."""
-        kinds = [slot.operand for slot in self.slots]
-        if kinds != ["a", "b", ""] or self.shared_operands is None:
+        operands = [slot.operand for slot in self.slots]
+        if operands != ["a", "b", ""] or self.shared_operand_tokens is None:
             return False
-        return self.slots[2].number not in self.shared_operands
+        return self.slots[2].token not in self.shared_operand_tokens
 
     def position(self, operand: str) -> int:
         """Return the position of the operand `a` or `b`."""
@@ -112,9 +112,9 @@ class TokenLayout(NamedTuple):
             Tokens [..., position].
         """
         values = {"a": a, "b": b, "": np.zeros_like(a)}
-        return np.stack([values[slot.operand] + slot.number for slot in self.slots], axis=-1)
+        return np.stack([values[slot.operand] + slot.token for slot in self.slots], axis=-1)
 
     def names(self) -> list[str]:
         """Return a name for each position: `a`, `b`, `=` for a single fixed token, else the token's number."""
         fixed = [slot for slot in self.slots if not slot.operand]
-        return [slot.operand or ("=" if len(fixed) == 1 else str(slot.number)) for slot in self.slots]
+        return [slot.operand or ("=" if len(fixed) == 1 else str(slot.token)) for slot in self.slots]

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MIB = 2**20
-# Memory of a training process before it loads a run. On CPUs, 730 to 750 MiB were measured with torch on Linux. The value is
-# higher, because half of this is pages of shared libraries, of which Linux counts a varying number for a process. The values
-# for CUDA are rough upper bounds from experience.
+# Memory of a training process before it loads a run: main memory on a CPU, main memory with a GPU, and GPU memory. On
+# CPUs, 730 to 750 MiB were measured with torch on Linux. The value is higher, because half of this is pages of shared
+# libraries, of which Linux counts a varying number for a process. The values for CUDA are rough upper bounds from experience.
 CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
 CUDA_DEVICE_FLOOR = 800 * MIB
-MEASURING = 500 * MIB  # memory for the measures of one checkpoint, with `measure: during`
-BATCH_FLOOR = 32 * MIB  # memory of a batch that does not grow with its number of runs
+MEASURING_MEMORY = 500 * MIB  # memory for the measures of one checkpoint, with `measure: during`
+SHARD_FLOOR = 32 * MIB  # part of a shard's memory that does not grow with its number of runs
 # Factor for memory that allocators reserve without using it. With this factor, the estimate exceeds the measured peaks of
-# batches of 1 to 6 runs with p = 13 to 113.
-SLACK = 1.15
+# shards of 1 to 6 runs with p = 13 to 113.
+ALLOCATOR_FACTOR = 1.15
 
 
 class Device(NamedTuple):
@@ -37,28 +37,35 @@ class Device(NamedTuple):
     memory: float  # bytes
     flops: float  # float32 operations per second, without tensor cores
     bandwidth: float  # bytes per second; infinite if memory traffic is ignored
-    overhead: float  # seconds that each update takes in addition, whatever its number of operations
+    overhead: float  # seconds that each update takes besides its operations, such as for starting kernels
     efficiency: float  # fraction of `flops` and of `bandwidth` that an update is expected to reach
 
 
-def _gpu(name: str, gigabytes: float, teraflops: float, terabytes: float) -> Device:
+def _gpu(name: str, *, gigabytes: float, teraflops: float, terabytes_per_second: float) -> Device:
     # An update captured as a CUDA graph has about 70 kernels, and a GPU starts each in about 2.5 µs. The efficiency of
     # 0.5 is an assumption.
-    return Device(name, gigabytes * 1e9, teraflops * 1e12, terabytes * 1e12, 70 * 2.5e-6, 0.5)
+    return Device(
+        name,
+        memory=gigabytes * 1e9,
+        flops=teraflops * 1e12,
+        bandwidth=terabytes_per_second * 1e12,
+        overhead=70 * 2.5e-6,
+        efficiency=0.5,
+    )
 
 
 GPUS = {
     device.name: device
     for device in (
-        _gpu("h200", 141, 67, 4.8),
-        _gpu("h100", 80, 67, 3.35),
-        _gpu("a100", 80, 19.5, 2.0),
-        _gpu("a100-40", 40, 19.5, 1.555),
-        _gpu("v100", 32, 15.7, 0.9),
-        _gpu("l40s", 48, 91.6, 0.864),
-        _gpu("rtx4090", 24, 82.6, 1.008),
-        _gpu("rtx3090", 24, 35.6, 0.936),
-        _gpu("t4", 16, 8.1, 0.32),
+        _gpu("h200", gigabytes=141, teraflops=67, terabytes_per_second=4.8),
+        _gpu("h100", gigabytes=80, teraflops=67, terabytes_per_second=3.35),
+        _gpu("a100", gigabytes=80, teraflops=19.5, terabytes_per_second=2.0),
+        _gpu("a100-40", gigabytes=40, teraflops=19.5, terabytes_per_second=1.555),
+        _gpu("v100", gigabytes=32, teraflops=15.7, terabytes_per_second=0.9),
+        _gpu("l40s", gigabytes=48, teraflops=91.6, terabytes_per_second=0.864),
+        _gpu("rtx4090", gigabytes=24, teraflops=82.6, terabytes_per_second=1.008),
+        _gpu("rtx3090", gigabytes=24, teraflops=35.6, terabytes_per_second=0.936),
+        _gpu("t4", gigabytes=16, teraflops=8.1, terabytes_per_second=0.32),
     )
 }
 
@@ -69,29 +76,29 @@ def core(flops: float) -> Device:
     An update is assumed to run at a third of this rate (`make bench` prints the measured fraction), and to take 2 ms more
     for Python and small products.
     """
-    return Device("cpu", float("inf"), flops, float("inf"), 2e-3, 0.33)
+    return Device("cpu", memory=float("inf"), flops=flops, bandwidth=float("inf"), overhead=2e-3, efficiency=0.33)
 
 
-def parameters(run: Run) -> int:
+def parameter_count(run: Run) -> int:
     """Return the number of parameters of a run."""
     return sum(math.prod(shape) for shape in Architecture.of(run).shapes().values())
 
 
-def train_pairs(run: Run) -> int:
+def train_pair_count(run: Run) -> int:
     """Return the number of training pairs of a run."""
     return int(run.split.train_fraction * _pair_count(run))
 
 
-def update_examples(run: Run) -> int:
-    """Return the number of examples of one update: a batch, or all training pairs."""
-    return run.batch or train_pairs(run)
+def examples_per_update(run: Run) -> int:
+    """Return the number of examples of one update: `training.batch`, or all training examples."""
+    return run.batch_size or train_pair_count(run)
 
 
-def evaluated_examples(run: Run) -> int:
+def examples_per_evaluation(run: Run) -> int:
     """Return the number of examples of one evaluation: all pairs, or the training and test sequences."""
     if not run.on_sequences:
         return _pair_count(run)
-    return (run.split.examples or run.batch) + run.split.test_examples
+    return (run.split.examples or run.batch_size) + run.split.test_examples
 
 
 def update_flops(run: Run) -> int:
@@ -112,18 +119,18 @@ def _pairs_multiply_adds(run: Run) -> int:
 
     For N training pairs, h heads, m neurons and c outputs:
 
-    logits   N m c            the neurons times W_L = W_out W_U
+    logits   N m c            activations of the neurons times W_L = W_out W_U
     bags     2h N (m + c')    a bag is a pair's weighted sum of 2h table rows; c' is c rounded up to a multiple of 16
     tables                    products of weight matrices, independent of N
     """
     net = Architecture.of(run)
-    n, width, padded_outputs = run.task.layout.operands, net.heads * net.d_head, -(-net.outputs // 16) * 16
-    pairs, tokens = update_examples(run), 2 * n + 1
+    n, heads_width, padded_outputs = run.task.layout.operand_count, net.heads * net.d_head, -(-net.outputs // 16) * 16
+    pairs, tokens = examples_per_update(run), 2 * n + 1
     neurons_to_logits = pairs * net.d_mlp * net.outputs
     bags = 2 * net.heads * pairs * (net.d_mlp + padded_outputs)
-    scores = 2 * net.d_model * width + net.heads * net.d_model * tokens
-    values = tokens * net.d_model * width
-    table_rows = (net.d_model + 2 * n) * width * (net.d_mlp + padded_outputs)
+    scores = 2 * net.d_model * heads_width + net.heads * net.d_model * tokens
+    values = tokens * net.d_model * heads_width
+    table_rows = (net.d_model + 2 * n) * heads_width * (net.d_mlp + padded_outputs)
     W_L = net.d_mlp * net.d_model * net.outputs
     return neurons_to_logits + bags + scores + values + table_rows + W_L
 
@@ -133,8 +140,8 @@ def _general_multiply_adds(run: Run) -> int:
 
     Before the first attention, products are computed once for each token and once for each position.
     """
-    net, layout, examples, answers = Architecture.of(run), run.task.layout, update_examples(run), _answer_count(run)
-    width, answer_rows = net.heads * net.d_head, examples * answers
+    net, layout, examples, answers = Architecture.of(run), run.task.layout, examples_per_update(run), _answer_count(run)
+    heads_width, answer_rows = net.heads * net.d_head, examples * answers
     mlp = 0 if net.attention_only else net.d_model * net.d_mlp
     uses_table = net.vocabulary < examples
     if (
@@ -149,17 +156,17 @@ def _general_multiply_adds(run: Run) -> int:
         # Table rows are gathered twice in the forward and in the backward pass. The backward pass also has two products
         # with all table rows. The sum is divided by 3, because `update_flops` multiplies by 3.
         table_rows = layout.input_length * net.vocabulary
-        attention = answer_rows * width * (4 * layout.input_length + 2 * table_rows) // 3
-        total = net.d_model * width * (3 * table_rows + answer_rows) + attention
+        attention = answer_rows * heads_width * (4 * layout.input_length + 2 * table_rows) // 3
+        total = net.d_model * heads_width * (3 * table_rows + answer_rows) + attention
     else:
         total = 0
         for layer in range(net.layers):
             rows = examples * layout.input_length if layer else net.vocabulary + layout.input_length
             is_last = layer == net.layers - 1
             queries = answer_rows if is_last else examples * layout.input_length
-            total += net.d_model * width * (2 * rows + (queries if layer and is_last else rows))
+            total += net.d_model * heads_width * (2 * rows + (queries if layer and is_last else rows))
             # Products of every query with every key. Causal attention skips masked parts on a CPU, but not on a GPU.
-            total += 2 * queries * layout.input_length * width + queries * width * net.d_model
+            total += 2 * queries * layout.input_length * heads_width + queries * heads_width * net.d_model
             total += 0 if is_last else 2 * queries * mlp
     # With few outputs, the neurons are multiplied by the product W_out W_U; otherwise by W_out, then W_U.
     few_outputs = not net.attention_only and net.outputs <= net.d_model
@@ -172,50 +179,50 @@ def _general_multiply_adds(run: Run) -> int:
 
 def _short_multiply_adds(run: Run) -> int:
     """Return the number of multiply-adds before the last MLP by `models.short_sequences`, for a network of several layers."""
-    net, length, examples = Architecture.of(run), run.task.layout.input_length, update_examples(run)
-    width, tokens, rows = net.heads * net.d_head, net.vocabulary, length * net.vocabulary
+    net, length, examples = Architecture.of(run), run.task.layout.input_length, examples_per_update(run)
+    heads_width, tokens, rows = net.heads * net.d_head, net.vocabulary, length * net.vocabulary
     neurons = 0 if net.attention_only else net.d_mlp
     mlp = net.d_model * neurons
-    # the first layer: tables, and each example's sums of their rows
-    tables = 3 * rows * net.d_model * width + rows**2 * width + rows * width * net.d_model
-    tables += rows * mlp + rows * width * neurons + width * mlp
+    # the first layer: tables with a row for each token at each position, and each example's sums of their rows
+    tables = 3 * rows * net.d_model * heads_width + rows**2 * heads_width + rows * heads_width * net.d_model
+    tables += rows * mlp + rows * heads_width * neurons + heads_width * mlp
     bags = sum(net.heads * (position + 1) + 1 for position in range(1, length)) * (net.d_model + neurons)
-    total = tables + examples * (bags + (length - 1) * mlp) + tokens * (net.d_model * width + 2 * mlp)
+    total = tables + examples * (bags + (length - 1) * mlp) + tokens * (net.d_model * heads_width + 2 * mlp)
     for layer in range(1, net.layers):
         is_last = layer == net.layers - 1
         queries = 1 if is_last else length - 1
-        total += net.d_model * width * (2 * tokens + examples * (2 * (length - 1) + queries))
+        total += net.d_model * heads_width * (2 * tokens + examples * (2 * (length - 1) + queries))
         keys = length if is_last else sum(range(2, length + 1))
-        total += examples * (2 * keys * width + queries * width * net.d_model)
+        total += examples * (2 * keys * heads_width + queries * heads_width * net.d_model)
         if not is_last:
-            total += 2 * tokens * net.d_model * width + 2 * (tokens + examples * (length - 1)) * mlp
+            total += 2 * tokens * net.d_model * heads_width + 2 * (tokens + examples * (length - 1)) * mlp
     return total
 
 
 def _any_design_multiply_adds(run: Run) -> int:
-    """Return the number of multiply-adds in one forward pass by plain autograd, for networks that are not of the paper's design.
+    """Return the number of multiply-adds in one forward pass by torch's autograd alone, for other designs than the paper's.
 
     On pairs, the last layer's queries and MLP and the logits are at the answer position only. On sequences they are at all
     positions.
     """
-    net, examples = Architecture.of(run), update_examples(run)
+    net, examples = Architecture.of(run), examples_per_update(run)
     if net.mlp_input is not None:
         inputs, hidden = float(_mlp_inputs(net)), (net.layers - 1) * net.d_mlp**2
         if net.mlp_input == "one_hot":  # no gradient of the input, so two products in place of three
             inputs = inputs * 2 / 3
         return int(examples * (inputs * net.d_mlp + hidden + net.d_mlp * net.outputs))
-    length, width = run.task.layout.input_length, net.heads * net.d_head
+    length, heads_width = run.task.layout.input_length, net.heads * net.d_head
     mlp = 0 if net.attention_only else (2 + net.gated_mlp) * net.d_model * net.d_mlp
     total = 0
     for layer in range(net.layers):
         queries = _autograd_queries(run, layer)
-        projections = 2 * length * net.d_model * width + 2 * queries * net.d_model * width
-        total += projections + 2 * queries * length * width + queries * mlp
+        projections = 2 * length * net.d_model * heads_width + 2 * queries * net.d_model * heads_width
+        total += projections + 2 * queries * length * heads_width + queries * mlp
     return examples * (total + _autograd_queries(run, net.layers - 1) * net.d_model * net.outputs)
 
 
 def _autograd_queries(run: Run, layer: int) -> int:
-    """Return at how many positions plain autograd computes a layer's queries and MLP."""
+    """Return the number of positions at which torch's autograd alone computes a layer's queries and MLP."""
     is_last = layer == run.model.layers - 1
     return 1 if is_last and not run.on_sequences else run.task.layout.input_length
 
@@ -230,11 +237,11 @@ def update_bytes(run: Run) -> int:
     net = Architecture.of(run)
     # 12 numbers per parameter: gradients are copied into one array, weight decay is applied, and the parameters and Adam's
     # two moment estimates are read and written.
-    adam = 12 * parameters(run)
+    adam = 12 * parameter_count(run)
     if not _uses_fast_path(run):
         # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
-        return 4 * (4 * _stored_activations(run, update_examples(run)) + 5 * _masked_activations(run) + adam)
-    pairs = update_examples(run)
+        return 4 * (4 * _stored_activations(run, examples_per_update(run)) + 5 * _masked_activations(run) + adam)
+    pairs = examples_per_update(run)
     # 12 reads or writes of each neuron's activation or gradient. Forward: bag (1), constant (2), ReLU (2), product with
     # W_L (1). Backward: product with W_L (1), ReLU mask (2), two bags (2), sum (1). Two more reads of the activations in the
     # backward pass are not counted.
@@ -246,53 +253,53 @@ def update_bytes(run: Run) -> int:
 
 
 class Memory(NamedTuple):
-    """Peak memory of a batch of runs in bytes, without the memory of the process itself."""
+    """Peak memory of training a shard, in bytes, without the memory of the process itself."""
 
     device: int
     host: int
 
 
 def memory(run: Run, runs: int = 1) -> Memory:
-    """Estimate the peak memory of training runs as one batch.
+    """Estimate the peak memory of training a shard.
 
     Args:
-        run: any of the runs; all have the same shape.
-        runs: number of runs in the batch.
+        run: any run of the shard; all have the same shape.
+        runs: number of runs in the shard.
 
     Returns:
         Bytes on the device and on the host; on a CPU, the process needs their sum.
     """
-    net, parameter_count = Architecture.of(run), parameters(run)
+    net = Architecture.of(run)
     if _uses_fast_path(run):
-        pairs, test_pairs = train_pairs(run), _pair_count(run) - train_pairs(run)
+        pairs, test_pairs = train_pair_count(run), _pair_count(run) - train_pair_count(run)
         # Training stores neurons, logits and their gradients. Evaluation on the test pairs is partly in float64.
         number_count = pairs * (4 * net.d_mlp + 6 * net.outputs) + test_pairs * (2 * net.d_mlp + 4 * net.outputs)
     else:
         # Activations stored for the backward pass, and one layer's activations of the examples that an evaluation processes
         # at once. An evaluation computes logits in float64, for one run at a time.
-        evaluated = evaluated_examples(run)
+        evaluated = examples_per_evaluation(run)
         examples_at_once = min(evaluated, max(1, MAX_PATTERN_ENTRIES // (net.heads * run.task.layout.input_length**2)))
-        # Without gradients, an activation is freed after its last use: by plain autograd of a transformer, about two thirds.
-        is_any_design = _objective(run) == "any_design" and net.mlp_input is None
-        existing_layers = 3 * net.layers if is_any_design else net.layers
+        # An evaluation frees each activation after its last use. In a transformer of another design than the paper's, about a
+        # third of one layer's activations exist at a time.
+        is_other_transformer = _objective(run) == "any_design" and net.mlp_input is None
+        divisor = 3 * net.layers if is_other_transformer else net.layers
         number_count = (
-            _stored_activations(run, update_examples(run))
-            + _stored_activations(run, examples_at_once) // existing_layers
+            _stored_activations(run, examples_per_update(run)) + _stored_activations(run, examples_at_once) // divisor
         )
         number_count += 4 * examples_at_once * _answer_count(run) * net.outputs
     number_count += 3 * _masked_activations(run) // 2  # float32 masks, drawn from 16 random bits a neuron
-    state = _state_size(run)
+    state, parameters = _state_size(run), parameter_count(run)
     # the state and three arrays of gradients and new weights, to which Muon adds four
-    device = number_count + (3 + state + 4 * (run.training.optimizer == "muon")) * parameter_count
-    host = (40 + 2 * state) * parameter_count  # 20 checkpoints in memory, 20 being written, the optimizer's states
-    return Memory(*(int(SLACK * _bytes(run) * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
+    device = number_count + (3 + state + 4 * (run.training.optimizer == "muon")) * parameters
+    host = (40 + 2 * state) * parameters  # 20 checkpoints in memory, 20 being written, the optimizer's states
+    return Memory(*(int(ALLOCATOR_FACTOR * _bytes(run) * runs * count + SHARD_FLOOR / 2) for count in (device, host)))
 
 
 def _state_size(run: Run) -> int:
-    """Return how many numbers for each parameter a training state has: the parameters and what optimizer and filter remember."""
+    """Return the numbers per parameter in a training state: the parameter, and the buffers of optimizer and gradient filter."""
     optimizer = {"adamw": 3, "adam": 3, "sgd": 2, "lion": 2, "muon": 4}[run.training.optimizer]
-    of_filter = {"grokfast_ema": 1, "grokfast_ma": run.training.grokfast_window}
-    return optimizer + of_filter.get(run.training.gradient_filter, 0)
+    filter_buffers = {"grokfast_ema": 1, "grokfast_ma": run.training.grokfast_window}
+    return optimizer + filter_buffers.get(run.training.gradient_filter, 0)
 
 
 def _bytes(run: Run) -> int:
@@ -301,18 +308,18 @@ def _bytes(run: Run) -> int:
 
 
 def job_memory(run: Run, runs: int, gpu: bool) -> int:
-    """Return the main memory that a job requests: the estimate for its process and batch, plus 10 %.
+    """Return the main memory that a job requests: the estimate for its process and its shard, plus 10 %.
 
     Args:
-        run: any of the runs; all have the same shape.
-        runs: number of runs in the batch.
+        run: any run of the shard; all have the same shape.
+        runs: number of runs in the shard.
         gpu: whether the job trains on a GPU.
 
     Returns:
         Bytes.
     """
-    batch, measuring = memory(run, runs), MEASURING if run.training.measure == "during" else 0
-    return int(1.1 * (measuring + (CUDA_HOST_FLOOR + batch.host if gpu else CPU_FLOOR + batch.device + batch.host)))
+    shard, measuring = memory(run, runs), MEASURING_MEMORY if run.training.measure == "during" else 0
+    return int(1.1 * (measuring + (CUDA_HOST_FLOOR + shard.host if gpu else CPU_FLOOR + shard.device + shard.host)))
 
 
 def disk(run: Run) -> int:
@@ -321,13 +328,13 @@ def disk(run: Run) -> int:
     Returns:
         Bytes.
     """
-    weights = _bytes(run) * parameters(run)
-    # A state has the parameters and what the optimizer remembers, the train losses, and the checkpoints of a block of 20
-    # that is not full yet. There are two states, and a third while it is written.
-    is_all = run.training.keep == "all"
-    state = (_state_size(run) + (20 if is_all else 0)) * weights + 8 * run.training.epochs
-    # kept weights are compressed to 84 % if they are not all
-    return int((1 if is_all else 0.84) * len(kept_epochs(run.training)) * weights + 3 * state)
+    weights = _bytes(run) * parameter_count(run)
+    # A state has the parameters, the buffers of optimizer and gradient filter, the train losses, and the checkpoints of a
+    # block of 20 that is not full yet. There are two states, and a third while it is written.
+    keeps_all = run.training.keep == "all"
+    state = (_state_size(run) + (20 if keeps_all else 0)) * weights + 8 * run.training.epochs
+    # If few weights are kept, they are compressed to 84 % of their size.
+    return int((1 if keeps_all else 0.84) * len(kept_epochs(run.training)) * weights + 3 * state)
 
 
 def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:
@@ -346,31 +353,31 @@ def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:
 
 
 def seconds(run: Run, runs: int, device: Device) -> float:
-    """Estimate the time of training runs as one batch, from start to end.
+    """Estimate the time of training a shard, from start to end.
 
     Args:
-        run: any of the runs; all have the same shape.
-        runs: number of runs in the batch.
+        run: any run of the shard; all have the same shape.
+        runs: number of runs in the shard.
         device: the device that trains them.
 
     Returns:
         Seconds.
     """
     efficiency = device.efficiency
-    work = runs * max(
+    update_seconds = runs * max(
         update_flops(run) / (device.flops * efficiency), update_bytes(run) / (device.bandwidth * efficiency)
     )
     # An evaluation is a forward pass only: a third of an update on as many examples.
-    evaluation = work / 3 * evaluated_examples(run) / update_examples(run)
+    evaluation_seconds = update_seconds / 3 * examples_per_evaluation(run) / examples_per_update(run)
     epochs = run.training.epochs
-    return epochs * (device.overhead + work) + epochs / run.training.evaluate_every * evaluation
+    return epochs * (device.overhead + update_seconds) + epochs / run.training.evaluate_every * evaluation_seconds
 
 
 def measuring_seconds(run: Run, core: Device) -> float:
     """Estimate the time in which one core measures all checkpoints of a run.
 
-    A checkpoint takes a tenth of a second, and the time of some updates on all evaluated examples. Their numbers fit the times
-    that this project's cubes record; single experiments took between half and twice the estimate.
+    Measuring a checkpoint takes a tenth of a second, and the time of 0.5 to 2.6 updates on all examples of an evaluation. These
+    numbers are fitted to the times that this project's cubes record. Single experiments took half to twice the estimate.
 
     Args:
         run: the run.
@@ -379,9 +386,11 @@ def measuring_seconds(run: Run, core: Device) -> float:
     Returns:
         Seconds.
     """
-    updates = 0.5 if run.on_sequences else 2.6 if _uses_fast_path(run) else 1.5
-    update = update_flops(run) / (core.flops * core.efficiency) * evaluated_examples(run) / update_examples(run)
-    return len(checkpoint_epochs(run.training)) * (0.1 + updates * update)
+    updates_per_checkpoint = 0.5 if run.on_sequences else 2.6 if _uses_fast_path(run) else 1.5
+    update_seconds = (
+        update_flops(run) / (core.flops * core.efficiency) * examples_per_evaluation(run) / examples_per_update(run)
+    )
+    return len(checkpoint_epochs(run.training)) * (0.1 + updates_per_checkpoint * update_seconds)
 
 
 def _objective(run: Run) -> str:
@@ -408,35 +417,37 @@ def _masked_activations(run: Run) -> int:
     if not run.training.dropout:
         return 0
     positions_before_last_layer = (run.model.layers - 1) * run.task.layout.input_length
-    return update_examples(run) * (positions_before_last_layer + _answer_count(run)) * run.model.d_mlp
+    return examples_per_update(run) * (positions_before_last_layer + _answer_count(run)) * run.model.d_mlp
 
 
 def _stored_activations(run: Run, examples: int) -> int:
-    """Return how many numbers a forward pass on `examples` examples stores, for the backward pass or temporarily."""
+    """Return the count of numbers that a forward pass on `examples` examples stores, for the backward pass or temporarily."""
     net, length = Architecture.of(run), run.task.layout.input_length
     if _objective(run) == "any_design":
         return _stored_by_autograd(run, examples)
-    width, neurons = net.heads * net.d_head, 0 if net.attention_only else net.d_mlp
+    heads_width, neurons = net.heads * net.d_head, 0 if net.attention_only else net.d_mlp
     total = 0
     for layer in range(net.layers):
         queries = _answer_count(run) if layer == net.layers - 1 else length
-        total += length * (net.d_model + 8 * width) + queries * (4 * net.d_model + 2 * width + 2 * neurons)
+        total += length * (net.d_model + 8 * heads_width) + queries * (4 * net.d_model + 2 * heads_width + 2 * neurons)
         # Attention pattern and two tensors of the same shape; a CPU stores them only if there are few positions.
         total += 3 * net.heads * queries * length
     return examples * (total + 4 * _answer_count(run) * net.outputs)
 
 
 def _stored_by_autograd(run: Run, examples: int) -> int:
-    """Return how many numbers plain autograd stores in a forward pass, for networks that are not of the paper's design."""
+    """Return the count of numbers that torch's autograd alone stores in a forward pass, for other designs than the paper's."""
     net, length = Architecture.of(run), run.task.layout.input_length
     if net.mlp_input is not None:
         return examples * (3 * _mlp_inputs(net) + 3 * net.layers * net.d_mlp + 4 * net.outputs)
-    width, neurons = net.heads * net.d_head, 0 if net.attention_only else net.d_mlp
-    of_norm = 0 if run.model.normalization == "none" else 6 * net.d_model
-    of_neurons = (6 if net.gated_mlp else 3) * neurons
+    heads_width, neurons = net.heads * net.d_head, 0 if net.attention_only else net.d_mlp
+    norm_values = 0 if run.model.normalization == "none" else 6 * net.d_model
+    neuron_values = (6 if net.gated_mlp else 3) * neurons
     total = 2 * length * net.d_model  # embeddings and their sum with the position vectors
     for layer in range(net.layers):
         queries = _autograd_queries(run, layer)
-        total += length * (of_norm + 6 * width) + queries * (4 * net.d_model + 4 * width + of_norm + of_neurons)
+        total += length * (norm_values + 6 * heads_width) + queries * (
+            4 * net.d_model + 4 * heads_width + norm_values + neuron_values
+        )
         total += 4 * net.heads * queries * length  # scores, masked scores and attention
     return examples * (total + 4 * _autograd_queries(run, net.layers - 1) * net.outputs)

@@ -1,7 +1,8 @@
 """Filters of the gradient, between the backward pass and the optimizer; `training.gradient_filter` names one.
 
-A filter changes the gradient [run, parameter] in place. What it remembers between updates is in its `buffers`, which are saved
-and restored with the optimizer's. To add a filter, write a class with the methods of `NoFilter` and add it to `FILTERS`.
+A filter changes the gradient [run, parameter] in place. The tensors that it remembers between updates are its `buffers`, which
+are saved and restored with those of the optimizer. To add a filter, write a class with the methods of `NoFilter` and add it to
+`FILTERS`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class NoFilter:
 
 
 class GrokfastEMA(NoFilter):
-    """Grokfast-EMA (Lee et al. 2024, arXiv:2405.20233): add factor x an exponential mean of the gradients to the gradient.
+    """Grokfast-EMA (Lee et al. 2024, arXiv:2405.20233): add a factor times an exponential mean of the gradients to the gradient.
 
     The mean starts as the first gradient.
     """
@@ -55,47 +56,46 @@ class GrokfastEMA(NoFilter):
     def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
         """Update the mean, then add it, times the factor, to the gradient."""
         mean = self.buffers["slow_gradient"]
-        # a tensor decides, because a captured CUDA graph would freeze the choice
-        earlier = torch.where(count == 0, gradient, mean)
-        torch.lerp(gradient, earlier, self.recipe.grokfast_decay, out=mean)
+        # `torch.where` instead of `if`, because a captured CUDA graph would freeze the choice
+        previous_mean = torch.where(count == 0, gradient, mean)
+        torch.lerp(gradient, previous_mean, self.recipe.grokfast_decay, out=mean)
         gradient.add_(mean, alpha=self.recipe.grokfast_factor)
 
 
 class GrokfastMA(NoFilter):
-    """Grokfast-MA (Lee et al. 2024, arXiv:2405.20233): add factor x the mean of the last gradients to the gradient.
+    """Grokfast-MA (Lee et al. 2024, arXiv:2405.20233): add a factor times the mean of the last gradients to the gradient.
 
-    The gradient is unchanged until the window of gradients is full. The filter remembers `grokfast_window` gradients, and
-    so does a saved state.
+    The gradient is unchanged until the window of `grokfast_window` gradients is full. A saved state contains the window.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
         super().__init__(recipe, parameters, pieces)
         runs, columns = parameters.shape
         window = torch.zeros(runs, recipe.grokfast_window, columns, dtype=parameters.dtype, device=parameters.device)
-        self.buffers = {"last_gradients": window}  # [run, update, parameter], a ring
+        self.buffers = {"last_gradients": window}  # [run, update, parameter]; a new gradient replaces the oldest
 
     def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
         """Replace the oldest gradient of the window, then add the mean of a full window to the gradient."""
         window, size = self.buffers["last_gradients"], self.recipe.grokfast_window
         window.index_copy_(1, (count.long() % size)[None], gradient[:, None])
-        # Gradients shrink by orders of magnitude, so that a running sum would keep the rounding errors of the first.
+        # Gradients shrink by orders of magnitude, so a running sum would keep the rounding errors of the first gradients.
         weight = (count + 1 >= size) * self.recipe.grokfast_factor
-        for row, of_run in zip(gradient, window, strict=True):
-            row.add_(of_run.mean(0) * weight)
+        for run_gradient, run_window in zip(gradient, window, strict=True):
+            run_gradient.add_(run_window.mean(0) * weight)
 
 
 class OrthoGrad(NoFilter):
     """⊥Grad (Prieto et al. 2025, arXiv:2501.04697): remove the component of the gradient along the weights.
 
-    As in the authors' code, each tensor of each layer has its own projection, after which its gradient gets its earlier norm.
+    As in the authors' code, the gradient of each tensor of each layer is projected separately, then scaled to its earlier norm.
     """
 
-    _EPSILON = 1e-30  # tensors or gradients of norm 0 stay 0
+    _EPSILON = 1e-30  # avoids a division by 0 for weights or gradients of norm 0
 
     def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
         """Project the gradient, one tensor of one run at a time."""
         for g_row, w_row in zip(gradient, parameters, strict=True):
-            for columns in self.pieces.layers:
+            for columns in self.pieces.slices:
                 g, w = g_row[columns], w_row[columns]
                 norm = g.norm()
                 g.sub_(w * (w.dot(g) / (w.dot(w) + self._EPSILON)))

@@ -1,4 +1,4 @@
-"""The training loop: trains a batch of runs of the same shape, and resumes bit for bit."""
+"""The training loop: trains runs of the same shape together, and resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from progress_measures.data.dataset import train_masks
-from progress_measures.training.machine import machine
+from progress_measures.training.machine import describe_machine
 from progress_measures.training.objectives import EVALUATED_QUANTITIES, objective_module
 from progress_measures.training.optimizers import optimizer_module
 from progress_measures.training.progress import Progress
-from progress_measures.training.record import code_of
+from progress_measures.training.record import code_fingerprint
 from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs, kept_epochs, meets
 from progress_measures.training.signals import Interrupted, collected
 from progress_measures.training.start import starting_weights
@@ -31,8 +31,8 @@ from progress_measures.training.writer import Writer
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-_MEASURE = "measure_"  # prefix of the names of measures in a training state
-SAVE_SECONDS = 60.0  # after this time without a saved state, the next checkpoint saves one
+_MEASURE_PREFIX = "measure_"  # prefix of the names of measures in a training state
+SAVE_SECONDS = 60.0  # after this time without a saved state, the next checkpoint or evaluation saves one
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -44,13 +44,13 @@ def train(
     progress: Progress | None = None,
     stop_on: Collection[int] = SIGNALS,
 ) -> None:
-    """Train runs of the same shape as one batch, resuming from the last epoch for which all runs have a saved state.
+    """Train runs of the same shape together, resuming from the last epoch for which all runs have a saved state.
 
     If there is no such epoch, runs are grouped by their last saved epoch, and the groups train one after the other.
 
     Args:
         runs: runs of one task, model and recipe; seeds, weight decay and the choice of training pairs may differ.
-        dataset: the training pairs of each run, `results/<experiment>/dataset.zarr`.
+        dataset: the store with the training pairs of each run, `results/<experiment>/dataset.zarr`.
         folder: folder of the runs, `results/<experiment>/runs`; each run has its own folder in it.
         device: `cpu` or `cuda`.
         progress: shows the progress of training; by default, as a line on standard error.
@@ -60,18 +60,18 @@ def train(
         UserError: another process trains one of the runs.
         Interrupted: a signal stopped training; the state is saved.
     """
-    code = code_of(runs[0])
+    code = code_fingerprint(runs[0])
     with contextlib.ExitStack() as stack:
         code_of_measures = _observer_module().code_of_measures(runs[0]) if runs[0].training.measure == "during" else ""
         stores = [RunStore(folder / run.name, run, code, code_of_measures) for run in runs]
         for store in stores:
             stack.enter_context(store.locked())
         received = stack.enter_context(collected(SIGNALS))
-        for group in _group_by_epoch([store for store in stores if store.done is None]):
+        for group in _group_by_epoch([store for store in stores if store.finished_training is None]):
             masks = torch.from_numpy(train_masks(dataset, [store.run.name for store in group]))
             with Writer() as writer:
-                batch = _Batch(group, masks, torch.device(device), writer)
-                batch.run(received, stop_on, progress or Progress())
+                training = _GroupTraining(group, masks, torch.device(device), writer)
+                training.run(received, stop_on, progress or Progress())
 
 
 def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
@@ -80,18 +80,18 @@ def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
     if set.intersection(*states) if states else True:
         return [stores] if stores else []
     groups: dict[tuple[int, int], list[RunStore]] = {}
-    for store, of_run in zip(stores, states, strict=True):
-        groups.setdefault(max(of_run, default=(0, 0)), []).append(store)
+    for store, run_states in zip(stores, states, strict=True):
+        groups.setdefault(max(run_states, default=(0, 0)), []).append(store)
     return list(groups.values())
 
 
 def _observer_module() -> ModuleType:
-    """Import the module that measures checkpoints by its name, because its code does not decide the weights."""
+    """Import the module that measures checkpoints, by its name: its code must not be part of the training code's fingerprint."""
     return importlib.import_module("progress_measures.cube.observer")
 
 
-class _Batch:
-    """Runs that train as one batch: their state and the loop over epochs."""
+class _GroupTraining:
+    """Training of the runs of one group: their state and the loop over epochs."""
 
     def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device, writer: Writer) -> None:
         self.recipe, self.device, self.writer = stores[0].run.training, device, writer
@@ -100,23 +100,25 @@ class _Batch:
         self._set_up(stores, masks)
         is_observed = self.recipe.measure == "during"
         self.observers = (
-            [_observer_module().Observer(*pair) for pair in zip(self.runs, masks.numpy(), strict=True)]
+            [_observer_module().Observer(run, mask) for run, mask in zip(self.runs, masks.numpy(), strict=True)]
             if is_observed
             else []
         )
-        self.kept, self.keeps_all = kept_epochs(self.recipe), self.recipe.keep == "all"
+        self.kept_epochs, self.keeps_all = kept_epochs(self.recipe), self.recipe.keep == "all"
         self.checkpoint_count = 0  # number of checkpoints so far, kept or not
         self.epoch, self.seconds = 0, 0.0
         self.train_loss = np.full((len(stores), self.recipe.epochs + 1), np.nan)  # [run, epoch]
         self.fetched_epochs = 0  # number of epochs whose train loss is in `train_loss`
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
         self.unfetched_evaluations: list[torch.Tensor] = []  # still on the device, each [run, quantity]
-        self.queued_checkpoints = 0  # number of kept checkpoints in the full blocks, written or queued for writing
-        self.current_block: list[NDArray[np.floating]] = []  # those of the unfinished block, each [run, parameter]
+        self.queued_checkpoints = 0  # number of kept checkpoints that are written or queued for writing, in full blocks
+        self.current_block: list[
+            NDArray[np.floating]
+        ] = []  # kept checkpoints of the unfinished block, each [run, parameter]
         self._resume()
 
     def _set_up(self, stores: list[RunStore], masks: torch.Tensor) -> None:
-        """Create what computes the updates of these runs, with their initial weights."""
+        """Create objective, optimizer and step of these runs, with the weights from which they start."""
         self.stores, self.runs, self.masks = stores, [store.run for store in stores], masks
         objectives = importlib.import_module(objective_module(self.runs[0]))
         optimizers = importlib.import_module(optimizer_module(self.runs[0]))
@@ -182,7 +184,7 @@ class _Batch:
         return f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}"
 
     def _ending(self) -> list[int]:
-        """Return the indices of the runs that end at this epoch: all at the last, before it those that meet the stop rule.
+        """Return the indices of the runs that end at this epoch: at the last epoch all, earlier those that meet the stop rule.
 
         Runs stop at checkpoints only, so that their last weights are at an epoch that the other runs have too.
         """
@@ -194,7 +196,7 @@ class _Batch:
         return np.flatnonzero(meets(self.recipe.stop_when, self.evaluation_epochs, self.evaluations)).tolist()
 
     def _drop(self, ended: list[int]) -> None:
-        """Go on without the runs that have ended. On a CPU, the updates of the other runs stay the same to the bit."""
+        """Continue without the runs that have ended. On a CPU, the updates of the other runs stay the same to the bit."""
         others = [i for i in range(len(self.stores)) if i not in ended]
         state = {name: tensor[others] for name, tensor in self.optimizer.state().items()}
         self._set_up([self.stores[i] for i in others], self.masks[others])
@@ -208,7 +210,7 @@ class _Batch:
         """Compute the losses and accuracies if they are due; leave them on the device, so that nothing waits for it.
 
         Returns:
-            Whether they were due; false if this epoch was evaluated before an interruption.
+            Whether an evaluation was due; false if this epoch was evaluated before an interruption.
         """
         if not self._is_next(self.evaluation_epochs, len(self.evaluations) + len(self.unfetched_evaluations)):
             return False
@@ -225,10 +227,10 @@ class _Batch:
         self.unfetched_evaluations = []
 
     def _add_checkpoint(self) -> bool:
-        """If a checkpoint is due, measure it if asked to, and add its weights to the current block if they are kept.
+        """If a checkpoint is due, measure it with `measure: during`, and add its weights to the current block if they are kept.
 
         Returns:
-            Whether it was due; false if this checkpoint was added before an interruption.
+            Whether a checkpoint was due; false if it was added before an interruption.
         """
         if not self._is_next(self.checkpoint_epochs, self.checkpoint_count):
             return False
@@ -237,7 +239,7 @@ class _Batch:
         for i, observer in enumerate(self.observers):
             tensors = self.stores[i].tensors(parameters[i : i + 1])
             observer.add({name: np.ascontiguousarray(tensor[0]) for name, tensor in tensors.items()}, self.epoch)
-        if self._is_next(self.kept, self.queued_checkpoints + len(self.current_block)):
+        if self._is_next(self.kept_epochs, self.queued_checkpoints + len(self.current_block)):
             self.current_block.append(parameters)
         return True
 
@@ -257,7 +259,7 @@ class _Batch:
         self.current_block = []
 
     def _queue(self, runs: Iterable[int], checkpoints: list[NDArray[np.floating]]) -> None:
-        """Queue the writing of checkpoints [run, parameter] of some runs, after those that are queued already."""
+        """Queue the writing of some runs' checkpoints, each [run, parameter], after the checkpoints that are queued already."""
         for i in runs if checkpoints else ():
             block = np.stack([checkpoint[i] for checkpoint in checkpoints])
             self.writer.submit(self.stores[i].write_block, self.queued_checkpoints, block)
@@ -272,7 +274,7 @@ class _Batch:
         Args:
             runs: indices of the runs.
             written: number of their checkpoints that are written or queued for writing.
-            pending: their checkpoints that are neither, each [run, parameter].
+            pending: their checkpoints that are neither written nor queued, each [run, parameter].
         """
         state = {name: tensor.numpy() for name, tensor in self.optimizer.state().items()}
         evaluations = np.stack(self.evaluations)
@@ -286,7 +288,7 @@ class _Batch:
                 "seconds": np.float64(self.seconds),
             }
             if self.observers:
-                state_of_run |= {_MEASURE + name: values for name, values in self.observers[i].state().items()}
+                state_of_run |= {_MEASURE_PREFIX + name: values for name, values in self.observers[i].state().items()}
             self.writer.submit(self.stores[i].save, self.epoch, state_of_run)
 
     def _resume(self) -> None:
@@ -297,9 +299,9 @@ class _Batch:
             for store in self.stores:
                 store.start()
             return
-        self.epoch, self.queued_checkpoints = last = max(common)
+        self.epoch, self.queued_checkpoints = last_common = max(common)
         self.fetched_epochs = self.epoch
-        loaded = [store.resume(of_run[last]) for store, of_run in zip(self.stores, states, strict=True)]
+        loaded = [store.resume(files[last_common]) for store, files in zip(self.stores, states, strict=True)]
         self.optimizer.restore(
             {
                 name: torch.from_numpy(np.stack([state[name] for state in loaded]))
@@ -313,7 +315,13 @@ class _Batch:
         self.seconds = float(loaded[0]["seconds"])
         self.checkpoint_count = int(np.searchsorted(self.checkpoint_epochs, self.epoch, side="right"))
         for i, observer in enumerate(self.observers):
-            observer.resume({k.removeprefix(_MEASURE): v for k, v in loaded[i].items() if k.startswith(_MEASURE)})
+            observer.resume(
+                {
+                    name.removeprefix(_MEASURE_PREFIX): values
+                    for name, values in loaded[i].items()
+                    if name.startswith(_MEASURE_PREFIX)
+                }
+            )
 
     def _finish(self, ending: list[int]) -> None:
         """Write the last checkpoints, history, training state and record of finished training of runs that end.
@@ -321,8 +329,8 @@ class _Batch:
         Args:
             ending: indices of these runs.
         """
-        unwritten, is_kept = self.current_block, self.epoch in self.kept
-        if not is_kept:  # the last checkpoint of a run that stops early
+        unwritten, is_kept = self.current_block, self.epoch in self.kept_epochs
+        if not is_kept:  # the last checkpoint of a run that stops early is kept, whatever the schedule
             unwritten = [*unwritten, self._parameters()]
         self._queue(ending, unwritten)
         if self.keeps_all:
@@ -345,7 +353,7 @@ class _Batch:
                     "ms_per_epoch": round(self.seconds / self.epoch * 1e3, 3),
                     "runs_in_batch": len(self.runs),
                     "final": dict(zip(EVALUATED_QUANTITIES, map(float, evaluations[-1]), strict=True)),
-                    "machine": machine(self.device),
+                    "machine": describe_machine(self.device),
                 }
                 | stopped
             )

@@ -1,7 +1,8 @@
 """Losses and their gradients with respect to the logits; `training.loss`, `precision` and `label_smoothing` choose one.
 
-A loss is a function of logits and labels that returns each run's mean loss and its gradient, so that the backward passes
-written by hand serve every loss. To add one, copy `stablemax` and add it to `OTHER_LOSSES`.
+A loss is a function of logits and labels that returns each run's mean loss and its gradient with respect to the logits. The
+backward passes that are written by hand therefore serve every loss. To add a loss, copy `stablemax` and add the copy to
+`OTHER_LOSSES`.
 
 A network that has grokked has a loss of 1e-7 or less. In float32, rounding erases such a loss and its gradient, and the
 loss spikes ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate, at a
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Training
 
 Criterion = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""A loss: from logits and labels to each run's mean loss [run] and its gradient with respect to the logits."""
 
 
-def softmax_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the mean of -log softmax(logits)[label] of each run, and its gradient, in the precision of the logits.
 
     Args:
@@ -41,7 +43,7 @@ def softmax_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return loss, grad.mul_(1 / logits.shape[-2])
 
 
-def float64(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def float64_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Compute each run's mean cross-entropy in float64; the gradient has the precision of the logits.
 
     Args:
@@ -51,11 +53,11 @@ def float64(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Loss [run] in nats, gradient [run, example, output].
     """
-    loss, grad = softmax_loss(logits.double(), labels)
+    loss, grad = softmax_cross_entropy(logits.double(), labels)
     return loss, grad.to(logits.dtype)
 
 
-def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def log1p_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Compute each run's mean cross-entropy in float32, by a formula that is accurate for small losses.
 
     The loss of an example with logits l is log(1 + sum over c != label of exp(l_c - l_label)). If the largest term of the
@@ -84,6 +86,8 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Criterion(torch.autograd.Function):
+    """A criterion as a function of torch's autograd; see `differentiable`."""
+
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, criterion: Criterion) -> Tensor:
         loss, grad = criterion(logits, labels)
@@ -133,13 +137,13 @@ def smoothed(logits: Tensor, labels: Tensor, criterion: Criterion, smoothing: fl
     """Compute a cross-entropy with label smoothing (Szegedy et al. 2016) from the cross-entropy without it.
 
     The target is 1 - smoothing on the label, plus smoothing / outputs on every output. This adds
-    smoothing x (logit of the label - mean logit) to the cross-entropy of an example.
+    smoothing · (logit of the label - mean logit) to the cross-entropy of an example.
 
     Args:
         logits: [run, example, output].
         labels: [run, example].
         criterion: the cross-entropy without smoothing.
-        smoothing: share of the target that is uniform over the outputs.
+        smoothing: fraction of the target that is uniform over the outputs.
 
     Returns:
         Loss [run] in nats, gradient [run, example, output].
@@ -161,7 +165,7 @@ def squared_error(logits: Tensor, labels: Tensor, smoothing: float) -> tuple[Ten
         smoothing: the target is 1 - smoothing on the label, plus smoothing / outputs on every output.
 
     Returns:
-        Loss [run], gradient [run, example, output].
+        Loss [run], in squared logits; gradient [run, example, output].
     """
     index, (_, examples, outputs) = labels[..., None], logits.shape
     difference = logits - smoothing / outputs
@@ -205,10 +209,10 @@ OTHER_LOSSES: dict[str, Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
 def criterion_of(recipe: Training) -> Criterion:
     """Return the loss that a recipe minimizes."""
     if recipe.loss == "cross_entropy":
-        exact = PRECISIONS[recipe.precision]
+        unsmoothed = PRECISIONS[recipe.precision]
         if not recipe.label_smoothing:
-            return exact
-        return functools.partial(smoothed, criterion=exact, smoothing=recipe.label_smoothing)
+            return unsmoothed
+        return functools.partial(smoothed, criterion=unsmoothed, smoothing=recipe.label_smoothing)
     loss, smoothing = OTHER_LOSSES[recipe.loss], recipe.label_smoothing
 
     def criterion(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -224,10 +228,11 @@ def loss_dtype(recipe: Training) -> torch.dtype:
 
 
 PRECISIONS: dict[str, Criterion] = {
-    "float64": float64,
-    "float32_log1p": float32_log1p,
-    "float32": softmax_loss,
+    "float64": float64_cross_entropy,
+    "float32_log1p": log1p_cross_entropy,
+    "float32": softmax_cross_entropy,
 }
+"""The cross-entropies by their names in `training.precision`."""
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

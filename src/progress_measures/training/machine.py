@@ -17,18 +17,18 @@ from progress_measures.models.gemm import library
 def set_up(threads: int) -> None:
     """Configure a process for fast training; call this before any other use of torch.
 
-    Where the loss is very small, gradients and Adam's second moments fall below 1e-38. Many CPUs compute up to ten times
-    slower with such numbers, so these numbers are set to zero. The memory allocator is set to reuse the large buffers
-    of an update. By default it would return them to the system, and each update would cause 2,000 page faults.
+    When the loss is very small, gradients and Adam's second moments fall below 1.2e-38, the smallest normal float32. Many CPUs
+    compute up to ten times slower with such numbers, so these numbers are set to zero. The memory allocator is set to reuse the
+    large buffers of an update. By default it would return them to the system, and each update would cause 2,000 page faults.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.set_float32_matmul_precision("highest")  # no TF32, no bf16 on a GPU
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        trim_threshold, mmap_threshold = -1, -3
+        M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # numbers of these parameters in malloc.h
         libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_threshold, 32 << 20)
-        libc.mallopt(trim_threshold, 1 << 30)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # bytes; the largest value that glibc accepts
+        libc.mallopt(M_TRIM_THRESHOLD, 2**30)  # bytes
 
 
 def resolve_device(requested: str) -> str:
@@ -43,8 +43,8 @@ def resolve_device(requested: str) -> str:
     return ("cuda" if available else "cpu") if requested == "auto" else requested
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """Return what is stored with the results of a computation that ends now: the time, the hardware and the software."""
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Describe the machine for the record of a computation that ends now: the time, the hardware and the software."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -64,7 +64,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def peak_of_this_process() -> float:
+def peak_memory_mib() -> float:
     """Return the peak memory of this process in MiB."""
     status = Path("/proc/self/status")
     if status.exists():  # unlike ru_maxrss, VmHWM excludes the parent process's memory before the fork

@@ -32,13 +32,13 @@ class PlanRow(NamedTuple):
     runs: int
     epochs: int
     shards: int
-    memory: int  # bytes of the largest shard, on the GPU or in the process
+    memory: int  # bytes of the shard that needs most, on the GPU or in the process
     disk: int  # bytes of the files of all runs, without measures
     flops: float  # floating-point operations of all runs
-    longest: float  # training time of the longest shard, in seconds
-    seconds: float  # training time of all shards, one after the other, in seconds
-    longest_measured: float  # time in which one core measures the run that takes longest, in seconds
-    measuring: float  # time in which one core measures all runs, in seconds
+    longest_training: float  # seconds of training the shard that takes longest
+    training: float  # seconds of training all shards, one after the other
+    longest_measuring: float  # seconds in which one core measures the run that takes longest
+    measuring: float  # seconds in which one core measures all runs
 
 
 def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
@@ -79,7 +79,7 @@ def selected_experiments(names: Sequence[str]) -> list[str]:
 
 
 def plan(experiment: str, runs: list[Run], device: cost.Device, core: cost.Device) -> PlanRow:
-    """Compute the shards of an experiment on a device, the memory, operations and time of their training, and of measuring.
+    """Compute the row of an experiment: its shards, and the memory, disk, operations and time of training and measuring.
 
     Args:
         experiment: name of the experiment.
@@ -92,7 +92,7 @@ def plan(experiment: str, runs: list[Run], device: cost.Device, core: cost.Devic
     """
     gpu = device.name != "cpu"
     packed = shards(runs, runs_that_fit(runs, device.memory) if gpu else 1)
-    times = [cost.seconds(shard.runs[0], len(shard.runs), device) for shard in packed]
+    training = [cost.seconds(shard.runs[0], len(shard.runs), device) for shard in packed]
     flops = sum(float(cost.update_flops(run)) * run.training.epochs for run in runs)
     memory = [
         cost.CUDA_DEVICE_FLOOR + cost.memory(shard.runs[0], len(shard.runs)).device
@@ -102,17 +102,17 @@ def plan(experiment: str, runs: list[Run], device: cost.Device, core: cost.Devic
     ]
     measuring = [cost.measuring_seconds(run, core) for run in runs]
     return PlanRow(
-        experiment,
-        len(runs),
-        runs[0].training.epochs,
-        len(packed),
-        max(memory),
-        sum(map(cost.disk, runs)),
-        flops,
-        max(times),
-        sum(times),
-        max(measuring),
-        sum(measuring),
+        experiment=experiment,
+        runs=len(runs),
+        epochs=runs[0].training.epochs,
+        shards=len(packed),
+        memory=max(memory),
+        disk=sum(map(cost.disk, runs)),
+        flops=flops,
+        longest_training=max(training),
+        training=sum(training),
+        longest_measuring=max(measuring),
+        measuring=sum(measuring),
     )
 
 
@@ -135,10 +135,18 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
         show_footer=True,
     )
     total = PlanRow(
-        "all", sum(r.runs for r in rows), 0, sum(r.shards for r in rows), max(r.memory for r in rows),
-        sum(r.disk for r in rows), sum(r.flops for r in rows), max(r.longest for r in rows), sum(r.seconds for r in rows),
-        max(r.longest_measured for r in rows), sum(r.measuring for r in rows),
-    )  # fmt: skip
+        experiment="all",
+        runs=sum(row.runs for row in rows),
+        epochs=0,  # experiments differ in it, so the cell stays empty
+        shards=sum(row.shards for row in rows),
+        memory=max(row.memory for row in rows),
+        disk=sum(row.disk for row in rows),
+        flops=sum(row.flops for row in rows),
+        longest_training=max(row.longest_training for row in rows),
+        training=sum(row.training for row in rows),
+        longest_measuring=max(row.longest_measuring for row in rows),
+        measuring=sum(row.measuring for row in rows),
+    )
     columns: dict[str, Callable[[PlanRow], str]] = {
         "experiment": lambda r: r.experiment,
         "runs": lambda r: str(r.runs),
@@ -147,9 +155,9 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
         "memory per shard": lambda r: f"{r.memory / 1e9:.1f} GB",
         "disk": lambda r: f"{r.disk / 1e9:.1f} GB",
         "operations": lambda r: f"{r.flops:.1e}",
-        "longest shard": lambda r: duration(r.longest),
+        "longest shard": lambda r: duration(r.longest_training),
         "training": lambda r: duration(wall_time(r, at_once_count)),
-        "measuring": lambda r: duration(max(r.longest_measured, r.measuring / measuring_cores)),
+        "measuring": lambda r: duration(max(r.longest_measuring, r.measuring / measuring_cores)),
     }
     for i, (heading, cell) in enumerate(columns.items()):
         plan_table.add_column(heading, footer=cell(total), justify="right" if i else "left")
@@ -168,11 +176,11 @@ def wall_time(row: PlanRow, at_once_count: int) -> float:
     Returns:
         Seconds.
     """
-    return max(row.longest, row.seconds / min(at_once_count, row.shards))
+    return max(row.longest_training, row.training / min(at_once_count, row.shards))
 
 
 def note(device: cost.Device, core: cost.Device) -> str:
-    """Return the note below the table, which says where the estimates come from."""
+    """Return the note below the table, which states the sources of the estimates."""
     measuring = "Measuring may take half as long or twice as long."
     if device.name == "cpu":
         load = os.getloadavg()[0]

@@ -29,7 +29,7 @@ class Progress:
         """Record the start of training, from which `show` computes the time per epoch.
 
         Args:
-            label: names of the experiment and of the runs in the batch.
+            label: names of the experiment and of the runs that train together.
             epochs: epoch at which training ends.
             start: epoch at which training starts or resumes.
         """
@@ -50,8 +50,8 @@ class Progress:
 
         Args:
             epoch: the current epoch.
-            train_loss: largest train loss over the runs.
-            test_loss: largest test loss over the runs.
+            train_loss: largest train loss of the runs.
+            test_loss: largest test loss of the runs.
         """
         now = time.monotonic()
         epochs_done = epoch - self._start

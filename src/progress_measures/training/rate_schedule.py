@@ -1,4 +1,4 @@
-"""Factors of the learning rate and of the weight decay over the updates of a run, computed without importing torch."""
+"""Factors of the learning rate and of the weight decay at each update of a run, computed without importing torch."""
 
 from __future__ import annotations
 

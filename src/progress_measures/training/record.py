@@ -1,4 +1,4 @@
-"""What can be found out about a run without torch: the fingerprint of the code that trains it, and whether it is trained."""
+"""The fingerprint of the code that trains a run, and the record of its finished training, read without importing torch."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def code_modules(run: Run) -> tuple[str, ...]:
     )
 
 
-def code_of(run: Run) -> str:
+def code_fingerprint(run: Run) -> str:
     """Return the fingerprint of the code that decides a run's weights."""
     return fingerprint(*code_modules(run))
 
 
 def how_to_train_again(run: Run) -> str:
-    """Return what the user can do if stored weights or losses of a run are lost, for an error message."""
+    """Return the advice of an error message about lost weights or losses of a run: how to restore them."""
     if run.imported:
         return f"import it again from {run.imported.file}"
     return f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
 
 
-def done(folder: Path, run: Run, code: str | None) -> dict[str, Any] | None:
+def finished_training(folder: Path, run: Run, code: str | None) -> dict[str, Any] | None:
     """Return the record of a run's finished training, if its settings and code match.
 
     Args:

@@ -34,17 +34,17 @@ def _scheduled(schedule: CheckpointSchedule, last: int) -> NDArray[np.int64]:
 
 
 def kept_epochs(training: Training) -> NDArray[np.int64]:
-    """Return the epochs of the checkpoints whose weights are stored, ascending.
+    """Return the epochs of the checkpoints whose weights are stored, ascending: [checkpoint].
 
-    A run that stops early keeps its last checkpoint too. A schedule begins after epoch 0, whose weights follow from the seed.
+    A run that stops early keeps its last checkpoint too. A schedule in `keep` omits epoch 0, whose weights follow from the seed.
     """
     epochs, keep = checkpoint_epochs(training), training.keep
     if keep == "all":
         return epochs
     if keep == "last":
         return epochs[-1:]
-    chosen = [*keep, training.epochs] if isinstance(keep, list) else _scheduled(keep, training.epochs)[1:]
-    return epochs[np.unique([np.abs(epochs - epoch).argmin() for epoch in chosen])]
+    requested = [*keep, training.epochs] if isinstance(keep, list) else _scheduled(keep, training.epochs)[1:]
+    return epochs[np.unique([np.abs(epochs - epoch).argmin() for epoch in requested])]
 
 
 def evaluation_epochs(training: Training) -> NDArray[np.int64]:
@@ -62,8 +62,8 @@ def evaluation_epochs(training: Training) -> NDArray[np.int64]:
 def log_spaced(last: int, count: int) -> list[int]:
     """Return different integers from 1 to `last` that are as evenly spaced on a logarithmic axis as integers can be.
 
-    Each is the previous one, x, times the ratio that would reach `last` in equal ratios, (last / x)^(1 / remaining),
-    rounded, and at least x + 1.
+    The integer after x is x · (last / x)^(1 / remaining), rounded, and at least x + 1. If all remaining ratios equalled this one,
+    the last integer would be `last`.
 
     Args:
         last: the last integer.
@@ -76,11 +76,11 @@ def log_spaced(last: int, count: int) -> list[int]:
 
 
 def meets(rule: StopRule, epochs: NDArray[np.int64], evaluations: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Return which runs have met a stop rule at every evaluation for its number of epochs, up to the last evaluation.
+    """Return which runs meet a stop rule: its conditions hold at all evaluations of the last `for_epochs` epochs.
 
     Args:
         rule: the rule.
-        epochs: epochs of the evaluations, ascending: [evaluation].
+        epochs: epochs of the evaluations, ascending, possibly with later epochs: [evaluation].
         evaluations: losses and accuracies [run, quantity] of each evaluation, in the order of `EVALUATED_QUANTITIES`.
 
     Returns:
@@ -89,8 +89,8 @@ def meets(rule: StopRule, epochs: NDArray[np.int64], evaluations: Sequence[NDArr
     still_met = np.ones(len(evaluations[-1]), dtype=bool)
     for epoch, values in zip(epochs[len(evaluations) - 1 :: -1], reversed(evaluations), strict=True):
         for name, bound in rule.conditions.items():
-            value = values[:, EVALUATED_QUANTITIES.index(name)]
-            still_met &= value < bound if name.endswith("loss") else value >= bound
+            quantity = values[:, EVALUATED_QUANTITIES.index(name)]
+            still_met &= quantity < bound if name.endswith("loss") else quantity >= bound
         if epochs[len(evaluations) - 1] - epoch >= rule.for_epochs:
             return still_met
     return np.zeros_like(still_met)

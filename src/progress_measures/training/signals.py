@@ -12,8 +12,8 @@ class Interrupted(Exception):
         signal: the signal that stopped the work.
     """
 
-    def __init__(self, number: int, detail: str = "") -> None:
-        self.signal = signal.Signals(number)
+    def __init__(self, signal_number: int, detail: str = "") -> None:
+        self.signal = signal.Signals(signal_number)
         super().__init__(f"stopped by {self.signal.name}{detail}")
 
 

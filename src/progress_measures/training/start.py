@@ -23,35 +23,36 @@ def starting_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before its first update, without the leading `run` dimension.
 
     Raises:
-        UserError: the run starts from weights that are not stored, are of other settings than its hash says, or have other
-            shapes.
+        UserError: the run starts from weights that are not stored, that were trained with other settings than those of the hash
+            `start_from.weights`, or that have other shapes than this run's weights.
     """
     start = run.start_from
     if start is None:
         return initial_weights(run)
-    name, field = f"{start.experiment}/{start.run}", f"{run.experiment}: start_from"
-    train_it = f"train it first: progress-measures train {start.experiment} --run {start.run}"
+    source, field = f"{start.experiment}/{start.run}", f"{run.experiment}: start_from"
+    advice = f"train it first: progress-measures train {start.experiment} --run {start.run}"
     try:
         record = json.loads((runs_folder(start.experiment) / start.run / "done.json").read_bytes())
     except (OSError, ValueError):
-        raise UserError(f"{field}: {name} is not trained; {train_it}") from None
+        raise UserError(f"{field}: {source} is not trained; {advice}") from None
     if record.get("config_hash") != start.weights:
-        raise UserError(f"{field}: {name} was trained with other settings; {train_it}")
+        raise UserError(f"{field}: {source} was trained with other settings; {advice}")
     path = checkpoints(start.experiment, start.run)
-    with damage_reported(path, train_it):
+    with damage_reported(path, advice):
         stored = open_store(path)
         epochs = stored.epoch.values
         epoch = int(epochs[-1]) if start.epoch is None else start.epoch
         if epoch not in epochs:
             nearest = epochs[np.abs(epochs - epoch).argmin()]
-            raise UserError(f"{field}.epoch: {name} has no weights of epoch {epoch}; the nearest is {nearest}.")
+            raise UserError(f"{field}.epoch: {source} has no weights of epoch {epoch}; the nearest is {nearest}.")
         arrays = {str(tensor): values for tensor, values in stored.sel(epoch=epoch).data_vars.items()}
         shapes = Architecture.of(run).shapes()
         for tensor in sorted(shapes.keys() | arrays.keys()):
-            needed = shapes.get(tensor, "absent")
-            found = arrays[tensor].shape if tensor in arrays else "absent"
-            if needed != found:
+            shape = shapes.get(tensor, "absent")
+            stored_shape = arrays[tensor].shape if tensor in arrays else "absent"
+            if shape != stored_shape:
                 raise UserError(
-                    f"{field}: {tensor} is {needed} in {run.name} and {found} in {name}; give both the same `task` and `model`."
+                    f"{field}: {tensor} is {shape} in {run.name} and {stored_shape} in {source}; give both the same `task` "
+                    "and `model`."
                 )
         return {tensor: torch.from_numpy(np.array(arrays[tensor])) for tensor in shapes}

@@ -1,8 +1,8 @@
-"""The update of a batch of runs: computed directly on a CPU, replayed as a CUDA graph on a GPU.
+"""The update of runs that train together: computed directly on a CPU, replayed as a CUDA graph on a GPU.
 
 An update of a one-layer network consists of dozens of small kernels, which a GPU finishes faster than Python can launch
-them. A graph, captured once, launches all of them with one call. During an update, nothing may wait for the device: losses
-stay on the device until `losses` fetches them, at checkpoints.
+them. A graph is captured once and then launches all of them with one call. During an update, nothing may wait for the device:
+losses stay on the device until `Step.losses` copies them, at checkpoints.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Step:
 
     def __call__(self, epoch: int) -> None:
         """Compute update number `epoch`, counted from 0."""
-        self._optimizer.set_rate(epoch)
+        self._optimizer.set_rates(epoch)
         self._objective.prepare(epoch)
         if self._losses.device.type != "cuda":
             self._update()

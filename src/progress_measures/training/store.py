@@ -31,7 +31,7 @@ from progress_measures.errors import UserError
 from progress_measures.files import atomic_path, complete_store, write_json, write_store
 from progress_measures.models.architecture import Architecture
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
-from progress_measures.training.record import done
+from progress_measures.training.record import finished_training
 from progress_measures.training.schedule import evaluation_epochs, kept_epochs
 
 if TYPE_CHECKING:
@@ -57,14 +57,15 @@ class RunStore:
         folder: `results/<experiment>/runs/<run>`.
         run: settings of the run; training does not resume from states with other settings.
         code: fingerprint of the code that trains the run; training does not resume from states of other code.
-        code_of_measures: fingerprint of the code that measures the run while it trains, likewise; empty if none does.
+        code_of_measures: fingerprint of the code that measures the run while it trains, or empty; training does not resume from
+            states of other code.
 
     Attributes:
         epochs: epochs whose weights are stored: [checkpoint].
-        keeps_all: whether the weights of all checkpoints are stored. If not, disk space counts: there is one compressed
-            state, and none after training.
+        keeps_all: whether the weights of all checkpoints are stored. If not, states are compressed, and there is one during
+            training and none after it, to save disk space.
         block: checkpoints per block.
-        dtype: type of the stored weights, that in which they are trained.
+        dtype: type of the stored weights, in which they are trained.
     """
 
     def __init__(self, folder: Path, run: Run, code: str, code_of_measures: str = "") -> None:
@@ -72,14 +73,14 @@ class RunStore:
         self.dtype = "float64" if run.training.arithmetic == "float64" else "float32"
         self._shapes = Architecture.of(run).shapes()
         self.epochs = kept_epochs(run.training)
-        # The few weights that are kept are stored at once, because a block would be part of each state until it is full.
+        # If few weights are kept, each checkpoint is stored at once: an unfinished block would make each state larger.
         self.keeps_all = run.training.keep == "all"
         self.block = BLOCK if self.keeps_all else 1
 
     @property
-    def done(self) -> dict[str, Any] | None:
+    def finished_training(self) -> dict[str, Any] | None:
         """The record of this run's finished training with these settings and this code; None if there is none."""
-        return done(self.folder, self.run, self.code)
+        return finished_training(self.folder, self.run, self.code)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -102,8 +103,8 @@ class RunStore:
         """Return the files of the states from which training can resume: intact, of the same settings and code.
 
         Returns:
-            The files by epoch and by number of checkpoints that were in `checkpoints.zarr`. Runs resume as one batch from
-            states that agree in both.
+            The files by epoch and number of checkpoints that were in `checkpoints.zarr`. Runs train together from states that
+            agree in both.
         """
         states: dict[tuple[int, int], Path] = {}
         if not self._has_expected_layout():
@@ -175,9 +176,9 @@ class RunStore:
                 chunks=(min(self.block, len(self.epochs)), *shape),
                 dtype=self.dtype,
                 fill_value=float("nan"),
-                # Compression saves 16 %: not worth its time for all weights, but for the few that are kept of a large sweep.
+                # Compression saves 16 %. This is worth its time only in large sweeps, which keep few weights of each run.
                 compressors=(Crc32cCodec(),) if self.keeps_all else (shuffle, Crc32cCodec()),
-                # a folder for each index of a chunk would take 4 kB
+                # With `/`, each index of a chunk is a folder, which takes 4 kB.
                 chunk_key_encoding={"name": "default", "separator": "/" if self.keeps_all else "."},
                 dimension_names=["epoch", *dims],
             )
@@ -210,11 +211,11 @@ class RunStore:
         ]
 
     def epochs_until(self, last: int) -> NDArray[np.int64]:
-        """Return the epochs whose weights are stored if the run ends at the epoch `last`, of which this is always one."""
+        """Return the epochs whose weights are stored if the run ends at the epoch `last`, including `last`."""
         return np.union1d(self.epochs[self.epochs < last], [last])
 
     def _set_epochs(self, group: zarr.Group, epochs: NDArray[np.int64]) -> None:
-        """Set the epochs of the checkpoints, if they are others: a run that stops early has fewer."""
+        """Set the epochs of the checkpoints, if they differ: a run that stops early has fewer."""
         for _, array in group.arrays():
             if array.shape[0] != len(epochs):
                 array.resize((len(epochs), *array.shape[1:]))
@@ -255,7 +256,7 @@ class RunStore:
         """Write `history.zarr`.
 
         Args:
-            train_loss: [epoch], train loss after 0, 1, 2, … updates, in the arithmetic of `training.precision`.
+            train_loss: train loss after 0, 1, 2, … updates, in the arithmetic of `training.precision`: [epoch].
             evaluations: [evaluation, quantity], in float64; quantities in the order of `EVALUATED_QUANTITIES`.
         """
         evaluated_epochs = evaluation_epochs(self.run.training)[: len(evaluations)]
@@ -270,8 +271,8 @@ class RunStore:
     def finish(self, record: dict[str, Any]) -> None:
         """Complete `checkpoints.zarr`, write `done.json`, and delete all states but the last, or all if few weights are kept.
 
-        If the record has `stopped_at`, the arrays are cut to the checkpoints that the run has, of which this epoch is the last.
-        If `done.json` is deleted and a state remains, training writes it again from it in seconds, without another update.
+        If the record has `stopped_at`, the arrays are cut to the checkpoints up to this epoch. If `done.json` is later deleted
+        and a state remains, training writes `done.json` again from this state within seconds, without another update.
         """
         if "stopped_at" in record:
             self._set_epochs(self._checkpoints(), self.epochs_until(record["stopped_at"]))

@@ -1,4 +1,4 @@
-"""The tensors of a network as pieces of one row of numbers, and norms of rows."""
+"""The tensors of a network as pieces of one row [parameter], and norms of such rows."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 
 class Pieces:
-    """Where each tensor of a network is in a row [parameter].
+    """The columns of each tensor of a network in a row [parameter], which contains all tensors one after the other.
 
     Args:
         dimensions: sizes of the dimensions of each tensor, by name, without `run`, in the order of the tensors in the row.
 
     Attributes:
-        layers: columns of each tensor; a tensor with a dimension for the layers has one slice for each layer.
+        slices: columns of each tensor, in the order of the row; a tensor with a dimension for layers has a slice for each layer.
     """
 
     def __init__(self, dimensions: Mapping[str, Mapping[str, int]]) -> None:
         self._shapes = {name: tuple(sizes.values()) for name, sizes in dimensions.items()}
-        self.layers: list[slice] = []
+        self.slices: list[slice] = []
         start = 0
         for sizes in dimensions.values():
-            count = sizes.get("layer", sizes.get("hidden_layer", 1))
-            size = prod(sizes.values()) // count
-            self.layers += [slice(start + i * size, start + (i + 1) * size) for i in range(count)]
-            start += count * size
+            layer_count = sizes.get("layer", sizes.get("hidden_layer", 1))
+            size = prod(sizes.values()) // layer_count
+            self.slices += [slice(start + i * size, start + (i + 1) * size) for i in range(layer_count)]
+            start += layer_count * size
 
     def views(self, rows: Tensor) -> dict[str, Tensor]:
         """Return the tensors in rows [run, parameter], by name, as views with a leading dimension `run`."""

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 PAPER_P, PAPER_KEYS = 113, (14, 35, 41, 42, 52)
 
 
-def _f(k: int, x: int) -> float:
+def _wave(k: int, x: int) -> float:
     """Compute f_k(x) = cos(2 pi k x / 113), as defined in appendix B.
 
     Args:
         k: frequency.
-        x: number, 0 to 112.
+        x: argument, 0 to 112.
 
     Returns:
         f_k(x), from -1 to 1.
@@ -34,55 +34,57 @@ def _f(k: int, x: int) -> float:
 def waves_of_14(cube: xr.Dataset) -> Values:
     """Compute f_14(x) = cos(2 pi 14 x / 113) at x = 8, 105 and 16, and how far these differ from the published values."""
     published = {8: 0.998, 105: 0.998, 16: 0.994}
-    values = {f"f14({x})": _f(14, x) for x in published}
-    return values | {"largest_difference": max(abs(_f(14, x) - value) for x, value in published.items())}
+    values = {f"f14({x})": _wave(14, x) for x in published}
+    return values | {"largest_difference": max(abs(_wave(14, x) - value) for x, value in published.items())}
 
 
 @quantity(variables=())
 def waves_of_35(cube: xr.Dataset) -> Values:
     """Compute f_35(x) = cos(2 pi 35 x / 113) at x = 8, 105 and 16, and how far these differ from the published values."""
     published = {8: -0.990, 105: -0.990, 16: 0.961}
-    values = {f"f35({x})": _f(35, x) for x in published}
-    return values | {"largest_difference": max(abs(_f(35, x) - value) for x, value in published.items())}
+    values = {f"f35({x})": _wave(35, x) for x in published}
+    return values | {"largest_difference": max(abs(_wave(35, x) - value) for x, value in published.items())}
 
 
 @quantity(variables=())
 def wave_of_14_at_89(cube: xr.Dataset) -> Values:
     """Compute f_14(x) = cos(2 pi 14 x / 113) at x = 89, as printed in appendix B, and at x = 97, which is -16 mod 113."""
-    return {"f14(89)": _f(14, 89), "f14(97)": _f(14, 97)}
+    return {"f14(89)": _wave(14, 89), "f14(97)": _wave(14, 97)}
 
 
 @quantity(variables=())
 def wave_of_52_at_16(cube: xr.Dataset) -> Values:
     """Compute f_52(x) = cos(2 pi 52 x / 113) at x = 16."""
-    return {"f52(16)": _f(52, 16)}
+    return {"f52(16)": _wave(52, 16)}
 
 
 @quantity(variables=())
 def interference(cube: xr.Dataset) -> Values:
-    """Return the sum over the paper's five key frequencies k of f_k(x), at x = 0 and at its maximum over x = 1 to 112.
+    """Sum f_k(x) over the paper's five key frequencies k; return the sum at x = 0 and its maximum over x = 1 to 112.
 
-    Also return the ratio of the maximum to the value at 0.
+    Also return the ratio of the maximum to the sum at 0.
     """
-    total = np.array([sum(_f(k, x) for k in PAPER_KEYS) for x in range(PAPER_P)])
-    return {"at_0": total[0], "runner_up": total[1:].max(), "runner_up_share": total[1:].max() / total[0]}
+    wave_sum = np.array([sum(_wave(k, x) for k in PAPER_KEYS) for x in range(PAPER_P)])
+    maximum = wave_sum[1:].max()
+    return {"at_0": wave_sum[0], "runner_up": maximum, "runner_up_share": maximum / wave_sum[0]}
 
 
 @quantity(variables=READOUT_VARIABLES)
 def single_coefficients(cube: xr.Dataset) -> Values:
-    """Return how far the coefficient on a direction differs from its coefficients on products, in Tables 1 and 3.
+    """Compare the coefficient on cos or sin of w(a + b) with the coefficients on products, in each row of Tables 1 and 3.
 
-    Each row of the tables has a coefficient on one direction, cos or sin of w(a + b), and coefficients on the two
-    products in its angle-sum identity. The difference is taken from the mean absolute value of the two. Return its
-    maximum over the published rows, and, relative to the direction's coefficient, its maximum over the rows of our
-    runs.
+    By the angle-sum identity, cos w(a + b) and sin w(a + b) are each a sum or difference of two products, so all three
+    coefficients of a row have nearly the same absolute value. The difference is the coefficient on cos or sin of w(a + b)
+    minus the mean absolute coefficient on the two products. Return the maximum of its absolute value over the published
+    rows, and the maximum over the rows of our runs of its absolute value divided by the coefficient on cos or sin of
+    w(a + b).
     """
     claims, rows = load_claims(), [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     tables = ["paper.table1", *(f"paper.table3.seed{seed}" for seed in (1, 2, 3, 4))]
     differences = []
     for row in (row for table in tables for row in claims[table].published):
-        product_sizes = [abs(value) for name, value in row.items() if name.startswith("coef_")]
-        differences.append(abs(row["single_coef"] - sum(product_sizes) / 2))
+        product_coefficients = [abs(value) for name, value in row.items() if name.startswith("coef_")]
+        differences.append(abs(row["single_coef"] - sum(product_coefficients) / 2))
     return {
         "published_difference": max(differences),
         "measured_relative_difference": single_term_deviation(rows),
@@ -93,17 +95,18 @@ def single_coefficients(cube: xr.Dataset) -> Values:
 def table_6_from_table_5(cube: xr.Dataset) -> Values:
     """Derive mean losses of Table 6 from the test losses of Table 5, for p = 53 and for dropout 0.2.
 
-    Table 6 has losses over all pairs: 70 % are test pairs, and the loss of the others is negligible. So the mean is 0.7
-    times the mean test loss. Also return the largest relative difference from the published means, and the standard
-    deviation over networks for p = 53.
+    Table 6 has losses over all pairs: 70 % are test pairs, and the loss on the training pairs is negligible. So the mean is
+    0.7 times the mean test loss. Also return the largest relative difference from the published means, and, for p = 53, the
+    standard deviation over networks of 0.7 times the test loss.
     """
     claims = load_claims()
     prime_53 = [row["test_loss"] for row in claims["paper.table5.prime_53"].published]
     dropout = claims["paper.table5.dropout"].published
     dropout_02 = [row["test_loss"] for row in dropout if row["model"] == "p=0.2"]
-    table_6 = {"P=53": (0.7 * np.mean(prime_53), 5.96e-5), "dropout 0.2": (0.7 * np.mean(dropout_02), 0.215)}
+    # the mean derived from Table 5, and the mean published in Table 6
+    means = {"P=53": (0.7 * np.mean(prime_53), 5.96e-5), "dropout 0.2": (0.7 * np.mean(dropout_02), 0.215)}
     return {
-        "means": {name: float(mean) for name, (mean, _) in table_6.items()},
-        "largest_relative_difference": max(abs(mean / published_mean - 1) for mean, published_mean in table_6.values()),
+        "means": {name: float(derived) for name, (derived, _) in means.items()},
+        "largest_relative_difference": max(abs(derived / published - 1) for derived, published in means.values()),
         "sd_of_P=53": 0.7 * np.std(prime_53, ddof=1),
     }

@@ -13,9 +13,9 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.analysis.clusters import ALWAYS_ON, cluster_masks, clustered
 from progress_measures.analysis.crossings import first_below, first_reaching, lead, nearest_checkpoint
-from progress_measures.analysis.embedding import frequency_energies, number_embedding
+from progress_measures.analysis.embedding import frequency_energies, operand_embedding
 from progress_measures.analysis.phases import PHASE_ENDS, phase_end_epochs
-from progress_measures.analysis.runs import after_intervention, key_frequencies_of, operands, task_of
+from progress_measures.analysis.runs import after_intervention, key_frequencies_of, operand_count, task_of
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.claims.schema import load_claims
 from progress_measures.fourier import component_indices
@@ -45,7 +45,7 @@ def example_sum(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def run_layout(cube: xr.Dataset) -> Values:
-    """Return the numbers of evaluations, checkpoints and epochs of our run; the blog's run file is not available."""
+    """Return the numbers of evaluations, checkpoints and epochs of our run; we do not have the file of the blog's run."""
     return {
         "published_file": "missing: not part of this project",
         "evaluations": cube.sizes["history_epoch"],
@@ -58,7 +58,8 @@ def run_layout(cube: xr.Dataset) -> Values:
 def grokking_landmarks(cube: xr.Dataset) -> Values:
     """Return the first epochs with train and test loss below 1e-6, and start and end of the fall of the test loss.
 
-    The fall starts at the end of circuit formation and ends at the end of cleanup.
+    The fall starts at the end of circuit formation and ends at the end of cleanup. Also return the ratio of its end to its
+    start.
     """
     train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
     _, fall_start, fall_end = phase_end_epochs(_first_run(cube)[0])
@@ -86,24 +87,25 @@ def excluded_loss_landmarks(cube: xr.Dataset) -> Values:
 def excluded_rises_early(cube: xr.Dataset) -> Values:
     """Return how far the excluded loss of each key frequency has risen at half the epoch at which circuit formation ends.
 
-    The rise is the loss at this epoch over its minimum up to it. Also return the number of key frequencies with a rise
-    of 3 or more, the epoch of each frequency's minimum before the end of circuit formation over the end of memorization,
-    and the absolute relative change of the test loss from the end of memorization to half the end of circuit formation.
+    The rise is the ratio of the loss at this epoch to its minimum until then. Also return the number of key frequencies with
+    a rise of 3 or more. For each key frequency, return the epoch at which its excluded loss is smallest before the end of
+    circuit formation, divided by the epoch at which memorization ends. Also return the absolute relative change of the test
+    loss from the end of memorization to half the epoch at which circuit formation ends.
     """
     run_cube, last = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
     halfway = formation_end / 2
     keys: NDArray[np.int64] | list[int] = key_frequencies_of(last) if np.isfinite(formation_end) else []
     curves = [run_cube.excluded_loss_by_frequency.sel(frequency=k, epoch=slice(0, halfway)).values for k in keys]
-    ratios = [float(curve[-1] / curve.min()) for curve in curves]
+    rises = [float(curve[-1] / curve.min()) for curve in curves]
     before_cleanup = run_cube.excluded_loss_by_frequency.sel(epoch=slice(0, formation_end))
-    minima = [float(before_cleanup.epoch[before_cleanup.sel(frequency=k).values.argmin()]) for k in keys]
+    minimum_epochs = [float(before_cleanup.epoch[before_cleanup.sel(frequency=k).values.argmin()]) for k in keys]
     test_losses = [float(nearest_checkpoint(run_cube.test_loss, epoch)) for epoch in (memorization_end, halfway)]
     return {
         "at_epoch": halfway,
-        "over_least": ratios,
-        "risen_threefold": sum(ratio >= 3 for ratio in ratios),
-        "least_over_memorization_end": [minimum / memorization_end for minimum in minima],
+        "over_least": rises,
+        "risen_threefold": sum(rise >= 3 for rise in rises),
+        "least_over_memorization_end": [epoch / memorization_end for epoch in minimum_epochs],
         "test_loss_change": abs(test_losses[1] / test_losses[0] - 1),
     }
 
@@ -116,7 +118,10 @@ def loss_of_all_pairs(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def implied_train_loss(cube: xr.Dataset) -> Values:
-    """Compute the train loss that follows from the blog's loss over all pairs and the paper's test loss (70 % of pairs)."""
+    """Compute the train loss that follows from the blog's loss over all pairs and the paper's test loss.
+
+    70 % of the pairs are test pairs.
+    """
     claims = load_claims()
     all_pairs_loss, test_loss = (
         claims["blog.original_loss"].published,
@@ -131,22 +136,25 @@ def implied_train_loss(cube: xr.Dataset) -> Values:
 @quantity(variables=())
 def final_attention_shapes(cube: xr.Dataset) -> Values:
     """Return the shapes of the attention from `=` at all pairs, and of its mean over pairs."""
-    heads, pairs = cube.sizes["head"], operands(cube) ** 2
+    heads, pairs = cube.sizes["head"], operand_count(cube) ** 2
     return {"attention": [pairs, heads, cube.sizes["position"]], "mean": [heads, cube.sizes["position"]]}
 
 
 @quantity(variables=())
 def circuit_shapes(cube: xr.Dataset) -> Values:
     """Return the shapes of W_neur and W_attn, without the token `=`."""
-    heads, numbers = cube.sizes["head"], operands(cube)
-    return {"W_neur": [heads, numbers, cube.sizes["neuron"]], "W_attn": [heads, numbers]}
+    heads, n = cube.sizes["head"], operand_count(cube)
+    return {"W_neur": [heads, n, cube.sizes["neuron"]], "W_attn": [heads, n]}
 
 
 @quantity(variables=("mean_attention",))
 def mean_attention_by_head(cube: xr.Dataset) -> Values:
     """Return the mean over pairs of the attention from `=` to a, to b and to `=`, for every head."""
-    last = _first_run(cube)[1].mean_attention
-    return {"to_a_and_b": last.sel(position=["a", "b"]).values.ravel(), "to_itself": last.sel(position="=").values}
+    attention = _first_run(cube)[1].mean_attention
+    return {
+        "to_a_and_b": attention.sel(position=["a", "b"]).values.ravel(),
+        "to_itself": attention.sel(position="=").values,
+    }
 
 
 @quantity(variables=("neuron_fraction_active", "neuron_fraction_explained"))
@@ -184,7 +192,7 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
     last = _first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
     cumulative = squares.cumsum() / squares.sum()
-    dimension_0 = number_embedding(last)[:, 0]
+    dimension_0 = operand_embedding(last)[:, 0]
     squares_of_0 = np.sort(np.square(fourier.basis(len(dimension_0)) @ dimension_0))[::-1]
     return {
         "components_for_90_percent": int((cumulative < 0.9).sum()) + 1,
@@ -195,14 +203,14 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def embedding_dimensions(cube: xr.Dataset) -> Values:
-    """Return how much of each dimension of W_E one cosine or sine of the number explains.
+    """Return how much of each dimension of W_E a single cosine or sine of the operand value explains.
 
-    The fraction is of the dimension's variance over numbers, for its strongest Fourier component. Return the median over
-    dimensions, the number of dimensions with at least 80 %, and how many of these have a component of a key frequency.
+    The fraction is of the dimension's variance over operand values, for its strongest Fourier component. Return the median
+    over dimensions, the number of dimensions with at least 80 %, and how many of these have a component of a key frequency.
     """
     last = _first_run(cube)[1]
-    numbers = number_embedding(last)
-    squares = np.square(fourier.basis(len(numbers)) @ numbers)[1:]  # without the constant
+    embedding = operand_embedding(last)
+    squares = np.square(fourier.basis(len(embedding)) @ embedding)[1:]  # without the constant
     fraction = squares.max(0) / squares.sum(0)
     single = fraction >= 0.8
     frequencies = squares.argmax(0) // 2 + 1
@@ -221,8 +229,9 @@ def embedding_dimensions(cube: xr.Dataset) -> Values:
 def neurons_best_frequencies(cube: xr.Dataset) -> Values:
     """Return the best frequencies of all neurons, the number of neurons of each, and the large frequencies of W_L.
 
-    A frequency is large if its norm in W_L is at least 15 % of the largest. `same_sets` says whether the large
-    frequencies are those that are best for at least ten neurons each.
+    A neuron's best frequency explains the largest fraction of its variance. A frequency is large if its norm in W_L is at
+    least 15 % of the largest. `same_sets` says whether the large frequencies are those that are best for at least ten neurons
+    each.
     """
     last = _first_run(cube)[1]
     frequencies, counts = np.unique(last.neuron_frequency.values, return_counts=True)
@@ -239,7 +248,7 @@ def neurons_best_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_frequency_share"))
 def clusters_explained(cube: xr.Dataset) -> Values:
-    """Return quantiles over clustered neurons of the fraction of Fourier energy at the neuron's frequency.
+    """Return quantiles over clustered neurons of the fraction of the neuron's Fourier energy that is at its frequency.
 
     The energy at frequency k is that in the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except
     the constant. The denominator is the sum of these energies over all frequencies.
@@ -253,7 +262,7 @@ def clusters_explained(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_frequency"))
 def cluster_counts(cube: xr.Dataset) -> Values:
-    """Return the number of neurons in each cluster, and the number and fraction outside all clusters."""
+    """Return the number of neurons in each cluster, and the number and fraction of neurons outside all clusters."""
     last = _first_run(cube)[1]
     sizes = {str(k): int(mask.sum()) for k, mask in cluster_masks(last).items()}
     unclustered = last.sizes["neuron"] - sum(sizes.values())
@@ -290,9 +299,9 @@ def unclustered_fire(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_frequency", "neuron_frequency_share"))
 def clusters_in_own_frequency(cube: xr.Dataset) -> Values:
-    """Return the fraction of variance that a cluster's frequency explains, as the mean over the cluster's neurons.
+    """Return the mean, over a cluster's neurons, of the fraction of variance that the cluster's frequency explains.
 
-    Clusters of fewer than ten neurons are left out.
+    There is one value per cluster. Clusters of fewer than ten neurons are left out.
     """
     last = _first_run(cube)[1]
     fractions = {
@@ -305,11 +314,11 @@ def clusters_in_own_frequency(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_loss", "neuron_fraction_explained"))
 def clusters_kept(cube: xr.Dataset) -> Values:
-    """Return the loss over all pairs after each cluster's neurons are restricted to the cluster's frequency.
+    """Return the loss over all pairs if each neuron in a cluster is replaced by its fit at the cluster's frequency.
 
-    For `kept`, the neurons outside all clusters are unchanged; for `alone`, they are removed. Both are NaN if no neuron is
-    in a cluster. The logits are computed from the neurons by W_L; the contribution of other paths is replaced by its mean
-    over pairs.
+    For `kept`, the neurons outside all clusters are unchanged; for `alone`, they are replaced by their mean over pairs. Both
+    are NaN if no neuron is in a cluster. W_L maps the neurons to logits; the contribution of other paths is replaced by its
+    mean over pairs. Also return the original loss, the ratio of `kept` to it, and the ratio of `alone` to `kept`.
     """
     original_loss = float(after_intervention(cube, "none", split="all")[0])
     kept, alone = (
@@ -329,10 +338,11 @@ def clusters_kept(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cluster_removed_loss", "intervention_loss", "key_frequency"))
 def one_cluster_removed(cube: xr.Dataset) -> Values:
-    """Return the loss over all pairs with one group of neurons removed and all clusters restricted to their frequencies.
+    """Return the loss over all pairs without one set of neurons, with the neurons in clusters replaced by their fits.
 
-    The removed group is the cluster of one key frequency, or the neurons outside all clusters (`others`). Also count the
-    key frequencies whose removal gives a loss above 1e-2.
+    The removed set is the cluster of one key frequency, or the neurons outside all clusters (`others`); each removed neuron
+    is replaced by its mean over pairs. Also return the ratios of these losses to the original loss, and the number of key
+    frequencies whose removal gives a loss above 1e-2.
     """
     _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
@@ -354,8 +364,9 @@ def signs_of_products(cube: xr.Dataset) -> Values:
 
     A function of a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a
     cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Return the fraction of clustered
-    neurons with these signs (`share`), and whether the first clustered neuron has them. Also return the fraction that
-    fulfills each of the two sign conditions, among the neurons in which neither of its two coefficients is ignored.
+    neurons with these signs (`share`), and whether the first clustered neuron has them. Also return, for each of the two
+    conditions, the fraction that fulfills it (`opposite`, `alike`) among the clustered neurons in which neither of its two
+    coefficients is ignored.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -374,7 +385,7 @@ def signs_of_products(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_loss", "restricted_loss"))
 def waves_of_sum_alone(cube: xr.Dataset) -> Values:
-    """Return the final loss over all pairs, the restricted loss, and their ratio."""
+    """Return the final loss over all pairs, the final restricted loss, and the ratio of the first to the second."""
     original_loss = float(after_intervention(cube, "none", split="all")[0])
     restricted_loss = float(_first_run(cube)[1].restricted_loss)
     return {"original": original_loss, "loss": restricted_loss, "factor": original_loss / restricted_loss}
@@ -398,7 +409,7 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
 @quantity(variables=("key_frequency",))
 def idealised_logits(cube: xr.Dataset) -> Values:
     """Count the pairs at which the sum over key frequencies of cos w(a + b - c) is largest at the correct answer c."""
-    p, keys = operands(cube), key_frequencies_of(_first_run(cube)[1])
+    p, keys = operand_count(cube), key_frequencies_of(_first_run(cube)[1])
     cosine_sum = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c
     a, b, c = np.ix_(*[np.arange(p)] * 3)
     answers = cosine_sum[(a + b - c) % p].argmax(-1)
@@ -410,7 +421,7 @@ def idealised_logits(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def key_energies_early(cube: xr.Dataset) -> Values:
-    """Rank the frequencies by squared norm in W_E at the checkpoint nearest to epoch 200; return those of key frequencies.
+    """Rank all frequencies by squared norm in W_E at the checkpoint nearest to epoch 200; return the key frequencies' ranks.
 
     Rank 1 is the largest norm. Also return how many key frequencies have rank 8 or less.
     """
@@ -440,7 +451,7 @@ def key_energies_later(cube: xr.Dataset) -> Values:
     ranks = (-norms).argsort().argsort()[component_indices(keys)] + 1
     late = nearest_checkpoint(run_cube.W_E_fourier_norm, 1.5 * cleanup_end)
     late_energies, final_energies = (
-        frequency_energies(norms.values.astype(float)) for norms in (late, last.W_E_fourier_norm)
+        frequency_energies(norm.values.astype(float)) for norm in (late, last.W_E_fourier_norm)
     )
     deviation = late_energies / final_energies - 1
     return {
@@ -452,10 +463,11 @@ def key_energies_later(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "W_E_fourier_norm"))
 def embedding_changes(cube: xr.Dataset) -> Values:
-    """Return how far the norms of W_E's Fourier components move in each phase.
+    """Return how much the norms of W_E's Fourier components change in each phase.
 
-    The way is the sum over checkpoints of the Euclidean distance from one checkpoint's norms to the next. Also return the
-    way in circuit formation over the longer of the ways in memorization and in cleanup.
+    The change in a phase is the sum, over its checkpoints, of the Euclidean distance between the norms at a checkpoint and
+    at the checkpoint before. Also return the ratio of the change in circuit formation to the larger of the changes in
+    memorization and in cleanup.
     """
     run_cube = _first_run(cube)[0]
     ends = phase_end_epochs(run_cube)
@@ -466,20 +478,21 @@ def embedding_changes(cube: xr.Dataset) -> Values:
             "cleanup": np.nan,
             "formation_over_longest": np.nan,
         }
-    steps = np.linalg.norm(np.diff(run_cube.W_E_fourier_norm.values.astype(float), axis=0), axis=1)
-    later = run_cube.epoch.values[1:]
-    ways = [
-        float(steps[(later > start) & (later <= end)].sum()) for start, end in zip((0, *ends[:2]), ends, strict=True)
+    distances = np.linalg.norm(np.diff(run_cube.W_E_fourier_norm.values.astype(float), axis=0), axis=1)
+    epochs = run_cube.epoch.values[1:]
+    changes = [
+        float(distances[(epochs > start) & (epochs <= end)].sum())
+        for start, end in zip((0, *ends[:2]), ends, strict=True)
     ]
     return {
-        "memorization": ways[0],
-        "circuit_formation": ways[1],
-        "cleanup": ways[2],
-        "formation_over_longest": ways[1] / max(ways[0], ways[2]),
+        "memorization": changes[0],
+        "circuit_formation": changes[1],
+        "cleanup": changes[2],
+        "formation_over_longest": changes[1] / max(changes[0], changes[2]),
     }
 
 
-RATIOS = {
+EXPLAINED_BY_DIRECTIONS = {
     "logits": "logit_fraction_explained_directions_per_output",
     "pre": "neuron_pre_fraction_explained_directions",
     "post": "neuron_post_fraction_explained_directions",
@@ -497,24 +510,26 @@ def trig_ratios(cube: xr.Dataset) -> Values:
     """Return the fraction of variance along the key frequencies' directions, of the logits and of the neurons.
 
     The neurons are taken before and after the ReLU (`pre`, `post`), at the last checkpoint. Also return the first epoch
-    at which each fraction reaches half of its final value, and by how many epochs the neurons' lag behind the logits'.
+    at which each fraction reaches half of its final value, and by how many epochs the fractions of the neurons reach it later
+    than that of the logits.
     """
     last = _first_run(cube)[1]
-    final = {name: float(last[variable]) for name, variable in RATIOS.items()}
-    half = {
+    final = {name: float(last[variable]) for name, variable in EXPLAINED_BY_DIRECTIONS.items()}
+    half_epoch = {
         name: float(first_reaching(cube[variable].isel(run=[0]) / final[name], 0.5)[0])
-        for name, variable in RATIOS.items()
+        for name, variable in EXPLAINED_BY_DIRECTIONS.items()
     }
-    lags = {f"{name}_lag": lead(half[name], half["logits"]) for name in ("pre", "post")}
-    return final | {f"{name}_half": epoch for name, epoch in half.items()} | lags
+    lags = {f"{name}_lag": lead(half_epoch[name], half_epoch["logits"]) for name in ("pre", "post")}
+    return final | {f"{name}_half": epoch for name, epoch in half_epoch.items()} | lags
 
 
 @quantity(variables=(*PHASE_ENDS, "neuron_fraction_explained", "neuron_share_at_final_frequency"))
 def clusters_come_to_follow(cube: xr.Dataset) -> Values:
-    """Return the median over clustered neurons of the fraction of variance that the neuron's final frequency explains.
+    """Return the median, over clustered neurons, of the fraction of variance that the neuron's final frequency explains.
 
-    Neurons are taken after the ReLU, at the end of cleanup and at the last checkpoint. Also return the rank correlation
-    of this median with the epoch, over checkpoints up to the end of circuit formation.
+    The final frequency is the neuron's best frequency at the last checkpoint. Neurons are taken after the ReLU, at the end of
+    cleanup and at the last checkpoint. Also return the rank correlation of this median with the epoch, over checkpoints up to
+    the end of circuit formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
@@ -534,10 +549,10 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_quadratic_share"))
 def quadratic_shares(cube: xr.Dataset) -> Values:
-    """Return the mean over clustered neurons of the fraction of variance in products of a function of a and one of b.
+    """Return the mean, over clustered neurons, of the fraction of variance in products of cos, sin of w a with cos, sin of w b.
 
-    The products are of cos or sin of w a with cos or sin of w b, at the neuron's frequency. Neurons are taken before
-    and after the ReLU, at the last checkpoint.
+    w belongs to the neuron's frequency. Neurons are taken before and after the ReLU, at the last checkpoint. Also return the
+    ratio of the mean after the ReLU to the mean before it.
     """
     last = _first_run(cube)[1]
     fraction = last.neuron_quadratic_share.isel(neuron=clustered(last)).mean("neuron")
@@ -547,7 +562,7 @@ def quadratic_shares(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("mean_attention",))
 def self_attention_early(cube: xr.Dataset) -> Values:
-    """Return the maximum over heads of the mean attention from `=` to itself, after 100 and 500 epochs."""
+    """Return the maximum over heads of the mean attention from `=` to itself, nearest to epochs 100 and 500."""
     run_cube = _first_run(cube)[0]
     to_itself = run_cube.mean_attention.sel(position="=").max("head")
     return {f"at_{epoch}": float(nearest_checkpoint(to_itself, epoch)) for epoch in (100, 500)}
@@ -555,7 +570,7 @@ def self_attention_early(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "mean_attention"))
 def attention_symmetry(cube: xr.Dataset) -> Values:
-    """Return the maximum over heads of the absolute difference between mean attention to a and to b.
+    """Return the maximum over heads of the absolute difference between the mean attention to a and the mean attention to b.
 
     Values are at the end of memorization and at the end of cleanup. `small_after` is the last epoch at which the
     difference exceeds 0.05.
@@ -575,7 +590,7 @@ def attention_symmetry(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "restricted_loss", "restricted_loss_train", "test_loss"))
 def trig_losses(cube: xr.Dataset) -> Values:
-    """Return at which fraction of checkpoints after memorization the restricted losses on training and all pairs agree.
+    """Return the fraction of checkpoints after memorization at which the restricted losses on training and all pairs agree.
 
     The two losses agree if they differ by at most a tenth of a decade. Also return the epochs of the first checkpoints
     with restricted loss and with test loss below 1, and by how many epochs the restricted loss is earlier.
@@ -609,7 +624,7 @@ def test_over_trig_loss(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
 def weights_peak(cube: xr.Dataset) -> Values:
-    """Return the largest sum of squared weights over the final one, and its epoch.
+    """Return the epoch of the largest sum of squared weights, and its ratio to the final sum.
 
     Also return the fraction of the decrease from the peak to the last checkpoint that precedes the end of circuit
     formation; NaN if there is no decrease.

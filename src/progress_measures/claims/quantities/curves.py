@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead, spikes
+from progress_measures.analysis.crossings import at_epochs, count_spikes, first_below, first_reaching, lead
 from progress_measures.analysis.phases import PHASE_ENDS, phase_slopes
 from progress_measures.analysis.runs import key_frequency_curves, uniform_loss
 from progress_measures.claims.registry import Values, quantity
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def grokking(cube: xr.Dataset) -> Values:
     """Return the first epochs with 99.9 % train accuracy and with 99 % test accuracy, and their ratio.
 
-    Also return the test loss at the end of memorization over the loss of a uniform guess, and the final test accuracy.
+    Also return the ratio of the test loss at the end of memorization to the loss of a uniform guess, and the final test
+    accuracy.
     """
     train = first_reaching(cube.history_train_accuracy, 0.999)
     test = first_reaching(cube.history_test_accuracy, 0.99)
@@ -56,7 +57,7 @@ def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("memorization_end", "restricted_loss", "test_loss"))
 def restricted_loss_leads(cube: xr.Dataset) -> Values:
-    """Return the epochs at which restricted and test loss halve, and by how many the restricted loss is earlier.
+    """Return the epochs at which restricted and test loss halve, and by how many epochs the restricted loss is earlier.
 
     A loss halves at the first checkpoint below half of its maximum after memorization.
     """
@@ -75,10 +76,11 @@ def restricted_loss_leads(cube: xr.Dataset) -> Values:
 def excluded_loss_story(cube: xr.Dataset) -> Values:
     """Return the excluded loss at the end of memorization, and how losses change in circuit formation and cleanup.
 
-    In circuit formation: the factor by which the excluded loss rises, the factor by which the train loss changes, and
-    the number of decades by which the test loss changes. From epoch 1,400, where the paper's memorization ends, to the end
-    of circuit formation: the factor by which the train loss changes. In cleanup: the factor by which the excluded loss
-    changes. For changes in either direction, the factor is at least 1.
+    For circuit formation, the values are the factor by which the excluded loss rises, the factor by which the train loss
+    changes, and the number of decades by which the test loss changes. For the epochs from 1,400, where the paper's
+    memorization ends, to the end of circuit formation, the value is the factor by which the train loss changes; for cleanup,
+    the factor by which the excluded loss changes. A factor by which a loss changes is at least 1, whether the loss rises or
+    falls.
     """
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
     excluded, train, test = (
@@ -97,7 +99,7 @@ def excluded_loss_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "gini_W_E", "gini_W_L"))
 def gini_story(cube: xr.Dataset) -> Values:
-    """Return the mean slope of the Gini coefficients of W_E and W_L in cleanup over the mean slope in circuit formation.
+    """Return the ratio of the Gini coefficients' mean slope in cleanup to that in circuit formation, for W_E and for W_L.
 
     Also return the final Gini coefficients.
     """
@@ -113,7 +115,7 @@ def gini_story(cube: xr.Dataset) -> Values:
 def weights_story(cube: xr.Dataset) -> Values:
     """Return the mean slope per 1,000 epochs of log(sum of squared weights) in circuit formation and in cleanup.
 
-    Also return the slope in cleanup over the slope in circuit formation.
+    Also return the ratio of the slope in cleanup to the slope in circuit formation.
     """
     formation, cleanup = phase_slopes(cube, np.log(cube.sum_of_squared_weights))
     return {
@@ -125,7 +127,7 @@ def weights_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=PHASE_ENDS)
 def phase_ends(cube: xr.Dataset) -> Values:
-    """Return the epochs at which the phases end, and the end of circuit formation over the end of memorization."""
+    """Return the epochs at which the phases end, and the ratio of the end of circuit formation to that of memorization."""
     return {
         "memorization": cube.memorization_end,
         "circuit_formation": cube.circuit_formation_end,
@@ -136,9 +138,9 @@ def phase_ends(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("gini_W_E", "gini_W_L", "memorization_end", "restricted_loss", "test_loss"))
 def memorized_state(cube: xr.Dataset) -> Values:
-    """Return restricted and test loss at the end of memorization, over the loss of a uniform guess.
+    """Return restricted and test loss at the end of memorization, both divided by the loss of a uniform guess.
 
-    Also return the absolute change of the Gini coefficients of W_E and W_L since epoch 0.
+    Also return the absolute changes of the Gini coefficients of W_E and W_L from epoch 0 to the end of memorization.
     """
     end = cube.memorization_end
     change = [
@@ -158,7 +160,8 @@ def memorization_times(cube: xr.Dataset) -> Values:
     """Return memorization and grokking times of the runs, and the relative spread of each over runs.
 
     The memorization time is here the first epoch with train loss below 1e-6. The spread is the standard deviation
-    divided by the mean. Also return the ratio of the two spreads, and the end of memorization by the rule for phases.
+    divided by the mean; NaN for a single run. Also return the ratio of the spread of memorization times to that of grokking
+    times, and the end of memorization by the rule for phases.
     """
     memorization_epochs, grok_epochs = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
     with np.errstate(invalid="ignore"):  # times that are infinite
@@ -196,9 +199,9 @@ def restricted_accuracy_story(cube: xr.Dataset) -> Values:
 def cosine_growth(cube: xr.Dataset) -> Values:
     """Return the growth of the logits' coefficient on each key cosine, run by run.
 
-    A key cosine is cos w(a + b - c) at a key frequency, for pair (a, b) and output c. Values are the final coefficient
-    over the coefficient at the end of memorization, and the coefficient at the end of circuit formation over the final
-    one.
+    A key cosine is cos w(a + b - c) at a key frequency, for pair (a, b) and output c. Values are the ratio of the final
+    coefficient to that at the end of memorization, and the ratio of the coefficient at the end of circuit formation to the
+    final one.
     """
     growth, fraction_of_final = [], []
     for run_cube, curve in key_frequency_curves(cube, "cosine_coefficient"):
@@ -214,26 +217,28 @@ def cosine_growth(cube: xr.Dataset) -> Values:
     variables=("circuit_formation_end", "excluded_loss_by_frequency", "key_frequency", "memorization_end", "train_loss")
 )
 def excluded_singly(cube: xr.Dataset) -> Values:
-    """Return the final excluded loss of each key frequency over the final train loss, run by run.
+    """Return the ratio of each key frequency's final excluded loss to the final train loss, run by run.
 
-    Also return the epoch of the minimum before cleanup of this excluded loss, over the end of memorization.
+    Also return the epoch at which this excluded loss has its minimum before cleanup, divided by the epoch at which
+    memorization ends.
     """
-    final_ratios, minimum_epochs = [], []
+    final_ratios, minimum_ratios = [], []
     for run_cube, curve in key_frequency_curves(cube, "excluded_loss_by_frequency"):
         final_ratios.append(float(curve[-1] / run_cube.train_loss[-1]))
         before_cleanup = curve.sel(epoch=slice(0, float(run_cube.circuit_formation_end)))
-        minimum_epochs.append(
+        minimum_ratios.append(
             float(before_cleanup.epoch[before_cleanup.values.argmin()]) / float(run_cube.memorization_end)
         )
-    return {"final_over_train_loss": final_ratios, "least_over_memorization_end": minimum_epochs}
+    return {"final_over_train_loss": final_ratios, "least_over_memorization_end": minimum_ratios}
 
 
 @quantity(variables=("circuit_formation_end", "excluded_loss", "maximal_excluded_loss", "memorization_end"))
 def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
     """Return the rank correlation over checkpoints of the maximal excluded loss and the excluded loss.
 
-    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. Checkpoints
-    are from the end of memorization to the end of training, or to the end of circuit formation.
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. One correlation is
+    over the checkpoints from the end of memorization to the end of training, the other over those to the end of circuit
+    formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
@@ -266,7 +271,8 @@ def spikes_before_grokking(cube: xr.Dataset) -> Values:
     run_cubes = [cube.isel(run=i) for i in range(cube.sizes["run"])]
     return {
         "spikes": [
-            spikes(run_cube, float(run_cube.memorization_end), float(run_cube.grok_time)) for run_cube in run_cubes
+            count_spikes(run_cube, float(run_cube.memorization_end), float(run_cube.grok_time))
+            for run_cube in run_cubes
         ],
         "grok_time": cube.grok_time,
     }
@@ -274,7 +280,7 @@ def spikes_before_grokking(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "memorization_end", "train_loss"))
 def train_loss_levels(cube: xr.Dataset) -> Values:
-    """Return the mean train loss in circuit formation and over the last 1,000 epochs, and the second over the first."""
+    """Return the mean train loss in circuit formation and in the last 1,000 epochs, and the ratio of the second to the first."""
     epoch = cube.epoch
     in_circuit_formation = (epoch >= cube.memorization_end) & (epoch <= cube.circuit_formation_end)
     plateau = cube.train_loss.where(in_circuit_formation).mean("epoch")
@@ -284,9 +290,10 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "test_loss", "train_loss"))
 def losses_diverge(cube: xr.Dataset) -> Values:
-    """Return the largest test loss before cleanup over the initial one, and over the train loss at the same checkpoint.
+    """Return the ratio of the largest test loss before cleanup to the initial one, and its ratio to the train loss there.
 
-    Before cleanup means up to the end of circuit formation, or up to the end of training for a run without this phase.
+    Before cleanup means up to the end of circuit formation, or up to the end of training for a run without this phase. The
+    train loss is that of the checkpoint with the largest test loss, whose epoch is also returned.
     """
     before_cleanup = cube.epoch <= cube.circuit_formation_end.fillna(np.inf)
     peak = cube.test_loss.where(before_cleanup).fillna(-np.inf).argmax("epoch")
@@ -329,7 +336,7 @@ def weights_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "memorization_end", "restricted_loss"))
 def hidden_progress(cube: xr.Dataset) -> Values:
-    """Return the restricted loss at the ends of memorization and of circuit formation, and the second over the first."""
+    """Return the restricted loss at the ends of memorization and circuit formation, and the ratio of the second to the first."""
     ends = (cube.memorization_end, cube.circuit_formation_end)
     at_memorization_end, at_formation_end = (at_epochs(cube.restricted_loss, end) for end in ends)
     return {

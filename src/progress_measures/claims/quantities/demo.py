@@ -13,7 +13,7 @@ from progress_measures import fourier
 from progress_measures.analysis.crossings import at_epochs
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, W_L_of, neuron_map, neuron_maps
 from progress_measures.analysis.readout import at_key_frequencies, gaussian_similarity
-from progress_measures.analysis.runs import by_run, key_frequencies_of, operands, split_pairs, task_of
+from progress_measures.analysis.runs import by_run, key_frequencies_of, operand_count, split_pairs, task_of
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.fourier import component_indices
 from progress_measures.measures.numerics import cross_entropy
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def first_cluster(cube: xr.Dataset) -> Values:
     """Return each run's lowest key frequency and the size of its neuron cluster.
 
-    Also return the fraction of the squared norm of W_L's rows for these neurons that is at this frequency.
+    Also return the fraction of the squared norm of W_L's rows for these neurons that is at this frequency. Values of a run
+    without key frequencies are 0, 0 and NaN.
     """
 
     def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
@@ -44,16 +45,19 @@ def first_cluster(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency",))
 def key_interference(cube: xr.Dataset) -> Values:
-    """Average cos(w x) over the key frequencies; return the value at x = 0 over the maximum at other x, for each run."""
+    """Average cos(w x) over the key frequencies; return the ratio of its value at x = 0 to its maximum at other x.
 
-    def peak_over_next(run_cube: xr.Dataset) -> float:
+    The list has one entry per run: NaN for a run without key frequencies.
+    """
+
+    def ratio_of_peak_to_next(run_cube: xr.Dataset) -> float:
         keys = key_frequencies_of(run_cube)
         if not keys.size:
             return np.nan
-        mean_cosine = fourier.basis(operands(run_cube))[component_indices(keys)[::2]].mean(0)
+        mean_cosine = fourier.basis(operand_count(run_cube))[component_indices(keys)[::2]].mean(0)
         return float(mean_cosine[0] / mean_cosine[1:].max())
 
-    return {"at_0_over_the_next": by_run(cube, peak_over_next)}
+    return {"at_0_over_the_next": by_run(cube, ratio_of_peak_to_next)}
 
 
 def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
@@ -69,7 +73,7 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
     The neurons are 0 and 5 of the first run. As a control, also return this fraction for Gaussian noise.
     """
-    p = operands(cube)
+    p = operand_count(cube)
     gaussian = np.random.default_rng(0).standard_normal((p, p))
     return {
         "neurons": [_top_fraction(neuron_map(cube, neuron).values) for neuron in (0, 5)],
@@ -79,7 +83,7 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "cosine_residual", "cosine_similarity", "key_frequency"))
 def cosines_and_control(cube: xr.Dataset) -> Values:
-    """Return the norm of the logits without the key cosines, over the norm of the logits.
+    """Return the norm of the logits without the key cosines, divided by the norm of the logits.
 
     Also return the cosine similarity of the logits with each key cosine and, as a control, of the first run's logits
     with a Gaussian array [a, b, c].
@@ -118,11 +122,12 @@ def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier", "key_frequency"))
 def transpose_left_out(cube: xr.Dataset) -> Values:
-    """Return the cosine similarity of W_L's component along one sine, with and without the transpose of the Fourier basis.
+    """Return the cosine similarity of W_L F^T and W_L F in the column of one sine; F is the Fourier basis over outputs.
 
-    The transpose is correct; the notebook leaves it out. The sine is that of the first run's lowest key frequency.
+    The transpose is correct; the notebook leaves it out. The sine is that of the first run's lowest key frequency; NaN
+    without key frequencies.
     """
-    F, keys = fourier.basis(operands(cube)), key_frequencies_of(cube.isel(run=0))
+    F, keys = fourier.basis(operand_count(cube)), key_frequencies_of(cube.isel(run=0))
     if not keys.size:
         return {"cosine": np.nan}
     W_L, index = W_L_of(cube), component_indices(keys)[1]
@@ -150,7 +155,7 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     `restricted_without_mean_skip` omits the mean over pairs of the skip connection around the MLP, and
     `excluded_without_skip` omits this skip connection.
     """
-    p, run_cube = operands(cube), cube.isel(run=0)
+    p, run_cube = operand_count(cube), cube.isel(run=0)
     keys = key_frequencies_of(run_cube)
     last = run_cube.isel(epoch=-1)
     result = {"restricted": last.restricted_loss_neurons, "excluded": last.excluded_loss_neurons}
@@ -159,15 +164,15 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     neurons = neuron_maps(cube).values
     key_marginals = fourier.project(fourier.marginals(neurons), keys)
     a, b = np.indices((p, p))
-    in_key_directions = key_marginals.plus[(a + b) % p]
+    on_key_directions = key_marginals.plus[(a + b) % p]
     W_L = W_L_of(cube)
     train, test = split_pairs(run_cube)
     labels = task_of(cube).label_table().ravel()
 
-    def loss(kept_neurons: NDArray[np.floating], pairs: NDArray[np.int64]) -> float:
-        return float(cross_entropy(kept_neurons.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
+    def loss(activations: NDArray[np.floating], pairs: NDArray[np.int64]) -> float:
+        return float(cross_entropy(activations.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
 
     return result | {
-        "restricted_without_mean_skip": loss(in_key_directions + neurons.mean((0, 1)), test),
-        "excluded_without_skip": loss(neurons - in_key_directions, train),
+        "restricted_without_mean_skip": loss(on_key_directions + neurons.mean((0, 1)), test),
+        "excluded_without_skip": loss(neurons - on_key_directions, train),
     }

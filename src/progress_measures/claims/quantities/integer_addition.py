@@ -1,6 +1,6 @@
 """Quantities of the integer addition notebook. All values are of the first run.
 
-PC 1 and PC 2 are the first two principal components of the embedding W_E over the numbers 0 to n - 1.
+PC 1 and PC 2 are the first two principal components of the embedding W_E of the operand values 0 to n - 1.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.crossings import first_reaching, lead
-from progress_measures.analysis.embedding import number_embedding
+from progress_measures.analysis.embedding import operand_embedding
 from progress_measures.analysis.integer_sums import (
     activations,
-    by_correlation,
     correlations,
-    embedding,
+    embedding_components,
     failures,
-    fit,
+    functions_of_pair,
+    least_squares,
     neuron_fit,
+    neurons_by_correlation,
     probe,
     r_squared,
-    targets,
 )
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES
-from progress_measures.analysis.runs import labeled_inputs, operands, split_pairs, split_sizes, task_of
+from progress_measures.analysis.runs import labeled_inputs, operand_count, split_pairs, split_sizes, task_of
 from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def sums_to_learn(cube: xr.Dataset) -> Values:
         "train_fraction": sizes.train_fraction,
         "inputs": task_layout.vocabulary,
         "outputs": task_layout.outputs,
-        "largest_sum": 2 * task_layout.operands - 2,
+        "largest_sum": 2 * task_layout.operand_count - 2,
         "train_pairs": [row[:2] for row in train],
         "test_pairs": [row[:2] for row in test],
     }
@@ -56,7 +56,7 @@ def sums_to_learn(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("answer_by_embedding", "history_test_accuracy", "history_train_accuracy"))
 def sums_learned(cube: xr.Dataset) -> Values:
-    """Return the final accuracy over all pairs, the first epochs with 99 % train and test accuracy, and the lag."""
+    """Return the final accuracy over all pairs, the first epochs with 99 % train and test accuracy, and the delay."""
     accuracy = 1 - failures(cube).sel(embedding="whole").mean()
     train, test = (first_reaching(cube[f"history_{split}_accuracy"], 0.99) for split in ("train", "test"))
     return {
@@ -72,60 +72,60 @@ def sums_learned(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E",))
 def smooth_embedding(cube: xr.Dataset) -> Values:
-    """Compute the lag-1 autocorrelation over numbers of each dimension of the embedding W_E.
+    """Compute the lag-1 autocorrelation of each dimension of the embedding W_E as a function of the operand value.
 
     Return its mean over dimensions, and the fraction of dimensions in which it is positive. It is near 1 if a dimension
-    varies slowly with the number, and near 0 for noise.
+    varies slowly with the operand value, and near 0 for noise.
     """
-    centered = number_embedding(cube.isel(run=0))
+    centered = operand_embedding(cube.isel(run=0))
     centered -= centered.mean(0)
     by_dimension = (centered[1:] * centered[:-1]).sum(0) / np.square(centered).sum(0)
     return {"autocorrelation": by_dimension.mean(), "share_of_dimensions_above_0": (by_dimension > 0).mean()}
 
 
 def _polynomial(values: NDArray[np.floating], degree: int) -> tuple[NDArray[Any], float]:
-    """Fit values [number] by a polynomial in the number; return its coefficients, from degree 0 up, and R²."""
-    numbers = np.arange(len(values))
-    polynomial = np.polynomial.Polynomial.fit(numbers, values, degree)
-    return polynomial.convert().coef, r_squared(values, polynomial(numbers))
+    """Fit values [operand] by a polynomial in the operand value; return its coefficients, from degree 0 up, and R²."""
+    operand_values = np.arange(len(values))
+    polynomial = np.polynomial.Polynomial.fit(operand_values, values, degree)
+    return polynomial.convert().coef, r_squared(values, polynomial(operand_values))
 
 
 @quantity(variables=("W_E",))
 def first_component_line(cube: xr.Dataset) -> Values:
-    """Fit a straight line in the number to the PC 1 scores of the embedding; return R², slope and intercept.
+    """Fit a straight line in the operand value to the PC 1 scores of the embedding; return R², slope and intercept.
 
-    The sign of PC 1 is chosen so that the slope is negative. The scores are centered, so intercept over slope is minus
-    the mean number.
+    The sign of PC 1 is chosen so that the slope is negative. The scores are centered, so the ratio of the intercept to the
+    slope is minus the mean operand value.
     """
-    values = embedding(cube).scores[:, 0]
-    (intercept, slope), r2 = _polynomial(values, 1)
+    scores = embedding_components(cube).scores[:, 0]
+    (intercept, slope), r2 = _polynomial(scores, degree=1)
     return {
         "r2": r2,
         "slope": -abs(slope),
         "intercept": float(-np.sign(slope) * intercept),
         "intercept_over_slope": intercept / slope,
-        "mean_number": (len(values) - 1) / 2,
+        "mean_number": (len(scores) - 1) / 2,
     }
 
 
 @quantity(variables=("W_E",))
 def component_shares(cube: xr.Dataset) -> Values:
     """Return the fractions of the embedding's variance in PC 1, in PC 2, in both together, and in all other components."""
-    fractions = embedding(cube).fractions_explained
+    fractions = embedding_components(cube).fractions_explained
     return {"PC1": fractions[0], "PC2": fractions[1], "both": fractions[:2].sum(), "others": fractions[2:].sum()}
 
 
 @quantity(variables=("W_E",))
 def second_component_parabola(cube: xr.Dataset) -> Values:
-    """Fit a parabola in the number to the PC 2 scores of the embedding; return R² and the vertex."""
-    (_, linear, quadratic), r2 = _polynomial(embedding(cube).scores[:, 1], 2)
+    """Fit a parabola in the operand value to the PC 2 scores of the embedding; return R² and the operand value at its vertex."""
+    (_, linear, quadratic), r2 = _polynomial(embedding_components(cube).scores[:, 1], degree=2)
     return {"r2": r2, "vertex": -linear / (2 * quadratic)}
 
 
 @quantity(variables=("W_E",))
 def numbers_in_order(cube: xr.Dataset) -> Values:
-    """Return whether the embedding's PC 1 scores are strictly monotone in the number."""
-    steps = np.diff(embedding(cube).scores[:, 0])
+    """Return whether the embedding's PC 1 scores are strictly monotone in the operand value."""
+    steps = np.diff(embedding_components(cube).scores[:, 0])
     return {"monotone": bool((steps > 0).all() or (steps < 0).all())}
 
 
@@ -152,7 +152,10 @@ def sum_probe(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def sum_neurons(cube: xr.Dataset) -> Values:
-    """Count the neurons whose correlation with a + b is above 0.9 (`above`) or above 0.9 in absolute value (`in_size`)."""
+    """Count the neurons whose correlation with a + b is above 0.9 (`above`) or above 0.9 in absolute value (`in_size`).
+
+    Also return the ratio of the two counts, `share_positive`, NaN if the second is 0; `of` is the number of all neurons.
+    """
     correlation = correlations(cube)["a+b"]
     strong = int((np.abs(correlation) > STRONG_CORRELATION).sum())
     positive = int((correlation > STRONG_CORRELATION).sum())
@@ -177,14 +180,18 @@ def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     and R² of a straight line in the sum, fitted above the threshold. The threshold is the largest sum up to which the
     neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
     """
-    post, sums, neurons = activations(cube), targets(cube)["a+b"].astype(int), by_correlation(cube)[:TOP_NEURONS]
+    post, sums, neurons = (
+        activations(cube),
+        functions_of_pair(cube)["a+b"].astype(int),
+        neurons_by_correlation(cube)[:TOP_NEURONS],
+    )
     fractions_within_sum, thresholds, r2_above = [], [], []
     for values in post[:, neurons].T:
         fractions_within_sum.append(1 - r_squared(values, _mean_at_equal_sum(values, sums)))
         threshold = int(sums[values > 0].min()) - 1
         above_threshold = sums > threshold
         thresholds.append(threshold)
-        r2_above.append(fit(sums[above_threshold, None].astype(float), values[above_threshold]).r2)
+        r2_above.append(least_squares(sums[above_threshold, None].astype(float), values[above_threshold]).r2)
     return {"neurons": neurons, "within_sum": fractions_within_sum, "thresholds": thresholds, "r2_above": r2_above}
 
 
@@ -195,8 +202,12 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
     Lists have one entry per neuron: R², slope and intercept (`offsets`), and the numbers of pairs at which the
     pre-activation is negative and at which it is 0. Also return the largest minus the smallest intercept.
     """
-    pre, sums, neurons = activations(cube, relu=False), targets(cube)["a+b"], by_correlation(cube)[:TOP_NEURONS]
-    fits = [fit(sums[:, None], values) for values in pre[:, neurons].T]
+    pre, sums, neurons = (
+        activations(cube, relu=False),
+        functions_of_pair(cube)["a+b"],
+        neurons_by_correlation(cube)[:TOP_NEURONS],
+    )
+    fits = [least_squares(sums[:, None], values) for values in pre[:, neurons].T]
     offsets = [line.intercept for line in fits]
     return {
         "neurons": neurons,
@@ -213,10 +224,11 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
 def top_neuron_fit(cube: xr.Dataset) -> Values:
     """Fit the pre-activation of the neuron most correlated with a + b linearly by the PC 1 and PC 2 scores of a and b.
 
-    Also return the difference of the PC 1 coefficients of a and b relative to that of a, the larger absolute PC 2
-    coefficient over the smaller absolute PC 1 coefficient, and the smaller absolute PC 2 coefficient.
+    Also return the absolute difference of the PC 1 coefficients of a and b, divided by the absolute coefficient of a; the
+    ratio of the larger absolute PC 2 coefficient to the smaller absolute PC 1 coefficient; and the smaller absolute PC 2
+    coefficient.
     """
-    neuron = int(by_correlation(cube)[0])
+    neuron = int(neurons_by_correlation(cube)[0])
     result = neuron_fit(cube, neuron)
     pc1_a, pc2_a, pc1_b, pc2_b = np.abs(result.coefficients)
     return {
@@ -261,11 +273,11 @@ def _failing(cube: xr.Dataset) -> NDArray[np.bool_]:
 def component_ablation_failures(cube: xr.Dataset) -> Values:
     """Return statistics of the pairs that fail if the embedding keeps only its mean and PC 1.
 
-    Among the pairs with an operand 0, the notebook's network fails at (0, 1) to (0, n - 2) and their mirrors, but not
-    at (0, 0), (0, n - 1) and (n - 1, 0). `with_a_zero_as_stated` is the fraction of these pairs at which our network
-    fails or succeeds like the notebook's. `symmetric` is the fraction of pairs (a, b) at which it fails or succeeds
-    like at (b, a). `share_in_the_middle` is the fraction of failing pairs among the pairs with both operands from 2 to
-    n - 3, `share_elsewhere` among all other pairs.
+    A pair fails if its answer is wrong. Among the pairs with an operand 0, the notebook's network fails at (0, 1) to
+    (0, n - 2) and at (1, 0) to (n - 2, 0), but not at (0, 0), (0, n - 1) and (n - 1, 0). `with_a_zero_as_stated` is the
+    fraction of the pairs with an operand 0 at which our network fails or succeeds like the notebook's. `symmetric` is the
+    fraction of pairs (a, b) at which it fails or succeeds like at (b, a). `share_in_the_middle` is the fraction of failing
+    pairs among the pairs with both operands from 2 to n - 3, `share_elsewhere` among all other pairs.
     """
     wrong = _failing(cube)
     n = len(wrong)
@@ -284,9 +296,9 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def even_fourier_basis(cube: xr.Dataset) -> Values:
-    """Return the norm over numbers x of sin(2 pi k x / n) at k = n/2; the notebook divides by this norm.
+    """Return the norm over x = 0 to n - 1 of sin(2 pi k x / n) at k = n/2; the notebook divides by this norm.
 
     The notebook's n is even. Then this sine is 0 at every x, and its norm is 0.
     """
-    n = operands(cube)
+    n = operand_count(cube)
     return {"norm": float(np.linalg.norm(np.sin(2 * np.pi * (n // 2) * np.arange(n) / n))), "operands": n}

@@ -1,9 +1,9 @@
 """Quantities of the algorithm at the last checkpoint (sections 1, 3, 4, A.1, C.1 and C.2.1).
 
-Values are lists with one entry per run, unless a docstring says otherwise. W_L = W_out W_U maps neurons to logits.
-W_L's key directions are the directions W_L cos_k and W_L sin_k of the neurons, for key frequencies k, where cos_k and
-sin_k have the entries cos w_k c and sin w_k c. A key cosine is cos w(a + b - c) at a key frequency, as a function of
-the pair (a, b) and the output c.
+Values are lists with one entry per run, unless a docstring says otherwise. W_L = W_out W_U maps neurons to logits. The
+readout vectors are the vectors W_L cos_k and W_L sin_k over neurons, for key frequencies k, where cos_k and sin_k have the
+entries cos w_k c and sin w_k c; names of interventions call them "W_L's key directions". A key cosine is cos w(a + b - c) at
+a key frequency, as a function of the pair (a, b) and the output c.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from progress_measures.analysis.runs import (
     after_intervention,
     by_run,
     key_frequencies_of,
-    operands,
+    operand_count,
     split_sizes,
     uniform_loss,
 )
@@ -48,8 +48,8 @@ def key_block_ablation(cube: xr.Dataset) -> Values:
     """Return the test loss with the key frequencies removed from the logits, and with all other frequencies removed.
 
     Removing frequency k removes the logits' components along the products of 1, cos and sin of w_k a with 1, cos and
-    sin of w_k b, except the constant. Also return the loss without the key frequencies over the loss of a uniform
-    guess, and the loss without the other frequencies over the original test loss.
+    sin of w_k b, except the constant. Also return the ratio of the loss without the key frequencies to the loss of a uniform
+    guess, and the ratio of the loss without the other frequencies to the original test loss.
     """
     last = cube.isel(epoch=-1)
     removed, kept = last.key_blocks_removed_loss, last.key_blocks_only_loss
@@ -69,7 +69,7 @@ def dataset_size(cube: xr.Dataset) -> Values:
 
 
 def _intervention(cube: xr.Dataset, name: str) -> Values:
-    """Return test loss and accuracy after an intervention, the loss over the original loss, and the change of accuracy."""
+    """Return test loss and accuracy after an intervention, the ratio to the original loss, and the change of accuracy."""
     original_loss = after_intervention(cube, "none")
     return {
         "loss": after_intervention(cube, name),
@@ -81,7 +81,7 @@ def _intervention(cube: xr.Dataset, name: str) -> Values:
 
 @quantity(variables=("W_L_fraction_explained", "intervention_accuracy"))
 def W_L_suffices(cube: xr.Dataset) -> Values:
-    """Return the test accuracy of logits to which other paths than the neurons and W_L contribute only their mean.
+    """Return the test accuracy of logits to which all paths except the neurons and W_L contribute only their mean.
 
     The mean is over pairs. Also return the fraction of the logits' variance that the neurons explain through W_L.
     """
@@ -128,7 +128,7 @@ def fourier_symmetry(cube: xr.Dataset) -> Values:
 
     Return their largest absolute difference over k, divided by the largest norm.
     """
-    p = operands(cube)
+    p = operand_count(cube)
     differences = []
     for embedding in cube.W_E.values:
         norms = np.linalg.norm(np.fft.fft(embedding[:p], axis=0), axis=1)
@@ -143,7 +143,7 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     The fraction is of the variance over pairs. Also return the number of heads whose frequency is neither a key
     frequency nor significant in W_E (see `significant_frequencies`), and the fraction for head 0 alone.
     """
-    in_keys_or_W_E = [
+    is_key_or_significant = [
         int(k) in set(key_frequencies_of(run_cube)) | set(significant_frequencies(run_cube))
         for run_cube in (cube.sel(run=run).isel(epoch=-1) for run in cube.run.values)
         for k in run_cube.attention_frequency.values
@@ -152,24 +152,28 @@ def heads_periodic(cube: xr.Dataset) -> Values:
         "frequency": cube.attention_frequency.values.ravel(),
         "share": cube.attention_frequency_share.values.ravel(),
         "share_of_head_0": cube.attention_frequency_share.values[:, 0],
-        "unknown_frequencies": in_keys_or_W_E.count(False),
+        "unknown_frequencies": is_key_or_significant.count(False),
     }
 
 
 def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
-    """Return the best frequency of neurons and the fraction of variance that it explains, run by run.
+    """Return the best frequency of some neurons and the fraction of variance that it explains, run by run.
 
     Also return the number of these neurons whose best frequency is not a key frequency.
+
+    Args:
+        cube: the cube.
+        neurons: indices of the neurons.
     """
     last = cube.isel(epoch=-1)
     frequency = last.neuron_frequency.values[:, neurons]
-    without_key_count = sum(
+    non_key_count = sum(
         int(k) not in key_frequencies_of(last.sel(run=run))
         for run, frequencies_of_run in zip(cube.run.values, frequency, strict=True)
         for k in frequencies_of_run
     )
     fraction = last.neuron_fraction_explained.values[:, neurons]
-    return {"frequency": frequency.ravel(), "fraction": fraction.ravel(), "of_no_key_frequency": without_key_count}
+    return {"frequency": frequency.ravel(), "fraction": fraction.ravel(), "of_no_key_frequency": non_key_count}
 
 
 @quantity(variables=("key_frequency", "neuron_fraction_explained", "neuron_frequency"))
@@ -205,10 +209,10 @@ def logit_components(cube: xr.Dataset) -> Values:
     A component is large if its norm over outputs exceeds 5 % of the largest norm. The components of key frequency k are
     the four products of cos or sin of w_k a with cos or sin of w_k b. Count the large components, the large components
     of no key frequency, and the components of key frequencies that are not large. Also return the fraction of the
-    squared norm in the components of key frequencies, and the smallest norm of their components over the largest of all
-    others. The constant is left out.
+    squared norm in the components of key frequencies, and the ratio of the smallest norm of these components to the largest
+    of all others. The constant is left out.
     """
-    outside, missing, energy, count, gap = [], [], [], [], []
+    outside, missing, energy, count, norm_ratio = [], [], [], [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         norms = run_cube.logit_fourier_norm_2d.values.copy()
@@ -222,13 +226,13 @@ def logit_components(cube: xr.Dataset) -> Values:
         outside.append(int((large & ~expected).sum()))
         missing.append(int((expected & ~large).sum()))
         energy.append(float(np.square(norms[expected]).sum() / np.square(norms).sum()))
-        gap.append(float(norms[expected].min() / norms[~expected].max()) if expected.any() else np.nan)
+        norm_ratio.append(float(norms[expected].min() / norms[~expected].max()) if expected.any() else np.nan)
     return {
         "count": count,
         "outside_blocks": outside,
         "missing_in_blocks": missing,
         "energy_in_blocks": energy,
-        "least_inside_over_largest_outside": gap,
+        "least_inside_over_largest_outside": norm_ratio,
     }
 
 
@@ -236,16 +240,16 @@ def logit_components(cube: xr.Dataset) -> Values:
 def W_L_sparse(cube: xr.Dataset) -> Values:
     """Return how sparse W_L is in the Fourier basis over outputs.
 
-    Values are the largest norm of a component at a non-key frequency over the smallest norm at a key frequency, the
-    fraction of the squared norm at key frequencies, and the norm at all other components over the norm of W_L. The first
-    is NaN without key frequencies.
+    Values are the ratio of the largest norm of a component at a non-key frequency to the smallest norm at a key frequency,
+    the fraction of the squared norm at key frequencies, and the norm of all other components divided by the norm of W_L. The
+    first is NaN without key frequencies.
     """
 
     def ratio(run_cube: xr.Dataset) -> float:
-        """Return the largest norm of a component at a non-key frequency over the smallest at a key frequency."""
-        norms, key = run_cube.W_L_fourier_norm.values, component_indices(key_frequencies_of(run_cube))
-        non_key_norms = np.delete(norms, np.append(key, 0))
-        return float(non_key_norms.max() / norms[key].min()) if key.size else np.nan
+        """Return the ratio of the largest norm at a non-key frequency to the smallest at a key frequency."""
+        norms, key_indices = run_cube.W_L_fourier_norm.values, component_indices(key_frequencies_of(run_cube))
+        non_key_norms = np.delete(norms, np.append(key_indices, 0))
+        return float(non_key_norms.max() / norms[key_indices].min()) if key_indices.size else np.nan
 
     def energy(run_cube: xr.Dataset) -> float:
         """Return the fraction of the squared norm of W_L at key frequencies."""
@@ -271,13 +275,13 @@ def W_E_sparse(cube: xr.Dataset) -> Values:
 
 @quantity(variables=READOUT_VARIABLES)
 def readout_identities(cube: xr.Dataset) -> Values:
-    """Return how well the neurons along W_L's key directions obey the angle-sum identities (Tables 1 and 3).
+    """Return how well the neurons' projections on the readout vectors obey the angle-sum identities (Tables 1 and 3).
 
-    There is one row for each of W_L's key directions in each run. The neurons' projection on it is fitted by cos or sin
-    of w(a + b), and by the two products in the angle-sum identity of this cosine or sine. Values are the fractions of
-    variance that cos or sin of w(a + b) explains, the relative differences of the absolute coefficients on the two
-    products, the number of rows with wrong signs, and the largest relative difference between the coefficient on cos or
-    sin of w(a + b) and the mean absolute coefficient on the products.
+    There is one row for each readout vector of each run. The neurons' projection on it is fitted by cos or sin of w(a + b),
+    and by the two products in the angle-sum identity of this cosine or sine. Values are the fractions of variance that cos or
+    sin of w(a + b) explains, the relative differences of the absolute coefficients on the two products, the number of rows
+    with wrong signs, and the largest relative difference between the coefficient on cos or sin of w(a + b) and the mean
+    absolute coefficient on the products.
     """
     rows = [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     asymmetry = {
@@ -322,7 +326,7 @@ def cosine_fit(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cosine_coefficient", "key_frequency", "test_loss"))
 def cosine_logits_loss(cube: xr.Dataset) -> Values:
-    """Return the test loss, the loss of logits that consist only of the fitted key cosines, and the second over the first."""
+    """Return the test loss, the loss of logits that consist only of the fitted key cosines, and its ratio to the test loss."""
     approximated, test_loss = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
     return {"test_loss": test_loss, "approximated": approximated, "ratio": np.array(approximated) / test_loss}
 
@@ -343,7 +347,7 @@ def neurons_explained(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cluster_W_L_fourier_norm", "cluster_size"))
 def clusters_local(cube: xr.Dataset) -> Values:
-    """Return the fraction of W_L's squared norm over a cluster's neurons that lies at the cluster's frequency.
+    """Return, for the rows of W_L of a cluster's neurons, the fraction of the squared norm at the cluster's frequency.
 
     The list has one entry per cluster, run by run. Clusters of fewer than ten neurons are left out.
     """
@@ -367,19 +371,19 @@ def cluster_sizes(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("ablated_loss_by_frequency", "key_frequency", "test_loss"))
 def single_frequency_ablation(cube: xr.Dataset) -> Values:
-    """Return the test loss with one frequency removed from the logits, over the original test loss.
+    """Return the ratio of the test loss with one frequency removed from the logits to the original test loss.
 
     Removing frequency k removes the logits' components along the products of 1, cos and sin of w_k a with 1, cos and
     sin of w_k b, except the constant. Values are for each key frequency, run by run, and the maximum over the non-key
     frequencies of each run.
     """
-    key, other = [], []
+    key_ratios, largest_other_ratios = [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run).isel(epoch=-1)
         ratio = (run_cube.ablated_loss_by_frequency / run_cube.test_loss).values
-        key += ratio[run_cube.key_frequency.values].tolist()
-        other.append(float(ratio[~run_cube.key_frequency.values].max()))
-    return {"key_ratio": key, "largest_other_ratio": other}
+        key_ratios += ratio[run_cube.key_frequency.values].tolist()
+        largest_other_ratios.append(float(ratio[~run_cube.key_frequency.values].max()))
+    return {"key_ratio": key_ratios, "largest_other_ratio": largest_other_ratios}
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss", "key_frequency"))
@@ -391,21 +395,21 @@ def neurons_replaced(cube: xr.Dataset) -> Values:
     """
     has_clusters = np.array(by_run(cube, lambda run_cube: bool(key_frequencies_of(run_cube).size)))
     values = _intervention(cube, "neurons replaced by fits")
-    return {name: np.where(has_clusters, of_runs, np.nan) for name, of_runs in values.items()}
+    return {name: np.where(has_clusters, by_name, np.nan) for name, by_name in values.items()}
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def neurons_on_key_directions(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, with neurons restricted to key directions.
+    """Return test loss and accuracy, and their change, with the neurons projected on the key frequencies' directions.
 
-    Every neuron keeps its mean and its projection on cos and sin of w(a + b) for the key frequencies.
+    Every neuron keeps its mean over pairs and its projection on cos and sin of w(a + b) for the key frequencies.
     """
     return _intervention(cube, "neurons on key directions")
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def projected_on_readout(cube: xr.Dataset) -> Values:
-    """Return the test loss, and its ratio to the original, with the neurons projected on W_L's key directions.
+    """Return the test loss, and its ratio to the original, with the neurons projected on the readout vectors.
 
     For values with `skip_kept` in their name, the skip connection around the MLP is unchanged; for the others, its
     output is replaced by the mean over pairs.
@@ -424,7 +428,10 @@ def projected_on_readout(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def readout_removed(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, without the neurons' projection on W_L's key directions."""
+    """Return test loss and accuracy, and their change, without the neurons' projection on the readout vectors.
+
+    Also return the ratio of the loss to the loss of a uniform guess.
+    """
     values = _intervention(cube, "W_L's key directions removed")
     return values | {"loss_over_chance": values["loss"] / uniform_loss(cube)}
 
@@ -441,8 +448,8 @@ def self_attention_removed(cube: xr.Dataset) -> Values:
 
     The attention to a and b is renormalized to sum 1, except for `ratio_plain`, where it is unchanged.
     """
-    plain = _intervention(cube, "attention to = zeroed")
-    return _intervention(cube, "attention to = shared out") | {"ratio_plain": plain["ratio"]}
+    zeroed = _intervention(cube, "attention to = zeroed")
+    return _intervention(cube, "attention to = shared out") | {"ratio_plain": zeroed["ratio"]}
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
@@ -453,9 +460,9 @@ def skip_zeroed(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def skip_at_mean(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, with the MLP's skip connection replaced by its mean over pairs.
+    """Return test loss and accuracy, and their change, with the skip connection around the MLP replaced by its mean over pairs.
 
-    `over_zero_ablation` is this loss over the loss with the connection set to zero.
+    `over_zero_ablation` is the ratio of this loss to the loss with the connection set to zero.
     """
     values = _intervention(cube, "MLP skip at its mean")
     return values | {"over_zero_ablation": values["loss"] / after_intervention(cube, "MLP skip zeroed")}
@@ -463,14 +470,20 @@ def skip_at_mean(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def attention_zeroed(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, with the output of the heads set to zero."""
+    """Return test loss and accuracy, and their change, with the output of the heads set to zero.
+
+    Also return the ratio of the loss to the loss of a uniform guess.
+    """
     values = _intervention(cube, "attention zeroed")
     return values | {"loss_over_chance": values["loss"] / uniform_loss(cube)}
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def attention_skip_zeroed(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, with the skip connection around the heads set to zero."""
+    """Return test loss and accuracy, and their change, with the skip connection around the heads set to zero.
+
+    Also return the ratio of the loss to the loss of a uniform guess.
+    """
     values = _intervention(cube, "attention skip zeroed")
     return values | {"loss_over_chance": values["loss"] / uniform_loss(cube)}
 
@@ -511,7 +524,10 @@ def attention_fits(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("score_fraction_explained",))
 def score_fits(cube: xr.Dataset) -> Values:
-    """Return the fraction of the variance of each head's score over numbers that the head's attention frequency explains."""
+    """Return the fraction of the variance over operand values of each head's score that its attention frequency explains.
+
+    The score is the part of the attention score that depends on the operand.
+    """
     return {"fraction_explained": cube.score_fraction_explained.values.ravel()}
 
 
@@ -520,7 +536,7 @@ def opposite_heads(cube: xr.Dataset) -> Values:
     """Return the two heads whose attentions to a add up most nearly to 1, run by run.
 
     Also return the mean over pairs of the absolute deviation of this sum from 1, and the cosine similarity of the two
-    heads' scores as functions of the number.
+    heads' scores as functions of the operand value.
     """
     head_pairs, deviations, cosines = [], [], []
     for run in cube.run.values:
@@ -556,7 +572,10 @@ def linear_sigmoid(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def linear_attention(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, with attention linear in the score difference."""
+    """Return test loss and accuracy, and their change, with attention that is linear in the score difference.
+
+    The score difference is the score of a minus the score of b; attention to b is 1 minus attention to a.
+    """
     return _intervention(cube, "attention linear in scores")
 
 
@@ -566,20 +585,24 @@ def OV_structure(cube: xr.Dataset) -> Values:
 
     Also return the number of heads of all runs whose OV circuit is strongest at the frequency of the head's attention.
     """
-    in_keys, strongest, matches = [], [], 0
+    in_keys, at_strongest, match_count = [], [], 0
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         for head in run_cube["head"].values:
             energy = frequency_energies(run_cube.OV_fourier_norm.sel(head=head).values)
             in_keys.append(float(energy[key_frequencies_of(run_cube) - 1].sum() / energy.sum()))
-            strongest.append(float(energy.max() / energy.sum()))
-            matches += int(energy.argmax() + 1 == int(run_cube.attention_frequency.sel(head=head)))
-    return {"energy_in_key_frequencies": in_keys, "share_of_strongest": strongest, "strongest_is_attentions": matches}
+            at_strongest.append(float(energy.max() / energy.sum()))
+            match_count += int(energy.argmax() + 1 == int(run_cube.attention_frequency.sel(head=head)))
+    return {
+        "energy_in_key_frequencies": in_keys,
+        "share_of_strongest": at_strongest,
+        "strongest_is_attentions": match_count,
+    }
 
 
 @quantity(variables=("W_E_large_frequency", "W_L_large_frequency", "key_frequency"))
 def key_rules(cube: xr.Dataset) -> Values:
-    """Return the frequencies that three rules find: cluster size, norm in W_L, and norm in W_E."""
+    """Return the frequencies that three rules find: by the size of their neuron clusters, by norm in W_L, and by norm in W_E."""
 
     def selected(name: str) -> list[str]:
         """Return the frequencies at which a variable is true, one string per run."""
@@ -596,10 +619,10 @@ def key_rules(cube: xr.Dataset) -> Values:
 def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     """Return the fraction of frequencies, directions and 2D components that are outside the key frequencies.
 
-    n key frequencies are n of (p - 1) / 2 frequencies, n of p directions as the paper may count directions, and 8n of
-    p² 2D Fourier components.
+    n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components. The paper does not say how it
+    counts directions; `of_directions` counts n of p.
     """
-    p = operands(cube)
+    p = operand_count(cube)
     key_counts = by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube)))
     return {
         "of_frequencies": [1 - n / ((p - 1) // 2) for n in key_counts],

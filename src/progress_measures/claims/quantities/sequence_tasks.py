@@ -17,7 +17,7 @@ from progress_measures.claims.registry import Values, quantity
 if TYPE_CHECKING:
     import xarray as xr
 
-WINDOW = 0.05  # length of a window, as a fraction of the training
+WINDOW = 0.05  # length of a window as a fraction of the evaluations or checkpoints of the training
 
 
 def _smooth(curve: xr.DataArray) -> xr.DataArray:
@@ -27,12 +27,12 @@ def _smooth(curve: xr.DataArray) -> xr.DataArray:
 
 
 def _with_others(values: Values, values_of_others: Values, suffix: str = "as_stated") -> Values:
-    """Merge the values of one run with the values of another run, to whose names a suffix is added."""
+    """Merge the values of one run with those of another run, and add a suffix to the names of the latter."""
     return values | {f"{name}_{suffix}": value for name, value in values_of_others.items()}
 
 
 def _epochs_and_ratio(train: float, test: float) -> Values:
-    """Return two epochs and the first over the second; the ratio is NaN if the second is infinite."""
+    """Return two epochs and the ratio of the first to the second; the ratio is NaN if the second is infinite."""
     return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
 
 
@@ -41,7 +41,8 @@ def fresh_data(cube: xr.Dataset) -> Values:
     """Return how far train and test loss of the first run differ, and how sharply the test loss drops.
 
     Values are the largest absolute log10 ratio of the smoothed losses, final test loss and accuracy, and the largest
-    drop of the smoothed test loss within a fifth of the training, as a fraction of its total drop.
+    drop of the smoothed test loss within a fifth of the training, as a fraction of its total drop. A smoothed loss is its
+    running median over 5 % of the training.
     """
     return _fresh(cube)
 
@@ -109,28 +110,28 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     """Draw 1,000 skip-trigram sequences; return the fraction with exactly one token that determines the answer.
 
     Also return the number of tokens in the vocabulary that can determine an answer, and the fraction of sequences whose
-    label is the index of such a token.
+    label is the index of such a token. The values do not depend on the cube.
     """
     from progress_measures.experiments import load_experiment
 
     run = load_experiment("skip_trigram").runs("skip_trigram")[0]
     task: Any = run.task  # one of several task models; here that of skip_trigram
     task_layout = task.layout
-    batch = next(task.batches(run.seed, 1000))
+    examples = next(task.batches(run.seed, 1000))
     # index of each token among those that determine the answer; negative for all other tokens
-    index = batch.tokens - (task_layout.vocabulary - task_layout.outputs)
+    index = examples.tokens - (task_layout.vocabulary - task_layout.outputs)
     return {
         "tokens_that_tell": task_layout.outputs,
         "with_exactly_one": float(((index >= 0).sum(1) == 1).mean()),
-        "labeled_by_it": float((index.max(1) == batch.labels[:, 0]).mean()),
+        "labeled_by_it": float((index.max(1) == examples.labels[:, 0]).mean()),
     }
 
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
 def transition_on_few(cube: xr.Dataset) -> Values:
-    """Return the first epochs with train loss below 0.1 and with test loss below a quarter of its maximum.
+    """Return the first epoch with train loss below 0.1, and the first with test loss below a quarter of its maximum.
 
-    The epoch for the test loss is after its maximum. Also return the ratio of the two epochs, the largest test loss and
+    The second epoch is after the maximum. Also return the ratio of the second epoch to the first, the largest test loss and
     its epoch, and final test loss and accuracy. Values are of the first run.
     """
     run_cube = cube.isel(run=[0])
@@ -154,7 +155,7 @@ def _halving(run_cube: xr.Dataset) -> tuple[float, float]:
     """Return the first epochs at which train and test loss are below half of their first value.
 
     Args:
-        run_cube: a cube with a single run.
+        run_cube: a cube with a single run, with the dimension `run`.
     """
     curves = (run_cube[f"history_{split}_loss"] for split in ("train", "test"))
     return tuple(first_below(curve / curve.isel(history_epoch=0), 0.5)[0] for curve in curves)
@@ -171,10 +172,17 @@ def halving_on_few(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss", "induction_score"))
 def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
-    """Return the quantities of `fresh_data`, and the largest induction score in the last layer.
+    """Return the quantities of `fresh_data`, and the largest induction score of a head of the last layer.
 
-    The largest score is over heads. It is returned for the first run at the last and at the first checkpoint, and for
-    the last run at its last checkpoint, with the quantities of `fresh_data` of this run but its accuracy.
+    The score is that of the first run, at its last and at its first checkpoint. For the last run, return its score at the
+    last checkpoint and the quantities of `fresh_data` except the accuracy.
+
+    Args:
+        cube: runs with the settings by which the claims are judged.
+        as_stated: runs with the settings that the paper states.
+
+    Returns:
+        Values of `cube`, and values of `as_stated` with names that end in `_as_stated`.
     """
 
     def with_induction(runs: xr.Dataset) -> Values:
@@ -207,8 +215,8 @@ def induction_circuit(cube: xr.Dataset) -> Values:
 def fresh_against_few(*cubes: xr.Dataset) -> Values:
     """Return how far train and test loss are apart on fresh data and on a fixed training set, for three tasks.
 
-    On fresh data, the value is the largest absolute log10 ratio of the two losses. On the fixed set, it is the epoch at
-    which the train loss has halved over the epoch at which the test loss has halved.
+    On fresh data, the value is the largest absolute log10 ratio of the two losses. On the fixed set, it is the ratio of the
+    epoch at which the train loss has halved to the epoch at which the test loss has halved.
 
     Args:
         cubes: for each task, the cube with fresh data, then the cube with the fixed training set.
@@ -225,7 +233,8 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     """Return whether the task can draw the paper's example of a sequence with a repeat, and the labels of this example.
 
     Also draw 1,000 sequences and return the fraction of answers that an earlier occurrence of the repeated subsequence
-    determines. The paper's example ends with its END token, whereas our sequences begin with token 0.
+    determines. The paper's example ends with its END token, whereas our sequences begin with token 0. The values do not
+    depend on the cube.
     """
     from progress_measures.experiments import load_experiment
 
@@ -242,12 +251,12 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
         for i, start in enumerate(starts[0])
     ]
 
-    batch = next(task.batches(run.seed, 1000))
+    examples = next(task.batches(run.seed, 1000))
     sequence = np.arange(1000)[:, None]
-    queries = batch.tokens[sequence, batch.positions]
-    earlier = np.arange(task.length - 1) < batch.positions[..., None]
-    repeats = (batch.tokens[:, None, :-1] == queries[..., None]) & (
-        batch.tokens[:, None, 1:] == batch.labels[..., None]
+    queries = examples.tokens[sequence, examples.positions]
+    earlier = np.arange(task.length - 1) < examples.positions[..., None]
+    repeats = (examples.tokens[:, None, :-1] == queries[..., None]) & (
+        examples.tokens[:, None, 1:] == examples.labels[..., None]
     )
     return {
         "draws_the_example": bool(all(starts_allowed) and (generated.tokens == example).all()),

@@ -1,9 +1,9 @@
 """Quantities that the subtraction notebook prints and plots.
 
 Values of training and of the network are lists with one entry per run, unless a docstring says otherwise. A key cosine
-is the cosine of w times (a ± b - c) at a key frequency, as a function of the pair (a, b) and the output c. "On neurons"
-means that directions are kept or removed in the neurons after the ReLU, and the logits then computed by W_L = W_out
-W_U.
+is cos w(a - b - c) at a key frequency, as a function of the pair (a, b) and the output c; for addition, a + b replaces
+a - b. For the restricted and excluded loss of projected neurons, the key frequencies' directions are kept or removed in
+the neurons after the ReLU, and W_L = W_out W_U maps these neurons to logits.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from progress_measures import fourier
-from progress_measures.analysis.crossings import at_epochs, first_below, lead, rises
-from progress_measures.analysis.embedding import gaussian_control, number_embedding
+from progress_measures.analysis.crossings import at_epochs, count_rises, first_below, lead
+from progress_measures.analysis.embedding import gaussian_control, operand_embedding
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES
 from progress_measures.analysis.readout import at_key_frequencies, cosine_loss, gaussian_similarity
 from progress_measures.analysis.runs import (
@@ -23,7 +23,7 @@ from progress_measures.analysis.runs import (
     by_run,
     key_frequencies_of,
     labeled_inputs,
-    operands,
+    operand_count,
     split_pairs,
     split_sizes,
     task_of,
@@ -59,20 +59,20 @@ def first_pairs_of_split(cube: xr.Dataset) -> Values:
 def logit_count(cube: xr.Dataset) -> Values:
     """Return the number of logits over all pairs, positions and outputs."""
     task_layout = task_of(cube).layout
-    return {"count": task_layout.operands**2 * task_layout.context_length * task_layout.outputs}
+    return {"count": task_layout.operand_count**2 * task_layout.context_length * task_layout.outputs}
 
 
 @quantity(variables=("W_L_fourier",))
 def shapes(cube: xr.Dataset) -> Values:
     """Return the shapes that the notebook's arrays of weights, attention and neurons have, without the token `=`."""
     sizes = cube.sizes
-    number_count = operands(cube)
+    n = operand_count(cube)
     return {
-        "W_E": [number_count, sizes["residual"]],
-        "W_neur": [sizes["head"], number_count, sizes["neuron"]],
+        "W_E": [n, sizes["residual"]],
+        "W_neur": [sizes["head"], n, sizes["neuron"]],
         "W_logit": [cube.W_L_fourier.sizes["neuron"], cube.W_L_fourier.sizes["fourier_component"]],
-        "pattern_a": [number_count**2, sizes["head"]],
-        "neuron_acts": [number_count**2, sizes["neuron"]],
+        "pattern_a": [n**2, sizes["head"]],
+        "neuron_acts": [n**2, sizes["neuron"]],
     }
 
 
@@ -83,14 +83,14 @@ def cosine_shapes(cube: xr.Dataset) -> Values:
     Each frequency has one cosine array [a, b, c]. The coefficients have a row per checkpoint after epoch 0 and a column
     per frequency.
     """
-    p, frequencies = operands(cube), cube.sizes["frequency"]
+    p, frequencies = operand_count(cube), cube.sizes["frequency"]
     return {"cubes": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
 
 
 @quantity(variables=())
 def fourier_orthonormal(cube: xr.Dataset) -> Values:
     """Return the largest absolute difference between the Gram matrix of the Fourier basis and the identity."""
-    basis = fourier.basis(operands(cube))
+    basis = fourier.basis(operand_count(cube))
     return {"largest_difference": float(np.abs(basis @ basis.T - np.eye(len(basis))).max())}
 
 
@@ -99,7 +99,7 @@ def fourier_orthonormal(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_loss", "train_loss"))
 def initial_losses(cube: xr.Dataset) -> Values:
-    """Return train and test loss at epoch 0, the loss of a uniform guess, and their absolute differences from it."""
+    """Return train and test loss at epoch 0, the loss of a uniform guess, and the absolute differences of both from it."""
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
     uniform = uniform_loss(cube)
     return {
@@ -114,10 +114,10 @@ def initial_losses(cube: xr.Dataset) -> Values:
 def _printed_losses(
     cube: xr.Dataset, epochs: Sequence[int] | NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
-    """Return the train and test loss that correspond to those that the notebook prints.
+    """Return train and test loss after as many updates as the losses that the notebook prints.
 
-    The train loss that it prints at epoch n is measured after n - 1 updates. Between two evaluations of our run, the
-    logarithm of the train loss is interpolated linearly.
+    The train loss that the notebook prints at epoch n is measured after n - 1 updates, the test loss after n. Between two
+    evaluations of our run, the logarithm of the train loss is interpolated linearly.
 
     Args:
         cube: cube with `history_train_loss` and `test_loss`.
@@ -143,9 +143,9 @@ def early_losses(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_train_loss", "test_loss"))
 def loss_table(cube: xr.Dataset) -> Values:
-    """Return the absolute relative differences of train and test loss from the notebook's table.
+    """Return the absolute relative differences of train and test loss from the losses in the notebook's table.
 
-    Values are the difference at epoch 100, and the largest difference from epoch 200 to 1,000.
+    Values are the difference at epoch 100, and the largest difference at epochs 200 to 1,000.
     """
     published = np.array(load_claims()["subtraction.loss_table"].published)
     published = published[published[:, 0] <= 1000]
@@ -184,7 +184,7 @@ def test_loss_peak(cube: xr.Dataset) -> Values:
 def train_loss_plateau(cube: xr.Dataset) -> Values:
     """Return maximum and minimum of the train loss from epoch 1,500 to the end of circuit formation.
 
-    Also count the steps between checkpoints at which its running mean over 1,000 epochs rises.
+    Also count the checkpoints at which its running mean over 1,000 epochs is larger than at the checkpoint before.
     """
     plateaus = [
         run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
@@ -193,16 +193,16 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
     return {
         "highest": [float(plateau.max()) if plateau.size else np.nan for plateau in plateaus],
         "lowest": [float(plateau.min()) if plateau.size else np.nan for plateau in plateaus],
-        "rises": [rises(plateau) for plateau in plateaus],
+        "rises": [count_rises(plateau) for plateau in plateaus],
     }
 
 
 @quantity(variables=("grok_time", "test_loss"))
 def test_loss_decline(cube: xr.Dataset) -> Values:
-    """Count the steps at which the running mean of the test loss over 1,000 epochs rises.
+    """Count the checkpoints at which the running mean of the test loss over 1,000 epochs is larger than at the one before.
 
-    The steps are between checkpoints, from the peak of the test loss to the grokking time; NaN if the run does not grok.
-    Also return the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
+    They are counted from the peak of the test loss to the grokking time; NaN if the run has no grokking time. Also return
+    the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
     """
     peak = cube.test_loss.idxmax("epoch")
     declines = [
@@ -213,7 +213,9 @@ def test_loss_decline(cube: xr.Dataset) -> Values:
     values = cube.test_loss.reindex(epoch=epochs).values.T
     ends = cube.grok_time.values
     return {
-        "rises": [rises(decline) if np.isfinite(end) else np.nan for decline, end in zip(declines, ends, strict=True)]
+        "rises": [
+            count_rises(decline) if np.isfinite(end) else np.nan for decline, end in zip(declines, ends, strict=True)
+        ]
     } | {f"at_{epoch}": losses for epoch, losses in zip(epochs, values, strict=True)}
 
 
@@ -226,10 +228,10 @@ def final_losses(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "train_loss"))
 def train_loss_drop(cube: xr.Dataset) -> Values:
-    """Return the train loss at the end of circuit formation over the train loss at the last checkpoint.
+    """Return the ratio of the train loss at the end of circuit formation to the final train loss.
 
-    Also return the epoch at which circuit formation ends, and the train loss at epoch 22,000, where the published
-    plateau ends, over the final train loss.
+    Also return the epoch at which circuit formation ends, and the ratio of the train loss at epoch 22,000, where the
+    published plateau ends, to the final train loss.
     """
     final = cube.train_loss.isel(epoch=-1).values
     return {
@@ -259,12 +261,12 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
     """Return statistics of the singular values of W_E, for n key frequencies.
 
     Values are the number of singular values above a tenth of the largest, minus 2n, and the fraction of the squared
-    norm of W_E in the 2n largest. Also return, for a Gaussian matrix of the shape of W_E, its smallest singular value
-    over its largest, and R² of a straight line fitted to its singular values by rank.
+    norm of W_E in the 2n largest. Also return, for a Gaussian matrix of the shape of W_E, the ratio of its smallest to its
+    largest singular value, and R² of a straight line fitted to its singular values by rank.
     """
 
     def singular_values(run_cube: xr.Dataset) -> NDArray[np.floating]:
-        return np.linalg.svd(number_embedding(run_cube), compute_uv=False)
+        return np.linalg.svd(operand_embedding(run_cube), compute_uv=False)
 
     excess_counts, fractions = [], []
     for values, keys in zip(by_run(cube, singular_values), by_run(cube, key_frequencies_of), strict=True):
@@ -290,7 +292,7 @@ def principal_components(cube: xr.Dataset) -> Values:
     dominant, in_keys = [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
-        vectors = np.linalg.svd(number_embedding(run_cube), full_matrices=False)[0][
+        vectors = np.linalg.svd(operand_embedding(run_cube), full_matrices=False)[0][
             :, : 2 * len(key_frequencies_of(run_cube))
         ]
         energy = fourier.energies(vectors) * len(vectors)  # each column is a unit vector, so its energies sum to 1
@@ -303,15 +305,15 @@ def principal_components(cube: xr.Dataset) -> Values:
 def embedding_keys(cube: xr.Dataset) -> Values:
     """Return the key frequencies, the indices of their cosines and sines in the Fourier basis, and their number.
 
-    Also return the fraction of W_E's squared norm at these indices. Also return whether the cosine and sine of every
-    frequency k have the indices 2k - 1 and 2k.
+    Also return the fraction of W_E's squared norm at these indices, and whether the cosine and sine of every frequency k
+    have the indices 2k - 1 and 2k.
     """
 
     def key_fraction(run_cube: xr.Dataset) -> float:
         squares = np.square(run_cube.W_E_fourier_norm.values)
         return float(squares[component_indices(key_frequencies_of(run_cube))].sum() / squares.sum())
 
-    p = operands(cube)
+    p = operand_count(cube)
     names = fourier.component_names(p)
     named_as_expected = [
         {names[2 * k - 1], names[2 * k]} == {f"cos {k}", f"sin {k}"} for k in fourier.frequencies(p).tolist()
@@ -330,8 +332,8 @@ def key_directions_orthogonal(cube: xr.Dataset) -> Values:
     """Return the largest absolute cosine similarity of two of W_E's Fourier components at key frequencies."""
 
     def largest_cosine(run_cube: xr.Dataset) -> float:
-        key_rows = fourier.basis(operands(run_cube))[component_indices(key_frequencies_of(run_cube))]
-        vectors = key_rows @ number_embedding(run_cube)
+        key_rows = fourier.basis(operand_count(run_cube))[component_indices(key_frequencies_of(run_cube))]
+        vectors = key_rows @ operand_embedding(run_cube)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return float(np.abs(vectors @ vectors.T - np.eye(len(vectors))).max(initial=0)) if len(vectors) else np.nan
 
@@ -343,7 +345,7 @@ def key_directions_orthogonal(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained",))
 def neuron_shares(cube: xr.Dataset) -> Values:
-    """Return median and minimum over neurons of the fraction of variance that the neuron's best frequency explains.
+    """Return median and minimum, over neurons, of the fraction of a neuron's variance that its best frequency explains.
 
     For a neuron that is constant over all pairs, this fraction counts as 0.
     """
@@ -364,7 +366,7 @@ def block_loop(cube: xr.Dataset) -> Values:
 
 
 def _sums_of_squares(cube: xr.Dataset) -> NDArray[np.float64]:
-    """Sum the squared cosine similarities of the final logits with the key cosines, and the squared residual: [run]."""
+    """Add the squared cosine similarities of the final logits with all key cosines, and the squared residual: [run]."""
     squares = by_run(
         cube,
         lambda run_cube: float(
@@ -388,7 +390,7 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
     """Return the cosine similarity of the final logits with each key cosine, and the norms of the residuals.
 
     The lists `frequency`, `similarity` and `coefficient` have one entry per key frequency, run by run. `residual` is
-    the norm of the logits without the key cosines over the norm of the logits. `sum_of_squares` is the sum of its
+    the norm of the logits without the key cosines, divided by the norm of the logits. `sum_of_squares` is the sum of its
     square and the squared similarities.
     """
     last = cube.isel(epoch=-1)
@@ -406,13 +408,14 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cosine_residual", "cosine_similarity", "key_frequency"))
 def cosine_pythagoras(cube: xr.Dataset) -> Values:
-    """Return the absolute difference from 1 of the sum of the squared similarities and the squared residual.
+    """Return how far the squared cosine similarities and the squared residual are from adding up to 1.
 
-    Similarities are of the logits with each key cosine. The sum is `printed` by the notebook or `measured` on our runs.
+    The similarities are those of the logits with each key cosine. `printed` is the absolute difference from 1 for the
+    numbers that the notebook prints, `measured` for our runs.
     """
     printed = load_claims()["subtraction.cos_sims"].published
     return {
-        "printed": abs(sum(x**2 for x in printed.values()) - 1),
+        "printed": abs(sum(number**2 for number in printed.values()) - 1),
         "measured": np.abs(_sums_of_squares(cube) - 1),
     }
 
@@ -438,9 +441,9 @@ def cosine_approximation(cube: xr.Dataset) -> Values:
 def similarity_growth(cube: xr.Dataset) -> Values:
     """Return by which factor the logits' largest cosine similarity with a key cosine grows.
 
-    The factor is from the end of memorization to half the grokking time. Also return the frequency with the largest
-    similarity at half the grokking time, and the norm of the logits without the cosines of all frequencies over their
-    norm, at epoch 100 and at the last checkpoint.
+    The growth is from the end of memorization to half the grokking time; NaN if the run lacks one of them or has no key
+    frequencies. Also return the frequency with the largest similarity at half the grokking time, and the norm of the logits
+    without the cosines of all frequencies, divided by the norm of the logits, at epoch 100 and at the last checkpoint.
     """
     growth, leading_frequency = [], []
     for run in cube.run.values:
@@ -463,14 +466,15 @@ def similarity_growth(cube: xr.Dataset) -> Values:
     }
 
 
-# ---- restricted and excluded loss, on neurons
+# ---- restricted and excluded loss of projected neurons
 
 
 @quantity(variables=("excluded_loss_neurons", "restricted_loss_neurons", "test_loss"))
 def neuron_losses(cube: xr.Dataset) -> Values:
-    """Return restricted and excluded loss on neurons at the last checkpoint.
+    """Return the final restricted and excluded loss of projected neurons.
 
-    Also return the ratios of restricted and test loss, and the excluded loss over the loss of a uniform guess.
+    Also return the ratio of restricted to test loss and its inverse, and the ratio of the excluded loss to the loss of a
+    uniform guess.
     """
     last = cube.isel(epoch=-1)
     restricted, excluded = last.restricted_loss_neurons, last.excluded_loss_neurons
@@ -486,11 +490,11 @@ def neuron_losses(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("excluded_loss_neurons", "memorization_end", "restricted_loss_neurons"))
 def neuron_losses_story(cube: xr.Dataset) -> Values:
-    """Return restricted and excluded loss on neurons after memorization.
+    """Return restricted and excluded loss of projected neurons after memorization.
 
-    Values are the restricted loss at the end of memorization over the loss of a uniform guess, the final restricted
-    loss, the minimum of the excluded loss from the end of memorization on, and the final excluded loss over this
-    minimum.
+    Values are the ratio of the restricted loss at the end of memorization to the loss of a uniform guess, the final
+    restricted loss, the minimum of the excluded loss from the end of memorization on, and the ratio of the final excluded
+    loss to this minimum.
     """
     excluded = cube.excluded_loss_neurons
     minimum = excluded.where(cube.epoch >= cube.memorization_end).min("epoch")
@@ -505,7 +509,10 @@ def neuron_losses_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("grok_time", "restricted_loss_neurons", "test_loss"))
 def restricted_to_test(cube: xr.Dataset) -> Values:
-    """Return the ratio of restricted loss on neurons to test loss: extremes before the grokking time, and final value."""
+    """Return the ratio of the restricted loss of projected neurons to the test loss.
+
+    Values are its minimum and maximum before the grokking time, and its final value.
+    """
     ratio = cube.restricted_loss_neurons / cube.test_loss
     before_grokking = ratio.where(cube.epoch < cube.grok_time)
     return {
@@ -517,10 +524,10 @@ def restricted_to_test(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_loss",))
 def ratio_misaligned(cube: xr.Dataset) -> Values:
-    """Return the largest factor by which the test loss falls from one checkpoint to the next, and the epoch of the next.
+    """Return the largest factor by which the test loss falls between two successive checkpoints, and the epoch of the second.
 
-    In its ratio of losses, the notebook divides by a test loss that is about one checkpoint off. This factor bounds the
-    error of the ratio.
+    In its ratio of losses, the notebook divides by the test loss of an epoch about one checkpoint away. This factor bounds
+    the error of the ratio.
     """
     factor = cube.test_loss.shift(epoch=1) / cube.test_loss
     return {"largest_factor": factor.max("epoch"), "at_epoch": factor.idxmax("epoch")}

@@ -12,26 +12,30 @@ from progress_measures.claims.registry import Values, quantity
 if TYPE_CHECKING:
     import xarray as xr
 
-FEWEST = 10
-"""Smallest number of networks with a delay from which a power law is fitted."""
+MIN_NETWORKS = 10
+"""Minimum number of networks with a delay to which a power law is fitted."""
 
 
 @quantity(variables=VARIABLES)
 def region_counts(cube: xr.Dataset) -> Values:
-    """Return how many networks lie in each region, and the share of cells whose seeds all lie in one region."""
+    """Return how many networks lie in each region of the phase diagram.
+
+    Also return the fraction of pairs of weight decay and training fraction at which all seeds lie in the same region.
+    """
     counts = np.bincount(regions(cube), minlength=len(REGIONS))
-    seeds = diagram(cube).region.values.reshape(-1, len(np.unique(cube.seed)))
+    region_of_seeds = diagram(cube).region.values.reshape(-1, len(np.unique(cube.seed)))
     return dict(zip(REGIONS, counts.tolist(), strict=True)) | {
-        "share_of_cells_with_equal_seeds": float((seeds == seeds[:, :1]).all(-1).mean())
+        "share_of_cells_with_equal_seeds": float((region_of_seeds == region_of_seeds[:, :1]).all(-1).mean())
     }
 
 
 @quantity(variables=VARIABLES)
 def delay_exponents(cube: xr.Dataset) -> Values:
-    """Return the exponents of power laws of the delay, with the ends of the intervals that hold 95 % of bootstrap samples.
+    """Fit the delay as a power of weight decay and as a power of training fraction; return exponents and their 95 % intervals.
 
-    Each result is a dictionary: by training fraction for laws of the weight decay, by weight decay for laws of the training
-    fraction. Only networks that learn their test pairs later than their training pairs are used.
+    `exponent_of_weight_decay` has one exponent for each training fraction, `exponent_of_train_fraction` one for each weight
+    decay; `low_of_…` and `high_of_…` have the ends of the intervals that contain 95 % of bootstrap samples. Only networks
+    that learn their test pairs later than their training pairs are used.
     """
     sweep = diagram(cube)
     delay = sweep.delay.where(np.isfinite(sweep.delay) & (sweep.delay > 0))
@@ -40,27 +44,26 @@ def delay_exponents(cube: xr.Dataset) -> Values:
         fits = {}
         for setting in sweep[other].values:
             points = delay.sel({other: setting}).transpose(along, ...)
-            if int(points.count()) >= FEWEST:
+            if int(points.count()) >= MIN_NETWORKS:
                 x = np.repeat(points[along].values, points.size // points.sizes[along])
                 fits[f"{setting:g}"] = power_law(x, points.values.ravel())
-        for part in ("exponent", "low", "high"):
-            values[f"{part}_of_{along}"] = {name: getattr(fit, part) for name, fit in fits.items() if fit}
+        for field in ("exponent", "low", "high"):
+            values[f"{field}_of_{along}"] = {name: getattr(fit, field) for name, fit in fits.items() if fit}
     return values
 
 
 @quantity(variables=VARIABLES)
 def delays_by_fraction(cube: xr.Dataset) -> Values:
-    """Return results on training fractions: of all networks, and of the networks with weight decay 1.
+    """Return how many networks with the smallest training fraction learn their test pairs, and how many such networks there are.
 
-    These are the number of networks that learn their test pairs at the smallest fraction, and, for weight decay 1, the
-    largest delay in updates at fractions of at least 0.6.
+    Also return the largest delay, in updates, of networks with weight decay 1 and a training fraction of at least 0.6.
     """
     delay = accuracy_delays(cube)
     fraction, decay = cube.train_fraction.values, cube.weight_decay.values
-    much = (fraction >= 0.6) & (decay == 1)
-    smallest = fraction == fraction.min()
+    is_large = (fraction >= 0.6) & (decay == 1)
+    is_smallest = fraction == fraction.min()
     return {
-        "generalizing_at_smallest_fraction": int(np.isfinite(delay[smallest]).sum()),
-        "networks_at_smallest_fraction": int(smallest.sum()),
-        "largest_delay_from_0.6": float(delay[much].max()),
+        "generalizing_at_smallest_fraction": int(np.isfinite(delay[is_smallest]).sum()),
+        "networks_at_smallest_fraction": int(is_smallest.sum()),
+        "largest_delay_from_0.6": float(delay[is_large].max()),
     }

@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.analysis.crossings import (
+    count_spikes,
     first_below,
     first_reaching,
     lead,
     loss_delays,
     median_smooth,
-    spikes,
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
 from progress_measures.analysis.runs import after_intervention, key_frequencies_of, uniform_loss
@@ -37,29 +37,29 @@ def _by_fraction(runs: list[tuple[float, xr.Dataset]], function: Callable[[xr.Da
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
 def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
-    """Return the delay of generalization by train fraction: epochs from train to test loss below 1e-2.
+    """Return the delay of generalization by train fraction: epochs from train loss below 1e-2 to test loss below 1e-2.
 
     Also return whether the delay falls from fraction 0.3 to 0.5, and the largest delay at fractions of at least 0.6,
-    in epochs and over the delay at 0.3.
+    in epochs and divided by the delay at 0.3.
     """
     delay_by_fraction = _by_fraction(by_fraction(low, mainline, high), lambda run: loss_delays(run)[0])
     delay_at = {float(name): delay for name, delay in delay_by_fraction.items()}
-    middle = [delay_at[0.3], delay_at[0.4], delay_at[0.5]]
-    from_06 = [delay for fraction, delay in delay_at.items() if fraction >= 0.6]
+    delays_03_to_05 = [delay_at[0.3], delay_at[0.4], delay_at[0.5]]
+    delays_from_06 = [delay for fraction, delay in delay_at.items() if fraction >= 0.6]
     return {
         "delay": delay_by_fraction,
-        "at_0.3": middle[0],
-        "at_0.4": middle[1],
-        "at_0.5": middle[2],
-        "falls_from_0.3_to_0.5": bool(middle[0] > middle[1] > middle[2]),
-        "largest_from_0.6": max(from_06),
-        "largest_from_0.6_over_0.3": max(from_06) / middle[0],
+        "at_0.3": delays_03_to_05[0],
+        "at_0.4": delays_03_to_05[1],
+        "at_0.5": delays_03_to_05[2],
+        "falls_from_0.3_to_0.5": bool(delays_03_to_05[0] > delays_03_to_05[1] > delays_03_to_05[2]),
+        "largest_from_0.6": max(delays_from_06),
+        "largest_from_0.6_over_0.3": max(delays_from_06) / delays_03_to_05[0],
     }
 
 
 @quantity(variables=("test_accuracy", "test_loss"))
 def little_data(cube: xr.Dataset) -> Values:
-    """Return, for each run, train fraction, final test accuracy, and final test loss over the loss of a uniform guess."""
+    """Return train fraction, final test accuracy, and the ratio of the final test loss to the loss of a uniform guess."""
     last = cube.isel(epoch=-1)
     return {
         "fractions": cube.train_fraction,
@@ -72,9 +72,10 @@ def little_data(cube: xr.Dataset) -> Values:
 def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
-    Also return the latest epoch for the train loss; the numbers of steps, from one fraction to the next larger one, at which
-    the epoch for the test loss rises, and at which its delay after the train loss rises; the largest such delay at fractions
-    of at least 0.6; and the first epochs with test loss below 1e-4 and 1e-2.
+    The delay of a run is the number of epochs between the two. `latest_train` is the latest of the epochs for the train loss.
+    `rises` and `rises_of_lag` count the fractions at which the epoch for the test loss, or the delay, is larger than at the
+    next smaller fraction; `largest_lag_from_06` is the largest delay at fractions of at least 0.6. Also return the first
+    epochs with test loss below 1e-4 and 1e-2.
     """
     runs = by_fraction(low, mainline, high)
 
@@ -82,14 +83,14 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
         return _by_fraction(runs, lambda run: first_below(run[f"history_{split}_loss"], level)[0])
 
     train, test = epochs_below("train", 1e-6), epochs_below("test", 1e-6)
-    reached_epochs = [epoch for epoch in test.values() if np.isfinite(epoch)]
-    lags = [test[name] - train[name] for name in test if np.isfinite(test[name])]
+    finite_epochs = [epoch for epoch in test.values() if np.isfinite(epoch)]
+    delays = [test[name] - train[name] for name in test if np.isfinite(test[name])]
     return {
         "train": train,
         "test": test,
         "latest_train": max(train.values()),
-        "rises": int((np.diff(reached_epochs) > 0).sum()),
-        "rises_of_lag": int((np.diff(lags) > 0).sum()),
+        "rises": int((np.diff(finite_epochs) > 0).sum()),
+        "rises_of_lag": int((np.diff(delays) > 0).sum()),
         "largest_lag_from_06": max(test[name] - train[name] for name in test if float(name) >= 0.6),
         "test_below_1e-4": epochs_below("test", 1e-4),
         "test_below_1e-2": epochs_below("test", 1e-2),
@@ -98,7 +99,7 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
 
 @quantity(variables=("history_train_loss",))
 def memorization_epochs(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
-    """Return the first epoch with train loss below 1e-2 for train fractions up to 0.5, and the ratio of largest to smallest."""
+    """Return the first epochs with train loss below 1e-2 for train fractions up to 0.5, and the ratio of largest to smallest."""
     runs = [(fraction, run) for fraction, run in by_fraction(low, mainline, high) if fraction <= 0.5]
     epochs = _by_fraction(runs, lambda run: first_below(run.history_train_loss, 1e-2)[0])
     return {"epochs": epochs, "ratio": max(epochs.values()) / min(epochs.values())}
@@ -119,8 +120,9 @@ def structure(cube: xr.Dataset) -> Values:
 def structure_of_all(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
-    Columns are the Gini coefficient of W_L, and the mean over key frequencies k of the fraction of variance of the
-    neurons along W_L cos_k and W_L sin_k that cos or sin of w_k(a + b) explains.
+    `Gini_W_L` is the Gini coefficient of W_L. For `MLP_FVE`, the neurons are projected on the vectors W_L cos_k and
+    W_L sin_k of each key frequency k. It is the mean fraction of variance of these projections that cos or sin of w_k(a + b)
+    explains.
     """
     tables = [structure(cube) for cube in cubes]
     columns = {
@@ -147,17 +149,19 @@ def skip_zeroed_by_type(*cubes: xr.Dataset) -> Values:
     """Return what changes if the skip connection around the MLP is set to zero, for runs with at least 95 % test accuracy.
 
     Values are over all pairs: the change of the accuracy, and the ratio of the loss to the loss with the skip connection
-    mean-ablated.
+    replaced by its mean over pairs.
     """
     changes, ratios = [], []
     for cube in cubes:
         generalizes = cube.test_accuracy.values[:, -1] >= 0.95
-        zeroed, original = (after_intervention(cube, name, "accuracy", "all") for name in ("MLP skip zeroed", "none"))
-        at_zero, at_mean = (
-            after_intervention(cube, f"MLP skip {to}", "loss", "all") for to in ("zeroed", "at its mean")
+        accuracy, original_accuracy = (
+            after_intervention(cube, name, "accuracy", split="all") for name in ("MLP skip zeroed", "none")
         )
-        changes += (zeroed - original)[generalizes].tolist()
-        ratios += (at_zero / at_mean)[generalizes].tolist()
+        loss_at_zero, loss_at_mean = (
+            after_intervention(cube, name, "loss", split="all") for name in ("MLP skip zeroed", "MLP skip at its mean")
+        )
+        changes += (accuracy - original_accuracy)[generalizes].tolist()
+        ratios += (loss_at_zero / loss_at_mean)[generalizes].tolist()
     return {
         "accuracy_change": changes,
         "over_mean_ablation": ratios,
@@ -169,7 +173,8 @@ def skip_zeroed_by_type(*cubes: xr.Dataset) -> Values:
 def sparsity_with_l1(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
     """Return how sparse W_L of the first run is over neurons and over Fourier components, and the same of the mainline.
 
-    Sparsity over neurons is the Gini coefficient of the norms of W_L's rows, one per neuron.
+    Sparsity over neurons is the Gini coefficient of the norms of W_L's rows, one per neuron; sparsity over Fourier components
+    is the Gini coefficient of their norms. Also return how much larger each is than in the mainline.
     """
 
     def over_neurons(runs: xr.Dataset) -> float:
@@ -200,8 +205,8 @@ def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Va
     """Return the rise of the maximal excluded loss, for runs without weight decay and for the mainline's first run.
 
     The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. The rise is
-    its final value over its minimum from 100 % train accuracy on. Also return, for the runs without weight decay, the
-    final test loss over the loss of a uniform guess.
+    the ratio of its final value to its minimum from 100 % train accuracy on. Also return, for the runs without weight decay,
+    the ratio of the final test loss to the loss of a uniform guess.
     """
 
     def rise(runs: xr.Dataset) -> xr.DataArray:
@@ -218,7 +223,7 @@ def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Va
 
 @quantity(variables=("grok_time",))
 def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
-    """Return the grokking times by weight decay, with their means and medians; the time is infinite if a run never groks."""
+    """Return the grokking times by weight decay, with their means and medians; the time is infinite for a run that has none."""
     times = {}
     for runs in (cube, mainline):
         grok_times = runs.grok_time.fillna(np.inf)
@@ -242,8 +247,11 @@ def slingshots(cube: xr.Dataset) -> Values:
 
     A slingshot is a rise of the train loss to ten times its running minimum or more.
     """
-    starts = first_reaching(cube.history_train_accuracy, 1)
-    counts = {str(precision): spikes(cube.isel(run=i), starts[i]) for i, precision in enumerate(cube.precision.values)}
+    memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
+    counts = {
+        str(precision): count_spikes(cube.isel(run=i), memorization_epochs[i])
+        for i, precision in enumerate(cube.precision.values)
+    }
     difference = counts["float32"] - counts["float64"]
     return {"float32": counts["float32"], "float64": counts["float64"], "more_in_float32": difference}
 
@@ -252,8 +260,8 @@ def slingshots(cube: xr.Dataset) -> Values:
 def structure_of_generalizing(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5 for deeper networks, and the number of seeds with the expected structure.
 
-    These seeds have a final test accuracy of at least 0.95 and a Gini coefficient of W_L of at least 0.6, and cos or
-    sin of w_k(a + b) explains on average at least 0.7 of the variance of the neurons along W_L cos_k or W_L sin_k.
+    These seeds have a final test accuracy of at least 0.95 and a Gini coefficient of W_L of at least 0.6. Moreover, cos or
+    sin of w_k(a + b) explains on average at least 0.7 of the variance of the neurons' projections on W_L cos_k and W_L sin_k.
     """
     values = structure(cube)
     conditions = (
@@ -269,13 +277,13 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     """Count the runs that generalize late, and those with slingshots after memorization.
 
     A run has memorized at 100 % train accuracy. It generalizes late if its test loss first falls below half the loss of
-    a uniform guess at least 1,000 epochs after memorization. Also return this delay and the number of slingshots of
-    each run.
+    a uniform guess at least 1,000 epochs after memorization. A slingshot is a rise of the train loss to ten times its running
+    minimum or more. Also return this delay and the number of slingshots of each run.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     generalization_epochs = first_below(cube.history_test_loss, 0.5 * uniform_loss(cube))
     delay = lead(generalization_epochs, memorization_epochs)
-    counts = [spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
+    counts = [count_spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
     late = (delay >= 1000) & np.isfinite(generalization_epochs)
     return {
         "delay": delay,
@@ -301,8 +309,9 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
     peak = run_cube.epoch[int(plateau.argmax("epoch")[0])]
     halving_epoch = float(first_below(test_loss.where(run_cube.epoch > peak), 0.5 * plateau.max("epoch"))[0])
     excluded_loss = median_smooth(run_cube.excluded_loss).where(run_cube.epoch <= halving_epoch)
-    undefined = excluded_loss.isnull().all()
-    minimum_epoch = np.nan if undefined else float(run_cube.epoch[int(excluded_loss.argmin("epoch")[0])])
+    minimum_epoch = (
+        np.nan if excluded_loss.isnull().all() else float(run_cube.epoch[int(excluded_loss.argmin("epoch")[0])])
+    )
     return {
         "excluded_turns": minimum_epoch,
         "test_loss_halves": halving_epoch,
@@ -312,15 +321,15 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_loss", "history_train_loss", "test_accuracy"))
 def immediate(cube: xr.Dataset) -> Values:
-    """Return the delay from train to test loss below 1e-2, and the final test accuracy.
+    """Return the delay from train loss below 1e-2 to test loss below 1e-2, and the final test accuracy.
 
     Runs whose train loss never falls below 1e-2 are left out. Also return the weight decays of the runs left out.
     """
-    trained = np.isfinite(first_below(cube.history_train_loss, 1e-2))
+    has_memorized = np.isfinite(first_below(cube.history_train_loss, 1e-2))
     return {
-        "delay": loss_delays(cube)[trained],
-        "test_accuracy": cube.test_accuracy.isel(epoch=-1).values[trained],
-        "failed_to_train_at": cube.weight_decay.values[~trained],
+        "delay": loss_delays(cube)[has_memorized],
+        "test_accuracy": cube.test_accuracy.isel(epoch=-1).values[has_memorized],
+        "failed_to_train_at": cube.weight_decay.values[~has_memorized],
     }
 
 
@@ -328,7 +337,7 @@ def immediate(cube: xr.Dataset) -> Values:
 def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
     """Return the final test accuracies of runs with train fractions 0.05 and 0.1, and of runs with train fraction 0.2.
 
-    Also return the delay from train to test loss below 1e-2 of the runs with train fraction 0.2.
+    Also return the delay from train loss below 1e-2 to test loss below 1e-2 of the runs with train fraction 0.2.
     """
     accuracy, delay, fraction = cube.test_accuracy.isel(epoch=-1).values, loss_delays(cube), cube.train_fraction.values
     at_20_percent = np.isclose(fraction, 0.2)
@@ -340,7 +349,7 @@ def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
 
 
 GENERALIZES = 0.95
-"""The least final test accuracy of the networks of Tables 5 and 6, which generalize."""
+"""Minimum final test accuracy of a network that generalizes, as those of Tables 5 and 6 do."""
 
 
 def _generalizing(cube: xr.Dataset) -> xr.Dataset:
@@ -383,10 +392,14 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     Test accuracy and the fraction of the logits' variance explained are by dropout rate. Also return the smallest final
     Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy, and the ratio of
     the largest Gini coefficient of W_E with dropout to this smallest one.
+
+    Args:
+        dropout: runs with dropout.
+        decayed: cubes of runs with weight decay.
     """
-    learned = dropout.test_accuracy.values[:, -1] >= GENERALIZES
-    columns = {name: np.asarray(column)[learned] for name, column in structure(dropout).items()}
-    at_rate = {rate: np.isclose(dropout.dropout.values[learned], float(rate)) for rate in ("0.2", "0.5")}
+    generalizes = dropout.test_accuracy.values[:, -1] >= GENERALIZES
+    columns = {name: np.asarray(column)[generalizes] for name, column in structure(dropout).items()}
+    at_rate = {rate: np.isclose(dropout.dropout.values[generalizes], float(rate)) for rate in ("0.2", "0.5")}
     explained = {rate: _mean(columns["logit_FVE"][matches]) for rate, matches in at_rate.items()}
     last_checkpoints = [runs.isel(epoch=-1) for runs in decayed]
     smallest_gini = min(
@@ -398,7 +411,7 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
         "Gini_W_E": columns["Gini_W_E"],
         "Gini_W_L": columns["Gini_W_L"],
         "least_Gini_W_E_with_decay": smallest_gini,
-        "largest_Gini_over_decayed": float(columns["Gini_W_E"].max()) / smallest_gini if learned.any() else np.nan,
+        "largest_Gini_over_decayed": float(columns["Gini_W_E"].max()) / smallest_gini if generalizes.any() else np.nan,
         "logit_FVE_at_0.2": explained["0.2"],
         "logit_FVE_at_0.5": explained["0.5"],
         "more_explained_at_0.5": explained["0.2"] < explained["0.5"],
@@ -407,9 +420,9 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss", "test_accuracy"))
 def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
-    """Return the rows of Table 6 for dropout rates 0.2 and 0.5, with absolute changes of accuracy and loss ratios as lists.
+    """Return the rows of Table 6 for dropout rates 0.2 and 0.5, from runs with at least 95 % final test accuracy.
 
-    Rows are of runs with at least 95 % final test accuracy.
+    Also return, as lists with one entry per rate, the absolute change of the accuracy and the ratio of the losses.
     """
     cube = _generalizing(cube)
     by_dropout = {rate: skip_at_mean_by_type(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
@@ -422,12 +435,13 @@ def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_accuracy",))
 def accuracy_by_type(dropout: xr.Dataset, fractions: xr.Dataset, prime_53: xr.Dataset, prime_109: xr.Dataset) -> Values:
-    """Return the final test accuracies of our networks of Table 5: with dropout 0.2, and of all other types.
+    """Return the final test accuracies of the runs that correspond to the networks of Table 5, by type.
 
-    Runs with dropout and less than 95 % are left out.
+    `dropout_0.2` has those of the runs with dropout 0.2, `others` those of all other types. Runs with dropout and less than
+    95 % are left out.
     """
-    learned = _generalizing(dropout)
-    accuracy = {rate: runs_with(learned, dropout=rate).test_accuracy.values[:, -1] for rate in (0.2, 0.5)}
+    generalizing = _generalizing(dropout)
+    accuracy = {rate: runs_with(generalizing, dropout=rate).test_accuracy.values[:, -1] for rate in (0.2, 0.5)}
     other_types = [
         fractions.test_accuracy.values[:, -1],
         runs_with(prime_53, weight_decay=5).test_accuracy.values[:, -1],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.analysis.algorithm import PIZZA_LIMIT, VARIABLES, ZHONG_NETWORKS, at_last_checkpoint
+from progress_measures.analysis.algorithm import PIZZA_LIMIT, VARIABLES, ZHONG_NETWORKS, networks_at_last_checkpoint
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.curves import epoch_axis_with_phases
 from progress_measures.figures.plots.style import label, nothing_to_draw, panel_letters
@@ -55,7 +55,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 def _plane(ax: Axes, cube: xr.Dataset) -> None:
     """Draw all runs and the two published networks in the plane of both measures."""
-    networks = at_last_checkpoint(cube)
+    networks = networks_at_last_checkpoint(cube)
     if not networks:
         nothing_to_draw(ax, "No values at the last checkpoint")
         return

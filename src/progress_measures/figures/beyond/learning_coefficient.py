@@ -15,7 +15,7 @@ from progress_measures.figures.plots.style import (
     phase_names,
 )
 from progress_measures.figures.registry import figure
-from progress_measures.measures.learning_coefficient import CONVERGED
+from progress_measures.measures.learning_coefficient import MAX_RHAT
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,7 +54,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     above.legend(loc="best")
     coefficient, error = run_cube.learning_coefficient, run_cube.learning_coefficient_error
     below.plot(run_cube.moment, coefficient, color=COLORS["weights"], lw=0.8)
-    converged = run_cube.learning_coefficient_rhat <= CONVERGED
+    converged = run_cube.learning_coefficient_rhat <= MAX_RHAT
     for chosen, name, face in ((converged, "converged", COLORS["weights"]), (~converged, "not converged", "white")):
         points = below.errorbar(
             run_cube.moment[chosen],

@@ -42,7 +42,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1, 1.25))
     sweep = diagram(cube)
     _regions(left, sweep)
-    median = np.where(np.isfinite(sweep.generalizes), sweep.generalizes, np.nan)
+    median = np.where(np.isfinite(sweep.test_learned), sweep.test_learned, np.nan)
     finite = np.isfinite(median)
     if not finite.any():
         nothing_to_draw(right, "No network learns its test pairs")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.analysis.embedding import number_embedding, singular_vectors
+from progress_measures.analysis.embedding import operand_embedding, singular_vectors
 from progress_measures.figures.plots.fourier_basis import basis_map, frequency_ticks, prime
 from progress_measures.figures.plots.style import (
     COLORS,
@@ -36,9 +36,9 @@ def embedding_dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) 
     """
     ax = fig.subplots()
     for dimension, color in zip(indices, (COLORS["W_E"], COLORS["weights"]), strict=False):
-        ax.plot(number_embedding(cube.isel(run=0))[:, dimension], color=color, label=f"dimension {dimension}")
+        ax.plot(operand_embedding(cube.isel(run=0))[:, dimension], color=color, label=f"dimension {dimension}")
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
-    ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(number_embedding(cube.isel(run=0))) - 1))
+    ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(operand_embedding(cube.isel(run=0))) - 1))
     fig.legend(loc="outside upper center", ncols=len(indices))
 
 
@@ -92,7 +92,7 @@ def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
         cube: cube with the variables `W_E` and `key_frequency`.
         count: number of vectors.
     """
-    vectors = singular_vectors(number_embedding(cube.isel(run=0)))[0][:, :count].T
+    vectors = singular_vectors(operand_embedding(cube.isel(run=0)))[0][:, :count].T
     colors = frequency_colors(cube, str(cube.run.values[0]))
     axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
     for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):
@@ -113,7 +113,7 @@ def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the variables `W_E` and `key_frequency`.
     """
-    ax = basis_map(fig, fourier.basis(prime(cube)) @ number_embedding(cube.isel(run=0)), "Entry of $F W_E$")
+    ax = basis_map(fig, fourier.basis(prime(cube)) @ operand_embedding(cube.isel(run=0)), "Entry of $F W_E$")
     ax.set_xlabel("Dimension of the residual stream")
     key_axis = ax.secondary_yaxis("right")
     frequency_ticks(key_axis.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
@@ -134,7 +134,7 @@ def key_component_products(fig: Figure, cube: xr.Dataset) -> None:
     if not indices:
         no_key_frequencies(ax, run)
         return
-    components = fourier.basis(p)[indices] @ number_embedding(cube.isel(run=0))
+    components = fourier.basis(p)[indices] @ operand_embedding(cube.isel(run=0))
     products = components @ components.T
     signed_map(fig, ax, products, "Dot product")
     for (i, j), value in np.ndenumerate(products):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axis import XAxis
 
 from progress_measures import fourier
-from progress_measures.analysis.runs import operands
+from progress_measures.analysis.runs import operand_count
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import (
     COLORS,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def prime(cube: xr.Dataset) -> int:
     """Return p, or the number of operand values that are measured for another task."""
-    return operands(cube)
+    return operand_count(cube)
 
 
 def unit_vectors(fig: Figure, p: int, colors: dict[int, str]) -> None:

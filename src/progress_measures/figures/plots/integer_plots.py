@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from progress_measures.analysis.integer_sums import activations, by_correlation, correlations, embedding
+from progress_measures.analysis.integer_sums import (
+    activations,
+    correlations,
+    embedding_components,
+    neurons_by_correlation,
+)
 from progress_measures.figures.plots.style import COLORS, panels
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ def pc_scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> Non
         component: index of the principal component, from 0.
         degree: degree of the polynomial, 1 or 2.
     """
-    components = embedding(cube)
+    components = embedding_components(cube)
     values, fraction = components.scores[:, component], components.fractions_explained[component]
     number = np.arange(len(values))
     fitted = np.polynomial.Polynomial.fit(number, values, degree)
@@ -78,7 +83,7 @@ def maps_by_correlation(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 
     """
     n = cube.sizes["token"] - 1
     values, r = activations(cube, relu), correlations(cube)["a+b"]
-    neurons = by_correlation(cube)[:count]
+    neurons = neurons_by_correlation(cube)[:count]
     axes = panels(fig, len(neurons), columns=count, sharey=True)
     for ax, neuron in zip(axes, neurons, strict=True):
         activation = values[:, neuron].reshape(n, n)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from progress_measures.analysis.algorithm import VARIABLES, at_last_checkpoint
+from progress_measures.analysis.algorithm import VARIABLES, networks_at_last_checkpoint
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.registry import table
 
@@ -42,7 +42,7 @@ def rows(*cubes: xr.Dataset | None) -> pd.DataFrame:
     for name, cube in zip(EXPERIMENTS, cubes, strict=True):
         if cube is None:
             continue
-        networks = at_last_checkpoint(cube)
+        networks = networks_at_last_checkpoint(cube)
         generalized = [network for network in networks if network.generalized]
         last = last_checkpoint(cube).sel(run=[network.name for network in generalized])
         errors = last.gradient_symmetricity_error.values

@@ -9,9 +9,9 @@ import pandas as pd
 from progress_measures.analysis.integer_sums import (
     NEURON_VARIABLES,
     REGRESSORS,
-    by_correlation,
     correlations,
     neuron_fit,
+    neurons_by_correlation,
 )
 from progress_measures.tables.registry import table
 
@@ -38,7 +38,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     """
     r = correlations(cube)["a+b"]
     rows_of_table = []
-    for neuron in by_correlation(cube)[:COUNT]:
+    for neuron in neurons_by_correlation(cube)[:COUNT]:
         fit = neuron_fit(cube, int(neuron))
         rows_of_table.append(
             {"neuron": neuron, "r with a + b": r[neuron], "R2": fit.r2}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from progress_measures.analysis.integer_sums import NEURON_VARIABLES, by_correlation, correlations
+from progress_measures.analysis.integer_sums import NEURON_VARIABLES, correlations, neurons_by_correlation
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -30,5 +30,5 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     PC2(a) and PC2(b). The neurons are those of the first run. The rows are the 140 neurons with the strongest
     correlation with the sum, positive or negative, at the end of training.
     """
-    r, neurons = correlations(cube), by_correlation(cube)[:COUNT]
+    r, neurons = correlations(cube), neurons_by_correlation(cube)[:COUNT]
     return pd.DataFrame({"neuron": neurons} | {name: r[name][neurons] for name in TARGETS})

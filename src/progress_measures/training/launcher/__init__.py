@@ -1,6 +1,6 @@
 """Trains the runs of an experiment: packs them into shards, submits the shards to a pool, waits until all are trained.
 
-    shards       decides which runs train as one batch
+    shards       decides which runs train together in one job
     submission   the record on disk of the submitted jobs
     worker       runs one job in the process that the pool started
     pool         the interface of pools: `local` runs processes of this machine, `slurm` runs jobs of a cluster

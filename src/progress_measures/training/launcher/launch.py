@@ -25,7 +25,7 @@ from progress_measures.training.launcher.slurm_status import PROFILE
 from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.launcher.wait import wait
-from progress_measures.training.record import code_of, done
+from progress_measures.training.record import code_fingerprint, finished_training
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -38,8 +38,8 @@ class Plan(NamedTuple):
 
     pool: Pool
     device: str  # cpu, cuda, or auto: a GPU if torch finds one where the job runs
-    runs_per_shard: int
-    spread: int = 1  # minimum number of shards, unless there are fewer runs
+    runs_per_shard: int  # largest number of runs in a shard
+    min_shards: int = 1  # smallest number of shards, unless there are fewer runs
     threads: int = 1  # threads of each job
     retries: int = 2  # how often a failed job is submitted again
 
@@ -69,7 +69,7 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
                 f"Cancel them first: progress-measures cancel {experiment}"
             )
         to_submit = [run for run in unfinished if _name_and_hash(run) not in in_progress]
-        max_runs = min(plan.runs_per_shard, -(-len(to_submit) // plan.spread))
+        max_runs = min(plan.runs_per_shard, -(-len(to_submit) // plan.min_shards))
         return [_job_spec(shard, plan) for shard in shards(to_submit, max_runs)]
 
     wait(plan.pool, jobs_folder(experiment), experiment, jobs_left, plan.retries)
@@ -117,7 +117,7 @@ def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_sha
         return Plan(LocalPool(processes or cores()), "cpu", runs_per_shard or 1, threads=threads)
     pool = LocalPool(processes or len(available), gpus=[gpu.name for gpu in available])
     runs_per_gpu = runs_that_fit(runs, min(gpu.memory for gpu in available))
-    return Plan(pool, "cuda", runs_per_shard or runs_per_gpu, spread=pool.at_once, threads=threads)
+    return Plan(pool, "cuda", runs_per_shard or runs_per_gpu, min_shards=pool.at_once, threads=threads)
 
 
 def slurm_plan(
@@ -135,7 +135,7 @@ def slurm_plan(
         runs: runs of the experiment.
         settings: fields of `SlurmSettings`; `memory_mb` is estimated by `cost.job_memory` if it is None.
         device: `cpu`, `cuda`, or `auto` for a GPU if torch finds one where the job runs.
-        runs_per_shard: largest number of runs per shard; by default as many as fit on a GPU.
+        runs_per_shard: largest number of runs per shard; by default as many as fit on a GPU, or one without GPUs.
         gpu_memory_gb: memory of a GPU in GB, which limits the number of runs per shard.
         poll_seconds: seconds between two calls of `squeue`.
         retries: how often a failed job is retried.
@@ -165,7 +165,7 @@ def slurm_plan(
 
 
 def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Submission, dict[int, JobRow]]]:
-    """Yield the submissions of one experiment, or of all experiments, that have jobs that run, wait, or may do so.
+    """Yield the submissions of one experiment, or of all experiments, with jobs that wait, run, or have an unknown state.
 
     Args:
         experiment: name of the experiment; None for all experiments.
@@ -199,12 +199,12 @@ def cancel(experiment: str | None = None) -> Iterator[str]:
         A line for each canceled job.
 
     Raises:
-        UserError: whether some jobs ended is not known; all others are canceled.
+        UserError: it is not known whether some jobs ended; all other jobs are canceled.
     """
     failures = []
     for pool in _pools():
         requested: set[tuple[str, int]] = set()
-        # Until there is nothing new: meanwhile, a waiting process may have retried a failed job.
+        # Repeated until no new job is found, because a waiting process may retry a failed job meanwhile.
         while jobs := [
             (name, submission, i)
             for name, submissions in _unfinished(experiment, pool)
@@ -248,7 +248,7 @@ def gpus() -> list[Gpu]:
         return []
     code = "from torch import cuda; print(*(cuda.get_device_properties(i).total_memory for i in range(cuda.device_count())))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    memories = [int(word) for word in result.stdout.split()] if result.returncode == 0 else []
+    memories = [int(size) for size in result.stdout.split()] if result.returncode == 0 else []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else map(str, range(len(memories)))
     return [Gpu(name, memory) for name, memory in zip(names, memories, strict=False)]
@@ -281,7 +281,7 @@ def _row(submission: Submission, index: int, status: JobStatus) -> JobRow:
 
 
 def _done(run: Run, any_code: bool) -> dict[str, Any] | None:
-    return done(runs_folder(run.experiment) / run.name, run, None if any_code else code_of(run))
+    return finished_training(runs_folder(run.experiment) / run.name, run, None if any_code else code_fingerprint(run))
 
 
 def _name_and_hash(run: Run) -> str:

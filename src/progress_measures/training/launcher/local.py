@@ -50,8 +50,8 @@ class LocalPool:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._accepted: set[str] = set()
 
-    def batches(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
-        """Return all jobs as one batch."""
+    def split(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
+        """Return all jobs as one group."""
         return [specs]
 
     def submit(self, submissions: list[Submission]) -> None:
@@ -72,8 +72,8 @@ class LocalPool:
                     status[submission.name, index] = self._status(submission, index)
         free_slots = self.at_once - sum(job.state == RUNNING and job.machine == self._host for job in status.values())
         if waiting and free_slots > 0:
-            with self._free_gpus() as free:
-                for (submission, index), gpu in zip(waiting[:free_slots], free, strict=False):
+            with self._free_gpus() as free_gpus:
+                for (submission, index), gpu in zip(waiting[:free_slots], free_gpus, strict=False):
                     self._start(submission, index, gpu)
         for submission, index in waiting:
             has_id = submission.ids[index] is not None
@@ -91,16 +91,16 @@ class LocalPool:
         Raises:
             UserError: some jobs run on another machine; all others are canceled.
         """
-        elsewhere = []
+        errors = []
         for submission, index in jobs:
             pid = submission.ids[index]
             if submission.host != self._host:
                 if _remote_status(submission, index).state == RUNNING:
-                    elsewhere.append(f"{submission.specs[index].name} runs on {submission.host}; cancel it there.")
+                    errors.append(f"{submission.specs[index].name} runs on {submission.host}; cancel it there.")
             elif pid is not None and _runs_job(submission, index, pid):
                 os.kill(int(pid), signal.SIGTERM)
-        if elsewhere:
-            raise UserError("\n".join(elsewhere))
+        if errors:
+            raise UserError("\n".join(errors))
 
     def stop(self, submissions: list[Submission]) -> str:
         """Cancel the jobs on this machine, wait until their states are saved, and return a message for the user."""
@@ -208,10 +208,15 @@ class _Worker(NamedTuple):
 
 
 def _worker(process: psutil.Process) -> _Worker | None:
-    """Return id, job and GPU of a process; None if the process is not a worker or has ended."""
+    """Return a process as a worker; None if the process is not a worker or has ended."""
     try:
-        *_, name, folder, index = ["", "", "", *process.cmdline()]
-        if name == WORKER and process.status() != psutil.STATUS_ZOMBIE:
+        *_, module, folder, index = [
+            "",
+            "",
+            "",
+            *process.cmdline(),
+        ]  # padded, because other command lines may be shorter
+        if module == WORKER and process.status() != psutil.STATUS_ZOMBIE:
             return _Worker(process.pid, (folder, index), process.environ().get(GPU_VARIABLE))
     except psutil.Error:  # the process has just ended, or belongs to another user
         pass

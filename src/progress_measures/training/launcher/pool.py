@@ -11,7 +11,7 @@ UNKNOWN = "unknown"  # the job may still wait or run; a later poll decides
 
 
 class JobStatus(NamedTuple):
-    """Status of a job as its pool reports it. It counts only as long as the job has not recorded its end on disk."""
+    """Status of a job as its pool reports it. It is ignored once the job has recorded its end on disk."""
 
     state: str  # WAITING, RUNNING, EXITED or UNKNOWN
     reason: str = ""  # why the job waits, how it ended, or why its state is unknown
@@ -26,8 +26,8 @@ class Pool(Protocol):
     name: str
     poll_seconds: float
 
-    def batches(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
-        """Split jobs into those that the pool takes as one submission."""
+    def split(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
+        """Split jobs into groups, each of which is one submission to the pool."""
 
     def submit(self, submissions: list[Submission]) -> None:
         """Submit recorded submissions, and write the ids of their jobs into the records.

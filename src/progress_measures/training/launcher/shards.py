@@ -1,4 +1,4 @@
-"""Packs runs into shards: runs of the same shape train as one batch, as many as fit into the memory of a device."""
+"""Packs runs into shards: runs of the same shape that train together, as many as fit into the memory of a device."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Shard(NamedTuple):
-    """Runs that train as one batch in one job."""
+    """Runs that train together in one job."""
 
     name: str
     runs: list[Run]
 
 
 def group_by_shape(runs: list[Run]) -> list[list[Run]]:
-    """Group runs that can train as one batch.
+    """Group runs that can train together.
 
     They differ only in seeds, weight decay, the norm at which weights are kept, the scale of the initial weights, label noise
     and the choice of training pairs.

@@ -3,9 +3,9 @@
     slurm_commands   calls squeue, sacct, scancel and scontrol
     slurm_status     decides the status of a job from all that is known about it
 
-Two rules keep a job from training twice, whatever Slurm answers. A job needs a file that exists only under the number that
-is recorded for it: an array that was submitted twice, because `sbatch` did not respond, trains once. And a job that
-counts as lost is canceled before it is submitted again.
+Two rules keep a job from training twice, whatever Slurm reports. First, a job needs a file that is named after its job number,
+and this file exists only for the recorded number. So of an array that was submitted twice, because `sbatch` did not respond, only
+one trains. Second, a job that counts as lost is canceled before it is submitted again.
 """
 
 import dataclasses
@@ -85,10 +85,10 @@ class _Attempt:
 class _History:
     """What earlier polls have found about a job."""
 
-    sign_of_life: float  # time
-    line: Line | None = None
-    unlisted: int = 0
-    progress: Any = None
+    sign_of_life: float  # time of the last sign of life; see `slurm_status`
+    line: Line | None = None  # last line of the job in `squeue` or `sacct`
+    unlisted: int = 0  # polls in a row in which neither `squeue` nor `sacct` lists the job
+    progress: Any = None  # content of the job's `.progress` file
 
 
 class SlurmPool:
@@ -119,7 +119,7 @@ class SlurmPool:
         self._attempts: dict[str, _Attempt] = {}
         self._histories: dict[tuple[str, int], _History] = {}
 
-    def batches(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
+    def split(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
         """Split jobs evenly into as few job arrays as the cluster allows."""
         count = -(-len(specs) // slurm_commands.max_array_size()) if len(specs) > 1 else 1
         bounds = [len(specs) * i // count for i in range(count + 1)]
@@ -142,7 +142,7 @@ class SlurmPool:
                 self._sbatch(submission)
             except UserError:
                 for other in submissions[i + 1 :]:
-                    self._forget(other)
+                    self._remove_record(other)
                 raise
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
@@ -254,7 +254,7 @@ class SlurmPool:
         except (FailedJobError, FailedSubmissionError) as error:
             attempt.message = " ".join(str(error).split()).removeprefix("sbatch: error: ")
             if attempt.message and not NO_ANSWER.search(attempt.message):
-                self._forget(submission)
+                self._remove_record(submission)
                 raise UserError(self._rejection(submission, str(error))) from None
             attempt.due = self._clock() + SUBMIT_PAUSES[min(attempt.calls, len(SUBMIT_PAUSES) - 1)]
             attempt.calls += 1
@@ -263,13 +263,13 @@ class SlurmPool:
         submission.save()
         del self._attempts[submission.name]
 
-    def _forget(self, submission: Submission) -> None:
+    def _remove_record(self, submission: Submission) -> None:
         """Remove the record of a submission that Slurm has not taken."""
         del self._attempts[submission.name]
         shutil.rmtree(submission.folder)
 
     def _confirm(self, submission: Submission, numbers: set[int]) -> None:
-        """Record the number under which `squeue` lists an array, cancel others of its name, or submit it if there is none."""
+        """Record the number of an array that `squeue` lists, and cancel others of its name; without any, submit it."""
         if submission.ids[0] is None and numbers:
             number = str(min(numbers))
             submission.ids = (
@@ -286,9 +286,9 @@ class SlurmPool:
             else:  # give up: if Slurm has taken the array after all, its jobs end when they start
                 for i in range(len(submission.specs)):
                     submission.request_cancel(i)
-        others = numbers - {int(_number(submission))} if submission.ids[0] is not None else set()
-        if others and self.settings is not None:
-            slurm_commands.scancel(*map(str, sorted(others)))
+        other_numbers = numbers - {int(_number(submission))} if submission.ids[0] is not None else set()
+        if other_numbers and self.settings is not None:
+            slurm_commands.scancel(*map(str, sorted(other_numbers)))
 
     def _write_missing_pickles(self, submission: Submission) -> None:
         """Write the files with which submitit's jobs start, if the submitting process did not: they wait for it a minute."""
@@ -345,7 +345,7 @@ def _number(submission: Submission) -> str:
 def _by_job(submissions: list[Submission], lines: list[Line]) -> dict[tuple[str, int], Line]:
     """Return the lines of the jobs of submissions, by submission name and job index.
 
-    A line without an index stands for an array's forgotten jobs, unless the submission is a single job, which is not an array.
+    A line without an index describes no single job, unless the submission is a single job, which is not an array.
     """
     numbers = {submission.name: (_number(submission), len(submission.specs)) for submission in submissions}
     by_job = {}
@@ -361,11 +361,11 @@ def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
     arguments = []
     for submission, of_submission in itertools.groupby(jobs, key=lambda job: job[0]):
         indices = {index for _, index in of_submission}
-        rest = [i for i in range(len(submission.specs)) if i not in indices and not submission.ended(i)]
+        other_jobs = [i for i in range(len(submission.specs)) if i not in indices and not submission.ended(i)]
         if submission.ids[0] is None:
             if error := slurm_commands.scancel(f"--name={submission.name}"):
                 return error
-        elif not rest:
+        elif not other_jobs:
             arguments.append(_number(submission))
         else:
             arguments += [id for i in sorted(indices) if (id := submission.ids[i])]
@@ -383,8 +383,8 @@ def _live(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
     if listed is None:
         return None
     lines = _by_job(submissions, listed)
-    found = [lines[submission.name, i] for submission, i in jobs if (submission.name, i) in lines]
-    return [line for line in found if line.state in LIVE and line.state != "COMPLETING"]
+    lines_of_jobs = [lines[submission.name, i] for submission, i in jobs if (submission.name, i) in lines]
+    return [line for line in lines_of_jobs if line.state in LIVE and line.state != "COMPLETING"]
 
 
 def _unconfirmed(submission: Submission, index: int, attempt: _Attempt, now: float) -> JobStatus:
@@ -395,8 +395,8 @@ def _unconfirmed(submission: Submission, index: int, attempt: _Attempt, now: flo
         return JobStatus(WAITING, f"{reason}; called again in {pause} if squeue does not list it")
     if attempt.calls <= len(SUBMIT_PAUSES):
         return JobStatus(EXITED, "canceled", canceled=True)
-    given_up = f"{reason}; called {attempt.calls} times. If Slurm has taken the job after all, it ends without training"
-    return JobStatus(EXITED, given_up, retry=False)
+    reason = f"{reason}; called {attempt.calls} times. If Slurm has taken the job after all, it ends without training"
+    return JobStatus(EXITED, reason, retry=False)
 
 
 def _end(log: Path) -> str:

@@ -1,7 +1,7 @@
 """Calls Slurm's commands and parses their output.
 
-A command that fails or does not end gives None or its error message, never an exception. A line of an unexpected form is
-skipped: a site may print a notice, and an array's line without an index names no job.
+If a command fails or does not end, its function returns None or the error message, and raises no error. A line of an unexpected
+form is skipped: a site may print a notice, and an array's line without an index names no job.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def squeue(names: list[str]) -> list[Line] | None:
         job = re.fullmatch(r"(\d+)(?:_(\d+))?", fields[0])
         if job and len(fields) == 5:
             index = None if job[2] is None else int(job[2])
-            lines.append(Line(job[1], index, fields[3], fields[1], fields[2], fields[4]))
+            _, state, node, name, reason = fields
+            lines.append(Line(job[1], index, name=name, state=state, node=node, reason=reason))
     return lines
 
 
@@ -67,7 +68,8 @@ def sacct(names: list[str], since: datetime) -> list[Line] | None:
         for number, *bounds in read_job_id(fields[0]):  # 12, 12_3 or, for jobs that have not started, 12_[0-3,5]
             for index in range(int(bounds[0]), int(bounds[-1]) + 1) if bounds else [None]:
                 # the state of a canceled job is "CANCELLED by 1000"
-                lines.append(Line(number, index, fields[3], fields[1].split()[0], fields[2]))
+                _, state, node, name = fields
+                lines.append(Line(number, index, name=name, state=state.split()[0], node=node))
     return lines
 
 

@@ -15,7 +15,7 @@ from progress_measures.training.launcher.slurm_commands import Line
 from progress_measures.training.progress import duration
 
 PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
-PATIENCE = 120.0
+PATIENCE = 120.0  # seconds without a sign of life after which a job that is not listed counts as lost
 # Slurm states of a job that has not exited, and the state that the pool reports for each.
 LIVE = {
     "PENDING": WAITING,
@@ -47,14 +47,14 @@ class Evidence(NamedTuple):
     """What is known about a job at a poll."""
 
     line: Line | None  # line of the job in `squeue`, else in `sacct`
-    previous: Line | None = None  # its line at the last poll that had one
+    previous: Line | None = None  # its line at the last earlier poll that had one
     responds: bool = True  # whether `squeue` or `sacct` responded
-    unlisted: int = 0  # polls in a row, with this one, in which neither lists it
+    unlisted: int = 0  # polls in a row, with this one, in which neither `squeue` nor `sacct` lists it
     silent: float = 0.0  # seconds since its last sign of life
     recorded: bool = False  # the job has recorded its end
-    cancel_requested: bool = False
+    cancel_requested: bool = False  # the job is requested to end
     began: bool = False  # the job has written a log
-    log_end: str = ""
+    log_end: str = ""  # the end of the job's log
 
 
 def status(evidence: Evidence) -> JobStatus:
@@ -71,8 +71,8 @@ def status(evidence: Evidence) -> JobStatus:
         return _exited(evidence._replace(line=previous))
     if line:
         # A requeued job passes through states that look final, so one such line is not enough.
-        again = previous is not None and previous.state == line.state
-        return _exited(evidence) if again else JobStatus(UNKNOWN, f"ending, Slurm state: {_readable(line)}")
+        is_repeated = previous is not None and previous.state == line.state
+        return _exited(evidence) if is_repeated else JobStatus(UNKNOWN, f"ending, Slurm state: {_readable(line)}")
     if evidence.cancel_requested and evidence.unlisted >= 2:
         return JobStatus(EXITED, "canceled", canceled=True)
     if evidence.unlisted < 2 or evidence.silent < PATIENCE:

@@ -68,7 +68,13 @@ class Submission:
         name = f"pm-{experiment}-{now:%y%m%d%H%M%S}-{secrets.token_hex(3)}"
         host = socket.gethostname()
         submission = cls(
-            jobs_folder / name, name, pool, specs, host, now.isoformat(timespec="seconds"), [None] * len(specs)
+            folder=jobs_folder / name,
+            name=name,
+            pool=pool,
+            specs=specs,
+            host=host,
+            submitted=now.isoformat(timespec="seconds"),
+            ids=[None] * len(specs),
         )
         submission.save()
         return submission

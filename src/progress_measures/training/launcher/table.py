@@ -14,10 +14,8 @@ from rich.table import Table
 from progress_measures.training.launcher.slurm_status import UNSATISFIABLE
 from progress_measures.training.progress import duration
 
-STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}
-
-
-NOTED = ("failed", "canceled", "unknown")
+STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}  # of `rich`, by state
+NOTABLE = ("failed", "canceled", "unknown")
 ENDED = ("done", "failed", "canceled")
 SHARDS_IN_A_LINE = 3  # running shards whose losses fit in a line of a log
 
@@ -37,8 +35,10 @@ class JobRow(NamedTuple):
         """Expected seconds until training ends, from the mean time per epoch so far; None if unknown."""
         if self.state != "running" or not self.progress or not self.progress.get("ms_per_epoch"):
             return None
-        left: float = (self.progress["epochs"] - self.progress["epoch"]) * self.progress["ms_per_epoch"] / 1e3
-        return max(0.0, left - (time.time() - self.progress["time"]))
+        at_last_progress: float = (
+            (self.progress["epochs"] - self.progress["epoch"]) * self.progress["ms_per_epoch"] / 1e3
+        )
+        return max(0.0, at_last_progress - (time.time() - self.progress["time"]))
 
 
 def table(title: str, rows: list[JobRow]) -> Table:
@@ -60,7 +60,7 @@ def table(title: str, rows: list[JobRow]) -> Table:
     for row in rows:
         progress = row.progress or {}
         rate = progress.get("ms_per_epoch")
-        left = row.seconds_left
+        seconds_left = row.seconds_left
         jobs_table.add_row(
             row.name,
             row.job,
@@ -68,7 +68,7 @@ def table(title: str, rows: list[JobRow]) -> Table:
             row.machine,
             f"{progress['epoch']:,}/{progress['epochs']:,}" if progress else "",
             f"{rate:.1f}" if rate else "",
-            duration(left) if left is not None else "",
+            duration(seconds_left) if seconds_left is not None else "",
             row.note,
             style=STYLES.get(row.state),
         )
@@ -85,7 +85,7 @@ def summary(rows: list[JobRow]) -> str:
 
 
 def progress_line(title: str, rows: list[JobRow]) -> str:
-    """Return epoch and losses of the running shards, and the summary, in one line; of many shards, the range of epochs.
+    """Return one line with epoch and losses of the running shards, or their range of epochs if there are many, and the summary.
 
     Args:
         title: name of the experiment.
@@ -104,8 +104,8 @@ def progress_line(title: str, rows: list[JobRow]) -> str:
 
 def _is_notable(row: JobRow) -> bool:
     """Return whether a log gets a line for a row: its shard has failed or is retried, or its job waits for the user to act."""
-    waits_forever = any(advice in row.note for advice in UNSATISFIABLE.values())
-    return row.state in NOTED or row.note.startswith(("try ", "sbatch: ")) or waits_forever
+    waits_forever = any(explanation in row.note for explanation in UNSATISFIABLE.values())
+    return row.state in NOTABLE or row.note.startswith(("try ", "sbatch: ")) or waits_forever
 
 
 class Display:
@@ -117,7 +117,8 @@ class Display:
     Args:
         title: title of the table.
         table_in_log: whether a log gets the table instead of the line.
-        every: shortest and longest time in seconds between two lines of a log; in between, a tenth of the time so far.
+        every: shortest and longest time between two lines of a log, in seconds. Within these bounds, the next line comes after
+            a tenth of the time so far.
     """
 
     def __init__(self, title: str, table_in_log: bool = False, every: tuple[float, float] = (10.0, 60.0)) -> None:
@@ -126,7 +127,7 @@ class Display:
         if not self._console.is_terminal:
             self._console = Console(stderr=True, highlight=False, width=150, color_system=None)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._noted: dict[str, str] = {}  # the line that a shard got last
+        self._noted: dict[str, str] = {}  # the last line of each shard, by its name
         self._last_line = ""
         self._began = time.monotonic()
         self._due = self._began

@@ -102,10 +102,10 @@ class _Submissions:
                 )
             _sleep(self.pool.poll_seconds, received)
         for submission in unfinished:
-            alive = {i for i in range(len(submission.specs)) if status[submission.name, i].state != EXITED}
-            if alive:
+            not_exited = {i for i in range(len(submission.specs)) if status[submission.name, i].state != EXITED}
+            if not_exited:
                 self.submissions.append(submission)
-                exited = set(range(len(submission.specs))) - alive
+                exited = set(range(len(submission.specs))) - not_exited
                 self._outcome |= {(submission.name, i): "superseded" for i in exited}
 
     def runs_in_progress(self) -> set[str]:
@@ -121,8 +121,7 @@ class _Submissions:
         if not specs:
             return
         new = [
-            Submission.new(self.jobs_folder, self.experiment, self.pool.name, batch)
-            for batch in self.pool.batches(specs)
+            Submission.new(self.jobs_folder, self.experiment, self.pool.name, group) for group in self.pool.split(specs)
         ]
         self.submissions += new
         with self._naming_what_continues():
@@ -135,12 +134,12 @@ class _Submissions:
             yield
         except UserError as error:
             submitted = sum(s.ids[i] is not None and key not in self._outcome for key, s, i, _ in self._each_job())
-            rest = (
+            consequence = (
                 f"{submitted} other jobs of {self.experiment} are submitted and continue; the same command waits for them."
                 if submitted
                 else "Nothing was submitted, and nothing is lost."
             )
-            raise UserError(f"{error} {rest}") from None
+            raise UserError(f"{error} {consequence}") from None
 
     def poll(self) -> list[JobRow]:
         """Poll the pool, record the outcome of jobs that have ended, and return the rows of the table."""
@@ -218,7 +217,7 @@ class _Submissions:
 
 
 def _undecided(submission: Submission, index: int, status: JobStatus) -> bool:
-    """Return whether it is not known if a job of an earlier process runs, or the job was canceled and has not ended."""
+    """Return whether the state of a job of an earlier process is unknown, or the job is canceled and has not ended."""
     return status.state == UNKNOWN or (status.state != EXITED and submission.cancel_requested(index))
 
 

@@ -19,7 +19,7 @@ from progress_measures.training.signals import Interrupted
 # Slurm sends SIGTERM before it preempts or cancels a job. A job that exits at SIGTERM counts as finished and is not requeued.
 # If the job saves its state and continues instead, Slurm requeues it after a preemption and kills it after a cancellation.
 # On Slurm, therefore, only SIGUSR2 stops training.
-ON_SLURM = (signal.SIGUSR2,)
+SLURM_STOP_SIGNALS = (signal.SIGUSR2,)
 
 
 class JobContext(NamedTuple):
@@ -63,7 +63,7 @@ def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) ->
 
 
 def train_runs(context: JobContext, runs: list[dict[str, Any]], device: str, threads: int) -> None:
-    """Train the runs of a shard as one batch.
+    """Train the runs of a shard together.
 
     Args:
         context: file for the progress, and signals at which training stops.
@@ -107,7 +107,7 @@ class OnSlurm:
     def __call__(self) -> None:
         """Run the job."""
         try:
-            run_job(self.folder, self.index, ON_SLURM)
+            run_job(self.folder, self.index, SLURM_STOP_SIGNALS)
         except Interrupted as interrupted:
             print(interrupted, file=sys.stderr, flush=True)
             signal.raise_signal(interrupted.signal)

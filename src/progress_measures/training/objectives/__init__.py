@@ -1,9 +1,10 @@
-"""Losses of a batch of runs, by three modules; `objective_module` says which of them trains a run.
+"""Losses of runs that train together, in three modules; `objective_module` selects the module that trains a run.
 
 - `pairs`: the exact fast path, for one-layer networks of the paper's design on pairs.
 - `general`: other networks of the paper's design, in any size and on any task.
-- `any_design`: networks of any other design, such as with norms, gated MLPs, or without attention, and all networks that
-  compute in bfloat16: torch converts the products of plain autograd, but no backward pass that is written by hand.
+- `any_design`: networks of any other design, such as with norms or gated MLPs, or without attention, by torch's autograd alone.
+  It also trains all networks that compute in bfloat16, because torch's autocast does not convert the products of the backward
+  passes that are written by hand in the other two modules.
 
 Each module has a class `Objective`. Before each update, its `prepare` writes the examples and dropout masks of the update
 into tensors, from which `loss` reads them. On a GPU, the updates replay a CUDA graph, which always reads the same tensors.
@@ -27,6 +28,6 @@ def objective_module(run: Run) -> str:
     """Return the name of the module whose `Objective` trains a run."""
     if run.training.arithmetic == "bfloat16":
         return f"{__name__}.any_design"
-    if derived.fast_path(run):
+    if derived.uses_fast_path(run):
         return f"{__name__}.pairs"
-    return f"{__name__}.{'general' if derived.is_plain(run) else 'any_design'}"
+    return f"{__name__}.{'general' if derived.has_paper_design(run) else 'any_design'}"

@@ -1,4 +1,4 @@
-"""Losses and accuracies of networks of any design, by plain autograd."""
+"""Losses and accuracies of networks of any design, by torch's autograd alone."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
 
 class AnyDesignObjective(GeneralObjective):
-    """Losses of a batch of runs at their answer positions, for networks of any design.
+    """Losses at the answer positions of runs that train together, for networks of any design.
 
     Args:
         runs: runs of the same shape and design.
-        train: as in `GeneralObjective`.
-        device: where the weights are.
+        train: training pairs, as in `GeneralObjective`.
+        device: the device of the weights.
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
-        first = runs[0]
-        self._design = design_of(first.model)
-        # for bfloat16, products are computed in it; a CUDA graph must not keep a cache of converted weights
+        first_run = runs[0]
+        self._design = design_of(first_run.model)
+        # Converted weights are not cached, because a CUDA graph would reuse the cache after the weights have changed.
         self._autocast = functools.partial(
             torch.autocast,
             device.type,
             torch.bfloat16,
-            enabled=first.training.arithmetic == "bfloat16",
+            enabled=first_run.training.arithmetic == "bfloat16",
             cache_enabled=False,
         )
-        self._position = None if first.on_sequences else first.task.answer_position
+        self._answer_position = None if first_run.on_sequences else first_run.task.answer_position
         super().__init__(runs, train, device)
 
     def _logits(self, weights: Weights, sequences: TokenSequences, masks: DropoutMasks | None = None) -> Tensor:
         """Compute the logits at the answer positions: [run, example x answer, output]. There is no dropout."""
         with self._autocast():
-            return self._by_design(weights, sequences).to(next(iter(weights.values())).dtype)
+            return self._forward(weights, sequences).to(next(iter(weights.values())).dtype)
 
-    def _by_design(self, weights: Weights, sequences: TokenSequences) -> Tensor:
+    def _forward(self, weights: Weights, sequences: TokenSequences) -> Tensor:
         if self._design.mlp_input is not None:
             return mlp.forward(weights, sequences.tokens, design=self._design)
-        if self._position is not None:
-            return transformer.forward(weights, sequences.tokens, None, self._design, self._position)[:, :, 0]
+        if self._answer_position is not None:
+            return transformer.forward(weights, sequences.tokens, None, self._design, self._answer_position)[:, :, 0]
         logits = transformer.forward(weights, sequences.tokens, design=self._design)  # [run, example, position, output]
         answers = sequences.answer_positions[..., None].expand(-1, -1, -1, logits.shape[-1])
         return logits.gather(2, answers).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""Losses and accuracies of any network on any task, at the answer positions."""
+"""Losses and accuracies at the answer positions, for networks of the paper's design in any size, on any task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from progress_measures.data.examples import DrawnExamples, PairExamples
+from progress_measures.data.examples import PairExamples, SampledExamples
 from progress_measures.models import forward_at_answers
 from progress_measures.models.limits import MAX_PATTERN_ENTRIES
 from progress_measures.tasks import Examples
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class GeneralObjective:
-    """Losses of a batch of runs at the answer positions; the runs share task, shape and loss precision.
+    """Losses at the answer positions of runs that train together; the runs share task, shape and loss precision.
 
     Args:
         runs: runs of the same shape.
@@ -34,35 +34,39 @@ class GeneralObjective:
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
-        first, self._device = runs[0], device
-        task_layout = first.task.layout
+        first_run, self._device = runs[0], device
+        task_layout = first_run.task.layout
         self._length, self._vocabulary = task_layout.input_length, task_layout.vocabulary
-        self._sources: list[DrawnExamples | PairExamples] = [
-            DrawnExamples(run) if run.on_sequences else PairExamples(run, mask.numpy())
+        self._sources: list[SampledExamples | PairExamples] = [
+            SampledExamples(run) if run.on_sequences else PairExamples(run, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
         ]
-        self._batch = self._labeled_batch([source.at(0) for source in self._sources])
-        self._update, self._batch_changes = 0, bool(first.batch) and first.batch != first.split.examples
-        attention_entries = first.model.heads * self._length**2 * len(runs)  # per example
+        self._examples = self._labeled([source.at(0) for source in self._sources])
+        self._update, self._examples_change = (
+            0,
+            bool(first_run.batch_size) and first_run.batch_size != first_run.split.examples,
+        )
+        attention_entries = first_run.model.heads * self._length**2 * len(runs)  # per example
         self._piece_size = max(1, MAX_PATTERN_ENTRIES // attention_entries)
         self._test = list(self._pieces([source.test() for source in self._sources]))
-        # Evaluation uses all examples of a fixed training set, even if each update uses only a part of them.
-        updates_use_parts = self._batch_changes and self._sources[0].fixed is not None
+        # An evaluation uses all examples of a fixed training set, even if each update uses only a part of them.
+        updates_use_parts = self._examples_change and self._sources[0].fixed is not None
         self._evaluated_train = (
-            list(self._pieces([source.train(0) for source in self._sources])) if updates_use_parts else [self._batch]
+            list(self._pieces([source.train(0) for source in self._sources])) if updates_use_parts else [self._examples]
         )
-        self._doubled, self._l1 = first.model.doubled_residual, first.training.l1
-        count, answers = self._batch.labels.shape[1], self._batch.sequences.answer_positions.shape[-1]
-        rows_per_layer = [count // answers * self._length] * (first.model.layers - 1) + [count]
-        self._dropout = Dropout(runs, rows_per_layer, device) if first.training.dropout else None
-        self._criterion, self.loss_dtype = criterion_of(first.training), loss_dtype(first.training)
+        self._doubled_residual, self._l1 = first_run.model.doubled_residual, first_run.training.l1
+        # the last layer computes its neurons at the answer positions only
+        label_count, answer_count = self._examples.labels.shape[1], self._examples.sequences.answer_positions.shape[-1]
+        rows_per_layer = [label_count // answer_count * self._length] * (first_run.model.layers - 1) + [label_count]
+        self._dropout = Dropout(runs, rows_per_layer, device) if first_run.training.dropout else None
+        self._criterion, self.loss_dtype = criterion_of(first_run.training), loss_dtype(first_run.training)
 
     def prepare(self, update: int) -> None:
         """Write the examples and the dropout masks of an update into the tensors that `loss` reads."""
-        if self._batch_changes and update != self._update:
+        if self._examples_change and update != self._update:
             tokens, positions, labels = self._stacked([source.at(update) for source in self._sources])
-            self._batch.sequences.fill(tokens, positions)
-            self._batch.labels.copy_(labels)
+            self._examples.sequences.fill(tokens, positions)
+            self._examples.labels.copy_(labels)
         self._update = update
         if self._dropout:
             self._dropout.draw(update)
@@ -72,19 +76,19 @@ class GeneralObjective:
         if self._l1:
             weights = l1(weights, self._l1)
         masks = self._dropout.masks if self._dropout else None
-        logits = self._logits(weights, self._batch.sequences, masks)
-        return differentiable(logits, self._batch.labels, self._criterion)
+        logits = self._logits(weights, self._examples.sequences, masks)
+        return differentiable(logits, self._examples.labels, self._criterion)
 
     def evaluate(self, weights: forward_at_answers.Weights) -> dict[str, Tensor]:
         """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test examples."""
         quantities: dict[str, Tensor] = {}
         with torch.no_grad():
             for split, pieces in (("train", self._evaluated_train), ("test", self._test)):
-                count = sum(piece.labels.shape[1] for piece in pieces)
+                label_count = sum(piece.labels.shape[1] for piece in pieces)
                 sums = {"loss": torch.zeros(()), "accuracy": torch.zeros(())}
                 for piece in pieces:
                     logits = self._logits(weights, piece.sequences)
-                    fraction = piece.labels.shape[1] / count
+                    fraction = piece.labels.shape[1] / label_count
                     sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * fraction
                     sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * fraction
                 quantities |= {f"{split}_{name}": value for name, value in sums.items()}
@@ -97,7 +101,7 @@ class GeneralObjective:
         masks: forward_at_answers.DropoutMasks | None = None,
     ) -> Tensor:
         """Compute the logits at the answer positions: [run, example x answer, output]."""
-        return forward_at_answers.logits(weights, sequences, self._doubled, masks)
+        return forward_at_answers.logits(weights, sequences, self._doubled_residual, masks)
 
     def _stacked(self, examples: list[Examples]) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens up to the last position that affects an answer, answer positions, and labels, on the device.
@@ -109,20 +113,20 @@ class GeneralObjective:
         )
         return tokens[..., : self._length], positions, labels.flatten(1)
 
-    def _labeled_batch(self, examples: list[Examples]) -> _LabeledBatch:
+    def _labeled(self, examples: list[Examples]) -> _LabeledExamples:
         tokens, positions, labels = self._stacked(examples)
-        return _LabeledBatch(forward_at_answers.TokenSequences(tokens, positions, self._vocabulary), labels)
+        return _LabeledExamples(forward_at_answers.TokenSequences(tokens, positions, self._vocabulary), labels)
 
-    def _pieces(self, examples: list[Examples]) -> Iterator[_LabeledBatch]:
-        """Yield the examples in pieces whose attention patterns have at most `MAX_PATTERN_ENTRIES` entries per layer."""
+    def _pieces(self, examples: list[Examples]) -> Iterator[_LabeledExamples]:
+        """Yield the examples in pieces, whose attention patterns have at most `MAX_PATTERN_ENTRIES` entries per layer."""
         for start in range(0, len(examples[0].tokens), self._piece_size):
             indices = slice(start, start + self._piece_size)
-            yield self._labeled_batch(
-                [Examples(*(values[indices] for values in run_examples)) for run_examples in examples]
-            )
+            yield self._labeled([Examples(*(values[indices] for values in run_examples)) for run_examples in examples])
 
 
-class _LabeledBatch(NamedTuple):
+class _LabeledExamples(NamedTuple):
+    """Examples of all runs as tensors: tokens and answer positions, and the labels at these positions."""
+
     sequences: forward_at_answers.TokenSequences
     labels: Tensor  # [run, example x answer]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PairsObjective:
-    """Losses of a batch of one-layer runs on pairs; the runs share task, shape and loss precision.
+    """Losses of one-layer runs on pairs that train together; the runs share task, shape and loss precision.
 
     Args:
         runs: runs of the same shape.
@@ -31,43 +31,46 @@ class PairsObjective:
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
-        first = runs[0]
-        n, heads = first.task.layout.operands, first.model.heads
+        first_run = runs[0]
+        n, heads = first_run.task.layout.operand_count, first_run.model.heads
 
-        def labeled_batch(mask: Tensor, labels: Tensor) -> _LabeledPairs:
+        def labeled_pairs(mask: Tensor, labels: Tensor) -> _LabeledPairs:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
-            of_pairs = labels[torch.arange(len(runs))[:, None], a, b]
-            return _LabeledPairs(pairs.PairBatch(a.to(device), b.to(device), n, heads), of_pairs.to(device))
+            pair_labels = labels[torch.arange(len(runs))[:, None], a, b]
+            return _LabeledPairs(pairs.PairBatch(a.to(device), b.to(device), n, heads), pair_labels.to(device))
 
-        answers = torch.from_numpy(first.task.label_table()).expand(len(runs), n, n)
-        noisy = [torch.from_numpy(training_labels(run, mask.numpy())) for run, mask in zip(runs, train, strict=True)]
-        defined = torch.from_numpy(first.task.defined())
-        self._train, self._test = labeled_batch(train, torch.stack(noisy)), labeled_batch(defined & ~train, answers)
+        right_answers = torch.from_numpy(first_run.task.label_table()).expand(len(runs), n, n)
+        trained_labels = torch.stack(
+            [torch.from_numpy(training_labels(run, mask.numpy())) for run, mask in zip(runs, train, strict=True)]
+        )
+        defined = torch.from_numpy(first_run.task.defined())
+        self._train = labeled_pairs(train, trained_labels)
+        self._test = labeled_pairs(defined & ~train, right_answers)
         self._seeds = [run.split_seed for run in runs]
         # the pairs of an update: all training pairs, or a part of them that `prepare` replaces
-        self._size, self._update = first.batch, 0
-        self._batch = self._train
-        if self._size:
-            part = self._part(0)
-            self._batch = _LabeledPairs(pairs.PairBatch(*part[:2], n, heads), part[2])
-        self._criterion, self.loss_dtype = criterion_of(first.training), loss_dtype(first.training)
-        self._l1 = first.training.l1
-        rows_per_layer = [self._batch.labels.shape[1]]
-        self._dropout = Dropout(runs, rows_per_layer, device) if first.training.dropout else None
+        self._pairs_per_update, self._update = first_run.batch_size, 0
+        self._examples = self._train
+        if self._pairs_per_update:
+            a, b, labels = self._pairs_of_update(0)
+            self._examples = _LabeledPairs(pairs.PairBatch(a, b, n, heads), labels)
+        self._criterion, self.loss_dtype = criterion_of(first_run.training), loss_dtype(first_run.training)
+        self._l1 = first_run.training.l1
+        rows_per_layer = [self._examples.labels.shape[1]]
+        self._dropout = Dropout(runs, rows_per_layer, device) if first_run.training.dropout else None
 
-    def _part(self, update: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _pairs_of_update(self, update: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return a, b and labels of the training pairs of an update, each [run, pair]."""
-        batch, labels = self._train
-        chosen = [batch_indices(seed, update, labels.shape[1], self._size) for seed in self._seeds]
-        indices = torch.from_numpy(np.stack(chosen)).to(labels.device)
-        return batch.a.gather(1, indices), batch.b.gather(1, indices), labels.gather(1, indices)
+        train_pairs, labels = self._train
+        indices_by_run = [batch_indices(seed, update, labels.shape[1], self._pairs_per_update) for seed in self._seeds]
+        indices = torch.from_numpy(np.stack(indices_by_run)).to(labels.device)
+        return train_pairs.a.gather(1, indices), train_pairs.b.gather(1, indices), labels.gather(1, indices)
 
     def prepare(self, update: int) -> None:
         """Write the pairs and the dropout masks of an update into the tensors that `loss` reads."""
-        if self._size and update != self._update:
-            a, b, labels = self._part(update)
-            self._batch.pairs.fill(a, b)
-            self._batch.labels.copy_(labels)
+        if self._pairs_per_update and update != self._update:
+            a, b, labels = self._pairs_of_update(update)
+            self._examples.pairs.fill(a, b)
+            self._examples.labels.copy_(labels)
         self._update = update
         if self._dropout:
             self._dropout.draw(update)
@@ -77,21 +80,23 @@ class PairsObjective:
         if self._l1:
             weights = l1(weights, self._l1)
         dropout = self._dropout.masks[0] if self._dropout else None
-        return pairs.loss(pairs.tables(weights), *self._batch, self._criterion, dropout)
+        return pairs.loss(pairs.tables(weights), *self._examples, self._criterion, dropout)
 
     def evaluate(self, weights: pairs.Weights) -> dict[str, Tensor]:
         """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test pairs."""
         quantities = {}
         with torch.no_grad():
             tables = pairs.tables(weights)
-            for split, (batch, labels) in (("train", self._train), ("test", self._test)):
-                logits = pairs.logits(tables, batch)
+            for split, (split_pairs, labels) in (("train", self._train), ("test", self._test)):
+                logits = pairs.logits(tables, split_pairs)
                 quantities[f"{split}_loss"] = cross_entropy(logits, labels)
                 quantities[f"{split}_accuracy"] = accuracy(logits, labels)
         return quantities
 
 
 class _LabeledPairs(NamedTuple):
+    """Pairs of all runs, and their labels."""
+
     pairs: pairs.PairBatch
     labels: Tensor  # [run, pair]
 

@@ -1,4 +1,4 @@
-"""Regularization in place of weight decay (appendix D.1 of the paper): dropout and an l1 penalty."""
+"""Regularization in place of weight decay (appendix D.1 of the paper): dropout and an L1 penalty."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Dropout:
         if update == self._drawn_update:
             return
         self._drawn_update = update
-        threshold = round(self._probability * 2**16) - 2**15
+        threshold = round(self._probability * 2**16) - 2**15  # of signed 16-bit integers, which begin at -2^15
         for i, run in enumerate(self._runs):
             seed = int(np.random.SeedSequence((run.seed, update)).generate_state(1, np.uint64)[0] >> 1)
             generator = torch.Generator(self.masks[0].device).manual_seed(seed)
@@ -53,6 +53,8 @@ class Dropout:
 
 
 class _L1(torch.autograd.Function):
+    """The identity, whose backward pass adds the gradient of the penalty; see `l1`."""
+
     @staticmethod
     def forward(ctx: Any, rate: float, *weights: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*weights)
@@ -68,10 +70,10 @@ class _L1(torch.autograd.Function):
 
 
 def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
-    """Return the weights unchanged; their backward pass adds the gradient of the penalty, rate x sum of |w|.
+    """Return the weights unchanged; their backward pass adds the gradient of the penalty, rate · sum of |w|.
 
-    The recorded loss excludes the penalty, so loss curves can be compared. The added gradient is not scaled by the upstream
-    gradient: the losses of the runs must be summed with factor 1, as in `BatchOptimizer.step`.
+    The recorded loss excludes the penalty, so loss curves can be compared. The backward pass does not multiply the added gradient
+    by the incoming gradient. So the differentiated quantity must be the plain sum of the losses, as in `BatchOptimizer.step`.
 
     Args:
         weights: tensors by name.

@@ -1,4 +1,4 @@
-"""Optimizers of a batch of runs, one module each; `training.optimizer` of an experiment names the module.
+"""Optimizers of runs that train together, one module each; `training.optimizer` of an experiment names the module.
 
 To add an optimizer, copy `lion.py`: subclass `BatchOptimizer`, name the tensors that the optimizer remembers between updates in
 `buffers`, and write `update`. Then add the name to `training.optimizer` in the schema. Gradient filters, clipping, schedules,

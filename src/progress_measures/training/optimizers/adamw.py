@@ -21,7 +21,7 @@ class AdamW(BatchOptimizer):
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)
-        self._steps = torch.zeros((), device=device)  # the count of updates, which Adam increments
+        self._steps = torch.zeros((), device=device)  # a copy of `count`, because Adam increments it
 
     def update(self, gradient: Tensor) -> None:
         """Decay the weights, then apply Adam."""

@@ -1,11 +1,11 @@
-"""What all optimizers share: the weights of a batch of runs as one array, learning rates, and states.
+"""What all optimizers share: the weights of runs that train together as one array, learning rates, and states.
 
 The parameters of a run are one row of a [run, parameter] tensor, and the weights are views of it. An update is therefore
 a few passes over one array, whatever the number of tensors. Weight decay differs between runs. One update is:
 
 gradient of the loss → gradient filter → clipping → the optimizer's rule → norm of the weights restored, if it is fixed
 
-No result of a run depends on the other runs of its batch: operations are by element, or for one run at a time.
+No result of a run depends on the other runs: operations are elementwise, or for one run at a time.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 # Rows are padded to a multiple of the CPU's vector length, because fused Adam rounds an incomplete last vector differently.
 _ALIGN = 16
 
-# Number that torch's `clip_grad_norm_` adds to the norm of the gradient.
+# `torch.nn.utils.clip_grad_norm_` adds this number to the norm of the gradient.
 _CLIP_EPSILON = 1e-6
 
 
 class BatchOptimizer(ABC):
-    """The weights of a batch of runs, and their updates.
+    """The weights of a batch of runs, which train together, and their updates.
 
     A subclass names its `buffers` and writes `update`.
 
@@ -60,9 +60,11 @@ class BatchOptimizer(ABC):
         self._padding = torch.zeros(len(runs), -rows[0].numel() % _ALIGN, dtype=dtype, device=device)
         self.parameters = pad(torch.stack(rows).to(device, dtype), (0, self._padding.shape[1]))
         self._gradient = torch.zeros_like(self.parameters)
-        self._full_decay = torch.tensor([[run.training.weight_decay] for run in runs], dtype=dtype, device=device)
-        self.decay = self._full_decay.clone()
-        # A tensor, because a captured CUDA graph would freeze a Python float. On CUDA, Adam reads it in float32.
+        self._unscheduled_decay = torch.tensor(
+            [[run.training.weight_decay] for run in runs], dtype=dtype, device=device
+        )
+        self.decay = self._unscheduled_decay.clone()
+        # The rate is a tensor, because a captured CUDA graph would freeze a Python float. On CUDA, Adam reads it in float32.
         self.rate = torch.zeros((), device=device, dtype=torch.float32 if device.type == "cuda" else torch.float64)
         self.count = torch.zeros((), device=device)
         self._buffers = {name: torch.zeros_like(self.parameters) for name in self.buffers}
@@ -80,18 +82,18 @@ class BatchOptimizer(ABC):
         if norms[0] is None:
             return None
         with torch.no_grad():
-            target = norms_of_rows(self.parameters)
+            fixed_norms = norms_of_rows(self.parameters)  # those of the initial weights
             for i, norm in enumerate(norms):
                 if isinstance(norm, float):
-                    target[i] = norm
-        return target
+                    fixed_norms[i] = norm
+        return fixed_norms
 
-    def set_rate(self, epoch: int) -> None:
+    def set_rates(self, epoch: int) -> None:
         """Set the learning rate and the weight decay of update number `epoch`, counted from 0."""
         recipe = self.recipe
         warmup = min(epoch / recipe.warmup, 1) if recipe.warmup else 1
         self.rate.fill_(recipe.learning_rate * warmup * factor(recipe.learning_rate_schedule, epoch, recipe.epochs))
-        torch.mul(self._full_decay, factor(recipe.weight_decay_schedule, epoch, recipe.epochs), out=self.decay)
+        torch.mul(self._unscheduled_decay, factor(recipe.weight_decay_schedule, epoch, recipe.epochs), out=self.decay)
 
     def step(self, loss: Tensor) -> None:
         """Update the weights of all runs, given their losses [run].
@@ -127,22 +129,22 @@ class BatchOptimizer(ABC):
         """Apply decoupled weight decay (Loshchilov & Hutter 2019): multiply the weights by 1 - rate x decay."""
         self.parameters.mul_(1 - self.rate * self.decay)
 
-    def _by_name(self) -> dict[str, Tensor]:
-        """Return what a state has: the parameters and the buffers of the optimizer and of the gradient filter."""
+    def _state_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of a state, by name: the parameters, and the buffers of the optimizer and of the gradient filter."""
         return {"parameters": self.parameters, **self._buffers, **self._filter.buffers}
 
     @property
     def state_names(self) -> tuple[str, ...]:
         """Names of the arrays of a state."""
-        return tuple(self._by_name())
+        return tuple(self._state_tensors())
 
     def tensors(self) -> list[Tensor]:
         """Return the tensors that an update changes: the tensors themselves, not copies."""
-        return [*self._by_name().values(), self.count]
+        return [*self._state_tensors().values(), self.count]
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of the parameters and buffers on the CPU, each with a leading dimension `run`."""
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self._by_name().items()}
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self._state_tensors().items()}
 
     def restore(self, state: dict[str, Tensor], epoch: int) -> None:
         """Restore parameters and buffers, and the count of updates.
@@ -152,6 +154,6 @@ class BatchOptimizer(ABC):
             epoch: number of updates after which the state was saved.
         """
         with torch.no_grad():
-            for name, tensor in self._by_name().items():
+            for name, tensor in self._state_tensors().items():
                 tensor.copy_(state[name])
         self.count.fill_(epoch)

@@ -1,4 +1,4 @@
-"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): steps by the sign of a mean of gradients."""
+"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): each step is the sign of a mean of gradients, times the rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Lion(BatchOptimizer):
     buffers = ("mean",)
 
     def update(self, gradient: Tensor) -> None:
-        """Step by the sign of β1 · mean + (1 - β1) · gradient, with decoupled weight decay; then update the mean with β2."""
+        """Subtract rate · sign(β1 · mean + (1 - β1) · gradient), with decoupled weight decay; then update the mean with β2."""
         beta1, beta2 = self.recipe.betas
         mean = self.buffer("mean")
         self.decay_weights()

@@ -3,9 +3,9 @@
 torch's Muon takes one matrix at a time and orthogonalizes in bfloat16. Here the matrices of all runs, layers and heads are
 stacked, and the arithmetic is that of the weights.
 
-The matrices of the hidden layers are those of attention and MLPs. As the authors recommend, embeddings, position vectors, the
-unembedding (W_out in an MLP without attention), biases and norms are trained by AdamW, with decoupled weight decay
-too. W_Q, W_K, W_V and W_O of a layer are one matrix each for all heads, as they are stored in most transformers.
+Muon trains the matrices of attention and MLPs. As the authors recommend, AdamW trains embeddings, position vectors, the
+unembedding (W_out in an MLP without attention), biases and norms. Weight decay is decoupled for all of them. W_Q, W_K, W_V and
+W_O of a layer are one matrix each for all heads, as most transformers store them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from progress_measures.training.tensor_pieces import norms_of_rows
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-ITERATIONS = 5
+ITERATIONS = 5  # of the Newton-Schulz iteration, as the authors recommend
 # Coefficients of the polynomial a x + b x^3 + c x^5, which moves singular values from 0 … 1 to about 0.7 … 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _EPSILON = 1e-7  # smallest norm by which a matrix is divided
@@ -39,22 +39,22 @@ class Muon(AdamW):
         self._rate_ratio = derived.adamw_learning_rate(runs[0]) / self.recipe.learning_rate
         self._momentum = derived.momentum(runs[0])
         without_attention = runs[0].model.mlp_input is not None
-        others = {"W_E", "W_pos", "W_out" if without_attention else "W_U"}
-        self._matrices = [name for name in self.weights if name.startswith("W_") and name not in others]
+        trained_by_adamw = {"W_E", "W_pos", "W_out" if without_attention else "W_U"}
+        self._matrices = [name for name in self.weights if name.startswith("W_") and name not in trained_by_adamw]
 
     def update(self, gradient: Tensor) -> None:
-        """Apply AdamW to all tensors, then replace the result of the hidden matrices by that of Muon."""
-        before = self.pieces.views(self.parameters.clone())
+        """Apply AdamW to all tensors, then replace its result for the matrices of attention and MLPs by that of Muon."""
+        weights_before = self.pieces.views(self.parameters.clone())
         momentum = self.buffer("momentum").lerp_(gradient, 1 - self._momentum)
-        directions = self.pieces.views(gradient.lerp(momentum, self._momentum))  # Nesterov's momentum
+        steps = self.pieces.views(gradient.lerp(momentum, self._momentum))  # Nesterov's momentum
         rate = self.rate * self._rate_ratio
         self.parameters.mul_(1 - rate * self.decay)
         self.adam(gradient, rate)
-        after = self.pieces.views(self.parameters)
+        weights_after = self.pieces.views(self.parameters)
         for name in self._matrices:
-            direction = orthogonalized(name, directions[name])
-            decay = self.decay.view(-1, *[1] * (direction.ndim - 1))
-            after[name].copy_(before[name] * (1 - self.rate * decay) - direction * self.rate)
+            step = orthogonalized(name, steps[name])
+            decay = self.decay.view(-1, *[1] * (step.ndim - 1))
+            weights_after[name].copy_(weights_before[name] * (1 - self.rate * decay) - step * self.rate)
 
 
 def orthogonalized(name: str, tensor: Tensor) -> Tensor:
@@ -79,8 +79,8 @@ def orthogonalized(name: str, tensor: Tensor) -> Tensor:
 def _scaled(matrices: Tensor) -> Tensor:
     """Orthogonalize matrices [..., input, output] and scale them by sqrt(max(1, outputs / inputs))."""
     inputs, outputs = matrices.shape[-2:]
-    directions = newton_schulz(matrices.reshape(-1, inputs, outputs)).reshape(matrices.shape)
-    return directions * max(1, outputs / inputs) ** 0.5
+    orthogonal = newton_schulz(matrices.reshape(-1, inputs, outputs)).reshape(matrices.shape)
+    return orthogonal * max(1, outputs / inputs) ** 0.5
 
 
 def newton_schulz(matrices: Tensor) -> Tensor:

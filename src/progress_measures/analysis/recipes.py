@@ -1,0 +1,37 @@
+"""Runs of a sweep whose grid has named recipes, such as `config/experiments/accelerators.yaml`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures.analysis.crossings import first_reaching
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+BASELINE = "adamw"
+"""The recipe of the mainline, with which the others are compared."""
+
+GENERALIZES = 0.95
+"""Test accuracy from which a network has generalized (Lee et al. 2024, Tveit et al. 2025)."""
+
+
+def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Return the runs of each recipe, ordered by seed.
+
+    Args:
+        cube: cube of a grid of named recipes and seeds; its runs are named RECIPE_seedN.
+
+    Returns:
+        The part of the cube with the runs of each recipe, by the name of the recipe, in the order of the grid.
+    """
+    names = np.array([str(run).rpartition("_seed")[0] for run in cube.run.values])
+    return {name: cube.isel(run=np.flatnonzero(names == name)).sortby("seed") for name in dict.fromkeys(names.tolist())}
+
+
+def generalization_epochs(cube: xr.Dataset) -> NDArray[np.float64]:
+    """Return the first evaluation of each run with a test accuracy of at least `GENERALIZES`: [run]; infinity if none has."""
+    return first_reaching(cube.history_test_accuracy, GENERALIZES)

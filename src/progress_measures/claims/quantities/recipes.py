@@ -1,0 +1,97 @@
+"""Quantities for recipes that are said to accelerate grokking. Names of values begin with the name of the recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures.analysis.algorithm import PIZZA_LIMIT
+from progress_measures.analysis.algorithm import VARIABLES as ALGORITHM_VARIABLES
+from progress_measures.analysis.crossings import first_reaching, lead
+from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.analysis.recipes import BASELINE, GENERALIZES, by_recipe, generalization_epochs
+from progress_measures.claims.registry import Values, quantity
+from progress_measures.cube.stops import last_checkpoint
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+
+@quantity(variables=("history_test_accuracy", "history_train_accuracy"))
+def acceleration(cube: xr.Dataset) -> Values:
+    """Compare the time to 95 % test accuracy of each recipe with that of AdamW.
+
+    For each recipe: the epochs by seed, the number of networks that generalize, and the median delay from 95 % train
+    accuracy to 95 % test accuracy. For each recipe but AdamW: AdamW's median epoch divided by the recipe's (`factor`), the
+    recipe's mean epoch divided by AdamW's (`mean_ratio`), the number of seeds with which the recipe generalizes sooner than
+    AdamW (`sooner`), and the median delay divided by AdamW's (`delay_ratio`).
+    """
+    runs = by_recipe(cube)
+    epochs = {name: generalization_epochs(part) for name, part in runs.items()}
+    delays = {
+        name: float(np.median(lead(epochs[name], first_reaching(part.history_train_accuracy, GENERALIZES))))
+        for name, part in runs.items()
+    }
+    values: Values = {}
+    for name, own in epochs.items():
+        values[f"{name}_epochs"] = own.tolist()
+        values[f"{name}_generalizing"] = int(np.isfinite(own).sum())
+        values[f"{name}_delay"] = delays[name]
+        if name == BASELINE or BASELINE not in epochs:
+            continue
+        baseline = epochs[BASELINE]
+        with np.errstate(invalid="ignore"):  # infinity divided by infinity, if no network of either recipe generalizes
+            values[f"{name}_factor"] = float(np.median(baseline) / np.median(own))
+            values[f"{name}_mean_ratio"] = float(np.mean(own) / np.mean(baseline))
+            values[f"{name}_delay_ratio"] = float(np.divide(delays[name], delays[BASELINE]))
+        values[f"{name}_sooner"] = int((own < baseline).sum())
+    return values
+
+
+@quantity(
+    variables=(
+        *ALGORITHM_VARIABLES,
+        *PHASE_ENDS,
+        "excluded_accuracy",
+        "key_frequency",
+        "restricted_accuracy",
+    )
+)
+def circuits_by_recipe(cube: xr.Dataset) -> Values:
+    """Count, for each recipe, the networks that generalize, and those among them with a property of the mainline's networks.
+
+    `sparse`: at most 10 key frequencies, with which alone the network answers at least 95 % of the pairs, and without which it
+    answers at most 20 %. `clock`: the distance irrelevance is above that of typical Pizzas. `progress`: restricted accuracy
+    reaches 95 % at an earlier checkpoint than test accuracy. `phases`: the rule for phases finds all three ends. Values with
+    `share` are the smallest fraction over the recipes of which a network generalizes.
+    """
+    values: Values = {}
+    shares: dict[str, list[float]] = {}
+    for name, part in by_recipe(cube).items():
+        last = last_checkpoint(part)
+        properties = {
+            "sparse": (part.key_frequency.sum("frequency") <= 10)
+            & (last.restricted_accuracy >= GENERALIZES)
+            & (last.excluded_accuracy <= 0.2),
+            "clock": last.distance_irrelevance > PIZZA_LIMIT,
+            "progress": _restricted_first(part),
+            "phases": np.logical_and.reduce([np.isfinite(part[name].values) for name in PHASE_ENDS]),
+        }
+        generalizes = last.test_accuracy.values >= GENERALIZES
+        values[f"{name}_generalizing"] = int(generalizes.sum())
+        for key, holds in properties.items():
+            values[f"{name}_{key}"] = int((np.asarray(holds) & generalizes).sum())
+            if generalizes.any():
+                shares.setdefault(key, []).append(values[f"{name}_{key}"] / values[f"{name}_generalizing"])
+    return values | {f"share_{key}": min(of_recipes) for key, of_recipes in shares.items()}
+
+
+def _restricted_first(cube: xr.Dataset) -> NDArray[np.bool_]:
+    """Return whether restricted accuracy reaches 95 % at an earlier checkpoint than test accuracy: [run].
+
+    Only checkpoints with a restricted accuracy are compared, which are those whose weights were kept.
+    """
+    test = cube.test_accuracy.where(cube.restricted_accuracy.notnull())
+    return first_reaching(cube.restricted_accuracy, GENERALIZES) < first_reaching(test, GENERALIZES)
