@@ -256,16 +256,15 @@ class CallableNetwork:
 
         try:
             return gradient_cosines(logits_of, embed, outputs, positions).double().cpu().numpy()
-        except (
-            RuntimeError
-        ):  # no path from the embeddings to the logits, as in a network that computes without gradients
+        except RuntimeError:
+            # There is no path from the embeddings to the logits, as in a network that computes without gradients.
             return None
 
     def _cosines_by_table(self, tokens: Tensor, order: Order) -> NDArray[np.float64] | None:
         """Compute the cosines by gradients with respect to a table of embeddings, for pairs with different a and b.
 
-        The table is the only tensor whose gradient for one example is zero except at the rows (or columns) of its tokens. In
-        a batch of pairs without a common operand, the gradient at each operand's row belongs to one pair.
+        The table is the only tensor whose gradient for one example is zero except at the rows (or columns) of its tokens. Among
+        pairs without a common operand, the gradient at each operand's row belongs to one pair.
         """
         tensors = {name: t for name, t in (self._tensors or {}).items() if t.is_floating_point() and t.ndim == 2}
         layout, n = self._task.token_layout, self._task.operand_count
@@ -276,9 +275,8 @@ class CallableNetwork:
         cosines: list[NDArray[np.float64]] = []
         table: tuple[str, int] | None = None  # name, dimension of tokens
         while sum(map(len, cosines)) < TRIPLES:
-            operands = order.operands[rng.permutation(len(order.operands))[: 2 * count]].reshape(
-                2, count
-            )  # all different
+            shuffled = order.operands[rng.permutation(len(order.operands))]
+            operands = shuffled[: 2 * count].reshape(2, count)  # of a and of b; all different
             outputs = torch.from_numpy(order.outputs[rng.integers(len(order.operands), size=count)])
             gradients = self._gradients(tokens[operands[0] * n + operands[1]], outputs, tensors)
             if table is None:

@@ -56,11 +56,8 @@ CONFIG_KEYS = (
     "options",
     "params",
 )
-UPDATES, TRAIN_UPDATES, TEST_UPDATES = (
-    "updates",
-    "train_updates",
-    "test_updates",
-)  # how many updates precede each value; `progress-measures export` writes them
+# Numbers of updates before each checkpoint, train loss and test loss; `progress-measures export` writes these keys.
+UPDATES, TRAIN_UPDATES, TEST_UPDATES = ("updates", "train_updates", "test_updates")
 EPOCHS = ("checkpoint_epochs", "epochs")  # number of the last update before each checkpoint, counted from 0
 STEPS = ("global_step", "step")  # number of updates
 

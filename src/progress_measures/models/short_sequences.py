@@ -58,9 +58,8 @@ class ShortSequences:
     def _rows(self, tokens: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Return the rows of the first position in a table [run x token], and the later positions' indices of scores and bags."""
         heads, run = self._heads, torch.arange(len(tokens), device=tokens.device)
-        rows = (
-            tokens + torch.arange(self.length, device=tokens.device) * self.vocabulary
-        )  # of a table [position x token]
+        # Rows of a table [position x token].
+        rows = tokens + torch.arange(self.length, device=tokens.device) * self.vocabulary
         first_row = (run[:, None] * (heads + 1) + torch.arange(heads + 1, device=tokens.device)) * self._table_rows
         scores, bags = [], []
         for position in range(1, self.length):
