@@ -130,7 +130,7 @@ def _byte_planes(values: NDArray[Any]) -> bytes:
 
 
 def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
-    """Return the header without the descriptions of the arrays."""
+    """Return the header without the descriptions of the arrays: names, coordinates, and a description of each run."""
     run_summaries, task = summaries(cube), str(cube.attrs.get("task", ""))
     return {
         "name": str(cube.attrs.get("experiment", "cube")),
@@ -138,9 +138,8 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "task": task,
         "doubts": json.loads(cube.attrs.get("imported", "{}")).get("doubts", []),
         "sign": _sign(cube, task),
-        "basis_size": operand_count(cube)
-        if "frequency" in cube.sizes
-        else 0,  # length of the Fourier basis: p, if it has one
+        # the length of the Fourier basis, which is p for sums mod p; 0 if the cube has no Fourier components
+        "basis_size": operand_count(cube) if "frequency" in cube.sizes else 0,
         "operand_count": operand_count(cube) if "token" in cube.sizes else 0,
         "first_run": _first_run(cube),
         "epochs": thinned_cube.epoch.values.tolist(),
@@ -170,15 +169,15 @@ def _first_run(cube: xr.Dataset) -> int:
     return runs.index(first) if first in runs else -1
 
 
-def _run(run: xr.Dataset, summary: str) -> dict[str, Any]:
+def _run(run_cube: xr.Dataset, summary: str) -> dict[str, Any]:
     """Return the description of a run in the header; an end of a phase that the rule does not find is None."""
-    ends = [float(run[name]) if name in run else np.nan for name in PHASE_ENDS]
-    keys = key_frequencies_of(run).tolist() if "key_frequency" in run else []
+    ends = [float(run_cube[name]) if name in run_cube else np.nan for name in PHASE_ENDS]
+    keys = key_frequencies_of(run_cube).tolist() if "key_frequency" in run_cube else []
     return {
-        "name": str(run.run.values),
+        "name": str(run_cube.run.values),
         "summary": summary,
-        "head_count": run.sizes.get("head", 0),
-        "neuron_count": run.sizes.get("neuron", 0),
+        "head_count": run_cube.sizes.get("head", 0),
+        "neuron_count": run_cube.sizes.get("neuron", 0),
         "keys": keys,
         "phase_ends": [end if np.isfinite(end) else None for end in ends],
     }
