@@ -13,7 +13,14 @@ from plotly.offline import get_plotlyjs
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.open import open_cube
 from progress_measures.explorer import SOURCE
-from progress_measures.explorer.page import ARTICLE, EXPLORER, article_parts, assemble, scripts, write_page
+from progress_measures.explorer.page import (
+    ARTICLE_SCRIPTS,
+    EXPLORER_SCRIPTS,
+    article_parts,
+    assemble,
+    scripts,
+    write_page,
+)
 from progress_measures.explorer.payload import COARSE, MAX_CHECKPOINTS, VARIABLES, pack, thinned
 from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS
 from support.processes import command
@@ -60,19 +67,19 @@ def test_run_has_the_neurons_and_heads_of_its_own_network(cube):
     """In a cube of several sizes, the padding of a smaller network is left out."""
     sizes = {"d_mlp": ("run", [64, 48]), "heads": ("run", [2, 1])}
     runs = pack(cube.assign_coords(sizes)).header["runs"]
-    assert [(run["neurons"], run["heads"]) for run in runs] == [(64, 2), (48, 1)]
+    assert [(run["neuron_count"], run["head_count"]) for run in runs] == [(64, 2), (48, 1)]
 
 
 def test_header_has_what_the_page_needs(cube):
     header = pack(cube).header
-    assert (header["name"], header["prime"], header["sign"], header["first"]) == ("small", 13, 1, 0)
+    assert (header["name"], header["basis_size"], header["sign"], header["first_run"]) == ("small", 13, 1, 0)
     assert header["epochs"] == cube.epoch.values.tolist()
     for about, run in zip(header["runs"], cube.run.values, strict=True):
         of_run = cube.sel(run=run)
-        assert about["words"] == summaries(cube)[run]
+        assert about["summary"] == summaries(cube)[run]
         assert about["keys"] == cube.frequency.values[of_run.key_frequency.values].tolist()
         ends = [float(of_run[f"{name}_end"]) for name in ("memorization", "circuit_formation", "cleanup")]
-        assert about["phases"] == [end if np.isfinite(end) else None for end in ends]
+        assert about["phase_ends"] == [end if np.isfinite(end) else None for end in ends]
 
 
 def test_subtraction_has_sign_minus_1(cube):
@@ -82,7 +89,7 @@ def test_subtraction_has_sign_minus_1(cube):
 def test_header_says_that_the_first_run_is_missing(cube):
     without_first_run = cube.sel(run=["seed1"]).drop_vars(["neuron_value_token", "moment_attention_score_token"])
     header = pack(without_first_run.assign_attrs(first_run="seed0")).header
-    assert header["first"] == -1
+    assert header["first_run"] == -1
     assert "neuron_value_token" not in header["arrays"]
 
 
@@ -111,7 +118,7 @@ def test_cubes_with_many_checkpoints_are_thinned(checkpoints, runs):
 def test_page_is_self_contained(cube, tmp_path):
     write_page([cube, cube.assign_attrs(experiment="twin"), cube], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    for name in (*(f"{name}.js" for name in scripts(EXPLORER)), "cards.css", "explorer.css"):
+    for name in (*(f"{name}.js" for name in scripts(EXPLORER_SCRIPTS)), "cards.css", "explorer.css"):
         assert (SOURCE / name).read_text(encoding="utf-8") in text, name
     for path in SOURCE.rglob("*.*"):
         source = path.read_text(encoding="utf-8")
@@ -132,15 +139,15 @@ def test_page_links_to_the_pages_beside_it(cube):
 
 def test_every_source_file_is_on_a_page(cube):
     sources = {path.relative_to(SOURCE).with_suffix("").as_posix() for path in SOURCE.rglob("*.js")}
-    assert sources == {*scripts(EXPLORER), *scripts(ARTICLE)}
+    assert sources == {*scripts(EXPLORER_SCRIPTS), *scripts(ARTICLE_SCRIPTS)}
 
 
 def test_article_has_the_views_and_no_part_of_the_explorer_around_them(cube):
     time_bar, end = article_parts(cube)
     assert 'id="slider"' in time_bar
-    for name in scripts(ARTICLE):
+    for name in scripts(ARTICLE_SCRIPTS):
         assert (SOURCE / f"{name}.js").read_text(encoding="utf-8") in end, name
-    for name in EXPLORER:
+    for name in EXPLORER_SCRIPTS:
         assert (SOURCE / f"{name}.js").read_text(encoding="utf-8") not in end, name
 
 

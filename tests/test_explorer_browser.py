@@ -81,7 +81,7 @@ class Explorer:
 
     def held(self, view):
         """Return what a dimmed view says of the epoch that it shows."""
-        return self.card(view).locator(".held").text_content()
+        return self.card(view).locator(".last-only").text_content()
 
     def in_sight(self, selector):
         """Return whether an element is in the window, and above the time bar if it is not part of it."""
@@ -188,7 +188,7 @@ def test_numbers_equal_the_cube(explore, cubes, experiment, run, epoch):
     assert neurons["at 85 % or more"] == f"{in_a_cluster.sum()} of {in_a_cluster.size}"
     for k in keys:
         assert neurons[f"k = {k}"] == str((in_a_cluster & (at_epoch.neuron_frequency.values == k)).sum())
-    assert page.page.locator("#words").text_content() == f"{run}: {summaries(cubes[experiment])[run]}"
+    assert page.page.locator("#summary").text_content() == f"{run}: {summaries(cubes[experiment])[run]}"
 
 
 @pytest.mark.parametrize(("experiment", "run", "epoch"), SELECTIONS)
@@ -359,18 +359,18 @@ def test_story_is_told_in_five_steps(explore, cubes, how, tmp_path):
             "data-shown", re.compile(f"step={number}(&|$)|epoch={choice['epoch']}&")
         )
         assert page.in_sight(f"#{view} .plot"), number
-        assert page.page.locator(".told-here").get_attribute("id") == view
+        assert page.page.locator(".in-story").get_attribute("id") == view
         screenshots.append(np.asarray(Image.open(io.BytesIO(page.page.screenshot())).convert("L"), dtype=float))
         box = page.page.locator(f"#{view} .plot").first.bounding_box()
         scale = screenshots[-1].shape[1] / page.page.viewport_size["width"]
         x, y, width, height = (round(scale * box[name]) for name in ("x", "y", "width", "height"))
         assert screenshots[-1][y : y + height, x : x + width].std() > 5, number
         if number < 5:
-            page.page.locator(".told button").first.click()
+            page.page.locator(".story-bar button").first.click()
     assert all((one != other).mean() > 0.001 for one, other in itertools.pairwise(screenshots))
     assert len(page.page.locator("#norms-W_E .plot").all()) == 2
     page.page.locator("#play").click()
-    expect(page.page.locator(".told")).to_be_hidden()
+    expect(page.page.locator(".story-bar")).to_be_hidden()
 
 
 def test_sentences_of_the_story_have_the_values_of_the_cube(explore, cubes):
@@ -635,7 +635,7 @@ def test_another_run_is_shown(explore, cubes):
     page.page.select_option("#run", "seed3")
     page.at(run="seed3")
     assert list(page.numbers("norms-W_E")) == ["k = 1", "k = 27", "k = 38"]
-    assert page.page.locator("#words").text_content() == f"seed3: {summaries(cubes['mainline'])['seed3']}"
+    assert page.page.locator("#summary").text_content() == f"seed3: {summaries(cubes['mainline'])['seed3']}"
     assert "only for the first run, seed0" in page.card("neuron").locator(".absent").inner_text()
     attention = np.array(page.traces("attention")[0]["z"])
     expected = attention_map(cubes["mainline"], 0, run="seed3").sel(position="a")
@@ -845,7 +845,7 @@ def test_page_is_legible(explore, how, scheme):
     for selector in (
         "h1",
         "#title",
-        "#words",
+        "#summary",
         "h2",
         ".about",
         ".note",

@@ -21,16 +21,16 @@ regions       regions of a phase diagram, and power laws of the delay of general
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, neuron_maps
 from progress_measures.analysis.runs import key_frequencies_of, operand_count
-from progress_measures.analysis.select import by_fraction, cut_to_run, grid, runs_with
+from progress_measures.analysis.select import cut_to_run, first_runs_by_fraction, grid, runs_with
 from progress_measures.cube.stops import last_checkpoint, until_stop
 
 __all__ = [
     "at_epochs",
     "attention_map",
-    "by_fraction",
     "cut_to_run",
     "first_below",
     "first_reaching",
+    "first_runs_by_fraction",
     "grid",
     "key_frequencies_of",
     "last_checkpoint",

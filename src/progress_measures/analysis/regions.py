@@ -22,6 +22,7 @@ from progress_measures.analysis.crossings import first_reaching, lead
 from progress_measures.analysis.select import grid
 
 REGIONS = ("comprehension", "grokking", "memorization", "confusion")
+"""Names of the regions."""
 VARIABLES = ("history_train_accuracy", "history_test_accuracy")
 """Variables of a cube that this module reads."""
 

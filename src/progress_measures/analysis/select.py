@@ -171,7 +171,7 @@ def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
     return cube.isel(run=matches)
 
 
-def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
+def first_runs_by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
     """Select the first run with each train fraction in each cube, sorted by fraction.
 
     Args:

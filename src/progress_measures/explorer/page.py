@@ -1,7 +1,7 @@
 """Assemble the page in one file: its HTML, CSS and JavaScript, plotly.js, and the packed cubes.
 
-The page needs no server and requests nothing: it works from a file, and its content security policy forbids all network
-access. Its views can also stand in a page of text, such as the documentation's page on the algorithm.
+The page requires no server and requests nothing: it works from a file, and its content security policy forbids all network
+access. A page of text, such as the documentation's page on the algorithm, can contain views of it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHAS
 from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "theme", "fourier", "cards", "save", "time", "print")
-"""Scripts of every page with views, each after the scripts that it uses. Then follow those of the views, by name."""
+"""Scripts of every page with views, each after the scripts that it uses. The scripts of the views follow them."""
 
-EXPLORER = ("story", "controls", "start")
+EXPLORER_SCRIPTS = ("story", "controls", "start")
 """Scripts of the explorer, after those of the views."""
 
-ARTICLE = ("article",)
-"""Scripts of a page of text with views in it, after those of the views."""
+ARTICLE_SCRIPTS = ("article",)
+"""Scripts of a page of text that contains views, after those of the views."""
 
 
 def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
@@ -50,47 +50,52 @@ def assemble(experiments: Sequence[Packed], links: Mapping[str, str] = MappingPr
 
     Args:
         experiments: the packed cubes, in the order in which the page lists them.
-        links: further pages to which the page links, by text; only a page that stands beside them has any.
+        links: addresses of further pages to link to, by the text of the link.
 
     Returns:
         The text of the page.
     """
-    around = {
+    explorer_parts = {
         "style": _style("cards.css", "explorer.css"),
         "links": "".join(
             f' · <a href="{html.escape(address)}">{html.escape(text)}</a>' for text, address in links.items()
         ),
     }
-    return _fill(_read("index.html"), _parts(experiments, EXPLORER) | around)
+    return _fill(_read("index.html"), _parts(experiments, EXPLORER_SCRIPTS) | explorer_parts)
 
 
 def article_parts(cube: xr.Dataset) -> tuple[str, str]:
-    """Return what a page of text needs to show views of a cube in it.
+    """Return the HTML that shows views of a cube in a page of text.
 
-    An element of the page with the attribute `data-view` receives the view with this name.
+    An element of the page with the attribute `data-view` receives the view whose id is the value of the attribute.
 
     Args:
         cube: the cube that the views show.
 
     Returns:
-        The time bar and the style sheet, to be placed at the end of the text; the scripts and the data, to be placed at the
+        The style sheet and the time bar, to be placed at the end of the text; and the scripts and the data, to be placed at the
         end of the page.
     """
-    parts = _parts([pack(cube)], ARTICLE)
+    parts = _parts([pack(cube)], ARTICLE_SCRIPTS)
     return f"<style>\n{_style('cards.css', 'article.css')}</style>\n{parts['time']}", parts["scripts"]
 
 
 def _parts(experiments: Sequence[Packed], last_scripts: Sequence[str]) -> dict[str, str]:
-    """Return the parts of a page by their names in the page's source."""
+    """Return the parts that replace the comments `<!-- name -->` in the source of a page, by name.
+
+    Args:
+        experiments: the packed cubes, in the order in which the page lists them.
+        last_scripts: names of the scripts after those of the views.
+    """
     header = {
         "experiments": _with_unique_names([packed.header for packed in experiments]),
         "colors": COLORS,
         "frequency_colors": FREQUENCY_COLORS,
-        "phases": list(PHASE_COLORS),
+        "phase_names": list(PHASE_COLORS),
     }
     data_elements = [
-        f'<script type="application/octet-stream" id="data-{number}">{base64.b64encode(packed.data).decode()}</script>'
-        for number, packed in enumerate(experiments)
+        f'<script type="application/octet-stream" id="data-{index}">{base64.b64encode(packed.data).decode()}</script>'
+        for index, packed in enumerate(experiments)
     ]
     parts = {
         "time": _read("time.html"),
@@ -112,7 +117,7 @@ def _style(*names: str) -> str:
 
 
 def _with_unique_names(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Number repeated names and titles: a second cube of `mainline` becomes `mainline (2)`."""
+    """Append numbers to repeated names and titles: a second cube with the name `mainline` gets the name `mainline (2)`."""
     unique, counts = [], Counter[str]()
     for header in headers:
         counts[header["name"]] += 1
@@ -122,7 +127,7 @@ def _with_unique_names(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def scripts(last: Sequence[str]) -> list[str]:
-    """Return the JavaScript files of a page in their order, without suffix; `last` are those after the views."""
+    """Return the JavaScript files of a page in their order, without suffix; `last` are the files after those of the views."""
     return [*SCRIPTS, *(f"views/{path.stem}" for path in sorted(SOURCE.glob("views/*.js"))), *last]
 
 
@@ -138,5 +143,5 @@ def _plotly() -> str:
 
 def _phase_colors() -> str:
     """Return a style sheet with the figures' phase colors for light mode; `cards.css` has the colors for dark mode."""
-    colors = "".join(f"--phase-light-{number}: {color}; " for number, color in enumerate(PHASE_COLORS.values()))
+    colors = "".join(f"--phase-light-{index}: {color}; " for index, color in enumerate(PHASE_COLORS.values()))
     return f":root {{ {colors}}}\n"

@@ -23,7 +23,7 @@ from progress_measures.cube.rounding import rounded
 from progress_measures.tasks import TASKS
 
 EXACT, FINE, COARSE = 23, 12, 10
-"""Mantissa bits that are stored: for curves, for numbers shown with three decimal digits, and for colors of a map."""
+"""Numbers of mantissa bits that are stored: for curves, for values shown with three digits, and for the colors of a map."""
 
 VARIABLES = {
     "train_loss": EXACT,
@@ -62,15 +62,15 @@ VARIABLES = {
 integers and fractions, which `_compact` stores as integers."""
 
 MAX_CHECKPOINTS = 2500
-"""Maximum number of checkpoints, summed over runs. Of a larger cube, evenly spaced checkpoints are packed; the page says so."""
+"""Maximum number of packed checkpoints, summed over runs. They are evenly spaced; the page gives their spacing."""
 
 
 class Packed(NamedTuple):
     """One experiment in the form that the page contains.
 
     Attributes:
-        header: names, coordinates and descriptions of arrays and runs.
-        data: the arrays, compressed.
+        header: texts and coordinates of the experiment, a description of each run, and the place of each array in `data`.
+        data: the values of all arrays, compressed together.
     """
 
     header: dict[str, Any]
@@ -115,7 +115,7 @@ def thinned(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _compact(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
-    """Return the values of a variable in a small data type, and the factor by which the page multiplies them."""
+    """Convert the values of a variable to a small data type. Return them, and the factor by which the page multiplies them."""
     values, bits = variable.values, VARIABLES[str(variable.name)]
     if bits is not None:
         return rounded(values.astype("<f4"), bits), 1
@@ -125,12 +125,12 @@ def _compact(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
 
 
 def _byte_planes(values: NDArray[Any]) -> bytes:
-    """Return the bytes of an array grouped by significance: first bytes, then second bytes, and so on."""
+    """Return the bytes of an array grouped by significance: the first byte of each value, then the second byte of each, …."""
     return np.frombuffer(values.tobytes(), np.uint8).reshape(-1, values.itemsize).T.tobytes()
 
 
 def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
-    """Return what the page needs besides arrays: names, coordinates, and a summary of each run."""
+    """Return the header without the descriptions of the arrays: names, coordinates, and a description of each run."""
     run_summaries, task = summaries(cube), str(cube.attrs.get("task", ""))
     return {
         "name": str(cube.attrs.get("experiment", "cube")),
@@ -138,9 +138,10 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "task": task,
         "doubts": json.loads(cube.attrs.get("imported", "{}")).get("doubts", []),
         "sign": _sign(cube, task),
-        "prime": operand_count(cube) if "frequency" in cube.sizes else 0,
-        "numbers": operand_count(cube) if "token" in cube.sizes else 0,
-        "first": _first(cube),
+        # the length of the Fourier basis, which is p for sums mod p; 0 if the cube has no Fourier components
+        "basis_size": operand_count(cube) if "frequency" in cube.sizes else 0,
+        "operand_count": operand_count(cube) if "token" in cube.sizes else 0,
+        "first_run": _first_run(cube),
         "epochs": thinned_cube.epoch.values.tolist(),
         "checkpoints": cube.sizes["epoch"],
         "kept_neurons": cube.kept_neuron.values.tolist() if "kept_neuron" in cube else [],
@@ -150,7 +151,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
 
 
 def _sign(cube: xr.Dataset, task: str) -> int:
-    """Return 1 if the answers of a task on pairs follow a + b, -1 if they follow a - b; for other tasks 1."""
+    """Return 1 if the answers of a task on pairs are functions of a + b, -1 if they are functions of a - b; 1 for other tasks."""
     task_class = TASKS.get(task)
     if sign := getattr(task_class, "sign", None):
         return int(sign)
@@ -161,22 +162,22 @@ def _sign(cube: xr.Dataset, task: str) -> int:
     return 1 if group is None else int(group.sign)
 
 
-def _first(cube: xr.Dataset) -> int:
-    """Return the index of the experiment's first run, which alone has variables without `run`; -1 if the cube lacks the run."""
+def _first_run(cube: xr.Dataset) -> int:
+    """Return the index of the experiment's first run; -1 if the cube lacks it. Variables without `run` belong to this run."""
     runs = cube.run.values.tolist()
     first = cube.attrs.get("first_run", runs[0])
     return runs.index(first) if first in runs else -1
 
 
-def _run(run: xr.Dataset, summary: str) -> dict[str, Any]:
-    """Return name, summary, numbers of heads and neurons, key frequencies and ends of phases of a run; None for a missing end."""
-    ends = [float(run[name]) if name in run else np.nan for name in PHASE_ENDS]
-    keys = key_frequencies_of(run).tolist() if "key_frequency" in run else []
+def _run(run_cube: xr.Dataset, summary: str) -> dict[str, Any]:
+    """Return the description of a run in the header; an end of a phase that the rule does not find is None."""
+    ends = [float(run_cube[name]) if name in run_cube else np.nan for name in PHASE_ENDS]
+    keys = key_frequencies_of(run_cube).tolist() if "key_frequency" in run_cube else []
     return {
-        "name": str(run.run.values),
-        "words": summary,
-        "heads": run.sizes.get("head", 0),
-        "neurons": run.sizes.get("neuron", 0),
+        "name": str(run_cube.run.values),
+        "summary": summary,
+        "head_count": run_cube.sizes.get("head", 0),
+        "neuron_count": run_cube.sizes.get("neuron", 0),
         "keys": keys,
-        "phases": [end if np.isfinite(end) else None for end in ends],
+        "phase_ends": [end if np.isfinite(end) else None for end in ends],
     }

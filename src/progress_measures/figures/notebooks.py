@@ -24,19 +24,19 @@ WORDS = {
 """Words that differ between the sources, by source and by name of the field in a template of `by_source`."""
 
 
-def by_source(template: str, **additions: str) -> dict[str, str]:
-    """Fill a template for the demo, for the subtraction notebook, and for each further source in `additions`.
+def by_source(template: str, **inserts: str) -> dict[str, str]:
+    """Fill a template for the demo, for the subtraction notebook, and for each further source in `inserts`.
 
     Args:
-        template: text with the fields `{addition}` and, for the demo and the notebook, the keys in `WORDS`, such as
+        template: text with the fields `{insert}` and, for the demo and the notebook, the keys in `WORDS`, such as
             `{network}`.
-        additions: text for the field `{addition}`, by source; by default, an empty string.
+        inserts: text for the field `{insert}`, by source; by default, an empty string.
 
     Returns:
         The texts by source.
     """
-    sources = dict.fromkeys([*WORDS, *additions])
-    return {source: template.format(addition=additions.get(source, ""), **WORDS.get(source, {})) for source in sources}
+    sources = dict.fromkeys([*WORDS, *inserts])
+    return {source: template.format(insert=inserts.get(source, ""), **WORDS.get(source, {})) for source in sources}
 
 
 def sections(demo: str, subtraction: str) -> dict[str, str]:
@@ -66,7 +66,7 @@ figure(
     size=(3.6, 2.4),
     caption=by_source(
         """Attention of each head of the first run from `=` to a, b and `=`, averaged over all pairs. All values are
-        from the end of training. {addition}""",
+        from the end of training. {insert}""",
         mod_addition="Each of a and b gets about half of the attention, and `=` hardly any.",
     ),
 )
@@ -75,7 +75,7 @@ figure(
     "demo/02_example_attention",
     "subtraction/03_example_attention",
     plot=partial(attention.attention_at_pair, a=0, b=5),
-    title=by_source("Attention of {network}'s heads at {addition}", demo="0 + 5", subtraction="0 - 5"),
+    title=by_source("Attention of {network}'s heads at {insert}", demo="0 + 5", subtraction="0 - 5"),
     reference=sections(demo="looking at activations", subtraction="3.1"),
     variables=attention.ATTENTION_SCORES,
     size=(3.6, 2.4),
@@ -93,7 +93,7 @@ figure(
     variables=attention.ATTENTION_TO_A,
     size=(3.8, 3.2),
     caption=by_source(
-        """Attention of head 0 of the first run from `=` to a, over all pairs, at the end of training. {addition} The
+        """Attention of head 0 of the first run from `=` to a, over all pairs, at the end of training. {insert} The
         title gives the frequency k that explains most of the attention's variance over pairs, and the fraction that it
         explains.""",
         subtraction="The attention varies little, but periodically.",
@@ -110,7 +110,7 @@ figure(
     size=(6.8, 3.0),
     caption=by_source(
         """Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Each head has
-        a separate color scale. {addition} Each title gives the frequency k that explains most of the attention's
+        a separate color scale. {insert} Each title gives the frequency k that explains most of the attention's
         variance over pairs, and the fraction that it explains.""",
         subtraction="""Each head attends almost only to one of the two numbers. Its small variation over pairs is
         periodic.""",
@@ -148,7 +148,7 @@ figure(
     "demo/08_svd_random",
     "subtraction/06_svd_random",
     plot=partial(embedding.singular_values, matrix=gaussian_control, color="weights"),
-    title=by_source("Singular values of a Gaussian matrix{addition}", demo=", a control for the demo network"),
+    title=by_source("Singular values of a Gaussian matrix{insert}", demo=", a control for the demo network"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
     size=(4.6, 2.6),
@@ -160,7 +160,7 @@ figure(
     "demo/09_svd_random_U",
     "subtraction/07_svd_random_U",
     plot=partial(embedding.left_vectors, matrix=gaussian_control),
-    title=by_source("Left singular vectors of a Gaussian matrix{addition}", demo=", a control for the demo network"),
+    title=by_source("Left singular vectors of a Gaussian matrix{insert}", demo=", a control for the demo network"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
     size=(6.8, 3.4),
@@ -186,13 +186,13 @@ figure(
     "demo/11_fourier_basis",
     "subtraction/11_fourier_basis",
     plot=fourier_basis.basis_vectors,
-    title=by_source("The {addition}Fourier basis", demo="demo's "),
+    title=by_source("The {insert}Fourier basis", demo="demo's "),
     reference=sections(demo="analyze the embedding", subtraction="3.3"),
     variables=("key_frequency",),
     size=(4.6, 3.6),
     caption=by_source(
         """All vectors of the orthonormal Fourier basis over the numbers, one per row. The first row is the constant;
-        cosine and sine of each frequency from 1 on follow. {addition}""",
+        cosine and sine of each frequency from 1 on follow. {insert}""",
         demo="The demo has the sine before the cosine.",
     ),
 )
@@ -201,7 +201,7 @@ figure(
     "demo/14_fourier_gram",
     "subtraction/15_fourier_gram",
     plot=fourier_basis.basis_products,
-    title=by_source("Dot products of the {addition}Fourier basis", demo="demo's "),
+    title=by_source("Dot products of the {insert}Fourier basis", demo="demo's "),
     reference=sections(demo="analyze the embedding", subtraction="3.3"),
     variables=("key_frequency",),
     size=(4.6, 3.8),
@@ -212,7 +212,7 @@ figure(
     "demo/15_WE_fourier",
     "subtraction/16_WE_fourier",
     plot=embedding.in_fourier_basis,
-    title=by_source("The {addition} network's embedding in the Fourier basis", demo="demo", subtraction="subtraction"),
+    title=by_source("The {insert} network's embedding in the Fourier basis", demo="demo", subtraction="subtraction"),
     reference=sections(demo="analyze the embedding", subtraction="3.4"),
     variables=("W_E", "key_frequency"),
     size=(5.2, 3.8),
@@ -270,7 +270,7 @@ figure(
     size=(6.8, 3.0),
     caption=by_source(
         """Fraction of each neuron's variance over all pairs (columns) in each frequency (rows), for the first run. All
-        values are from the end of training. {addition} neuron follows one of the key frequencies, which are labeled on the
+        values are from the end of training. {insert} neuron follows one of the key frequencies, which are labeled on the
         right.""",
         demo="Nearly every",
         subtraction="Every",
@@ -313,7 +313,7 @@ figure(
     size=(5.2, 3.2),
     caption=by_source(
         """Train and test loss of the first run, with the phases that the rule finds. For its network, the {notebook}
-        sets the ends of the phases by hand, at epochs 1,500, {addition}.""",
+        sets the ends of the phases by hand, at epochs 1,500, {insert}.""",
         demo="13,300 and 16,600",
         subtraction="22,500 and 24,000",
     ),
@@ -341,7 +341,7 @@ figure(
         the output. The similarity is the coefficient of the logits on the cosine, which is scaled to norm 1 over all
         (a, b, c), divided by the norm of the logits. Key frequencies are in color, all other frequencies are gray.
         Dashed: the norm of the residual, which is the logits minus their parts along the cosines of all frequencies,
-        divided by the norm of the logits. {addition}""",
+        divided by the norm of the logits. {insert}""",
         demo="The residual falls as the similarities of key frequencies rise.",
         subtraction="The similarities of key frequencies rise long before the network generalizes.",
     ),
@@ -359,7 +359,7 @@ figure(
         """Train, test and restricted loss of the first run. As in the {notebook}, the restricted loss is the loss on
         test pairs of the mean logits plus P W_L. P is the projection of the neurons, as functions of the pair, onto cos
         and sin of w({sum}) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. The restricted loss falls while
-        the test loss is on its plateau{addition}.""",
+        the test loss is on its plateau{insert}.""",
         subtraction=", and ends above the test loss",
     ),
 )
@@ -377,7 +377,7 @@ figure(
         loss are defined by P W_L, the contribution of the key frequencies to the logits. P is the projection of the
         neurons, as functions of the pair, onto cos and sin of w({sum}) for the key frequencies k; w = 2πk/p and
         W_L = W_out W_U. The excluded loss is the loss on training pairs of the logits minus P W_L. The restricted loss
-        is the loss on test pairs of the mean logits plus P W_L. The excluded loss rises {addition}.""",
+        is the loss on test pairs of the mean logits plus P W_L. The excluded loss rises {insert}.""",
         demo="while the test loss is on its plateau",
         subtraction="from the end of memorization on: the network starts to depend on its key frequencies",
     ),

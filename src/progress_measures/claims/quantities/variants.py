@@ -20,7 +20,7 @@ from progress_measures.analysis.crossings import (
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
 from progress_measures.analysis.runs import after_intervention, key_frequencies_of, uniform_loss
-from progress_measures.analysis.select import by_fraction, runs_with
+from progress_measures.analysis.select import first_runs_by_fraction, runs_with
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.measures.numerics import gini
 
@@ -42,7 +42,7 @@ def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> 
     Also return whether the delay falls from fraction 0.3 to 0.5, and the largest delay at fractions of at least 0.6,
     in epochs and divided by the delay at 0.3.
     """
-    delay_by_fraction = _by_fraction(by_fraction(low, mainline, high), lambda run: loss_delays(run)[0])
+    delay_by_fraction = _by_fraction(first_runs_by_fraction(low, mainline, high), lambda run: loss_delays(run)[0])
     delay_at = {float(name): delay for name, delay in delay_by_fraction.items()}
     delays_03_to_05 = [delay_at[0.3], delay_at[0.4], delay_at[0.5]]
     delays_from_06 = [delay for fraction, delay in delay_at.items() if fraction >= 0.6]
@@ -77,7 +77,7 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
     next smaller fraction; `largest_lag_from_06` is the largest delay at fractions of at least 0.6. Also return the first
     epochs with test loss below 1e-4 and 1e-2.
     """
-    runs = by_fraction(low, mainline, high)
+    runs = first_runs_by_fraction(low, mainline, high)
 
     def epochs_below(split: str, level: float) -> dict[str, float]:
         return _by_fraction(runs, lambda run: first_below(run[f"history_{split}_loss"], level)[0])
@@ -100,7 +100,7 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
 @quantity(variables=("history_train_loss",))
 def memorization_epochs(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epochs with train loss below 1e-2 for train fractions up to 0.5, and the ratio of largest to smallest."""
-    runs = [(fraction, run) for fraction, run in by_fraction(low, mainline, high) if fraction <= 0.5]
+    runs = [(fraction, run) for fraction, run in first_runs_by_fraction(low, mainline, high) if fraction <= 0.5]
     epochs = _by_fraction(runs, lambda run: first_below(run.history_train_loss, 1e-2)[0])
     return {"epochs": epochs, "ratio": max(epochs.values()) / min(epochs.values())}
 

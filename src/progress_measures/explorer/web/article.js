@@ -1,10 +1,10 @@
-// Start a page of text with views in it: an element with `data-view` receives the view of this name, and a click on an element with
-// `data-choice`, such as "epoch=4300&neuron=457", changes the choices.
+// Start a page of text that contains views: an element with the attribute `data-view` receives the view with this id, and a click on an
+// element with the attribute `data-choice`, such as "epoch=4300&neuron=457", changes the choices.
 
 layOutCards(({ id }) => document.querySelector(`[data-view="${id}"]`));
 startTimeBar();
 startPrinting();
-new MutationObserver(lookChanged).observe(document.body, { attributeFilter: ["data-md-color-scheme"] }); // mkdocs-material's switch
+new MutationObserver(themeChanged).observe(document.body, { attributeFilter: ["data-md-color-scheme"] }); // mkdocs-material's switch
 for (const button of document.querySelectorAll("[data-choice]"))
   button.addEventListener("click", (event) => {
     event.preventDefault();

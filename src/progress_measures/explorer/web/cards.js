@@ -1,16 +1,18 @@
 // Cards. Each card shows one view of the chosen run, and of a second run beside it if one is chosen. A view is an object with these
 // fields:
 //   id, title, about    element id, title, and sentences on what the view shows
-//   needs               arrays that the view requires; if any is missing, the card names the missing ones
+//   requires            arrays that the view requires; if any is missing, the card names the missing ones
 //   reads               fields of `state` that the view depends on, besides experiment and runs
 //   width               in columns of a grid of twelve
 //   shape               "square" or "tall"; absent for a wide plot
 //   tools               inputs in the card's head
-//   draw(at)            returns { traces, layout, numbers: [{ label, value }, …], note, held }, or { absent: reason }; `held` says why
-//                       the view does not follow the slider
+//   draw(current)       returns { traces, layout, numbers: [{ label, value }, …], note, lastOnly }, or { absent: reason }; `numbers` are
+//                       the values that are written below the plot; `lastOnly` is a sentence if the view does not follow the slider
+//                       because the values are stored for the last checkpoint only
 //   onClick(point)      returns the change of `state` after a click on a point
 //   frequency(point)    returns the frequency that a point stands for; by default the `meta` of its trace
-// `at` is the current choice: the experiment, the indices of run and epoch, the run's key frequencies, and their colors.
+// `current` is the current choice: the experiment, the indices of run and epoch, the ends of the run's phases, its key frequencies, and
+// their colors.
 
 const views = [];
 
@@ -20,10 +22,10 @@ function addView(view) {
 
 // The current choice, for a view of the chosen run or of another run.
 function currentChoice(runName = state.run) {
-  const run = shown.runs.findIndex(({ name }) => name === runName);
-  const { keys, phases, name, neurons, heads } = shown.runs[run];
-  const ofRun = { ...state, run: name, neuron: clampIndex(state.neuron, neurons), head: clampIndex(state.head, heads) };
-  return { experiment: shown, state: ofRun, run, name, keys, phases, color: frequencyColors(keys), epoch: shown.epochs.indexOf(state.epoch) };
+  const run = chosenExperiment.runs.findIndex(({ name }) => name === runName);
+  const { keys, phase_ends: phaseEnds, name, neuron_count: neuronCount, head_count: headCount } = chosenExperiment.runs[run];
+  const ofRun = { ...state, run: name, neuron: clampIndex(state.neuron, neuronCount), head: clampIndex(state.head, headCount) };
+  return { experiment: chosenExperiment, state: ofRun, run, name, keys, phaseEnds, color: frequencyColors(keys), epoch: chosenExperiment.epochs.indexOf(state.epoch) };
 }
 
 // A view of one run.
@@ -31,32 +33,32 @@ class Pane {
   constructor(view) {
     this.view = view;
     this.title = element("h3");
-    this.held = element("p", { class: "held" });
+    this.lastOnly = element("p", { class: "last-only" });
     this.plot = element("div", { class: `plot ${view.shape ?? ""}`, role: "img" });
     this.numbers = element("ul", { class: "numbers" });
     this.note = element("p", { class: "note" });
     this.absent = element("p", { class: "absent" });
-    this.section = element("div", { class: "pane" }, this.title, this.held, this.plot, this.absent, this.numbers, this.note);
+    this.section = element("div", { class: "pane" }, this.title, this.lastOnly, this.plot, this.absent, this.numbers, this.note);
   }
 
   draw(runName, missing) {
-    this.at = currentChoice(runName);
-    const { traces, layout: parts, numbers = [], note = "", held = "", absent = "" } = missing.length
+    this.current = currentChoice(runName);
+    const { traces, layout: parts, numbers = [], note = "", lastOnly = "", absent = "" } = missing.length
       ? { absent: `Not in this cube: ${missing.join(", ")}. These measures do not apply to its networks.` }
-      : this.view.draw(this.at);
+      : this.view.draw(this.current);
     this.traces = absent ? [] : traces;
     this.section.classList.toggle("empty", Boolean(absent));
-    this.section.classList.toggle("still", Boolean(held));
+    this.section.classList.toggle("still", Boolean(lastOnly));
     this.title.textContent = state.beside ? runName : "";
     this.absent.textContent = absent;
-    this.held.textContent = held;
+    this.lastOnly.textContent = lastOnly;
     this.note.textContent = note;
     this.numbers.replaceChildren(...(absent ? [] : numbers).map(numberItem));
     if (!absent) {
       this.axes = layout(parts);
       Plotly.react(this.plot, traces, this.axes, PLOTLY);
       this.fit();
-      this.plot.setAttribute("aria-label", `${this.view.title}. ${numbers.map(({ label, value }) => `${label} ${value}`).join("; ")}. ${held} ${note}`);
+      this.plot.setAttribute("aria-label", `${this.view.title}. ${numbers.map(({ label, value }) => `${label} ${value}`).join("; ")}. ${lastOnly} ${note}`);
       this.listen();
     }
   }
@@ -72,13 +74,13 @@ class Pane {
     this.listening = true;
     if (this.view.onClick)
       this.plot.on("plotly_click", ({ points }) => {
-        const choice = this.view.onClick(points[0], this.at);
+        const choice = this.view.onClick(points[0], this.current);
         if (choice && "epoch" in choice) stop();
         if (choice) choose(choice);
       });
     const frequency = this.view.frequency ?? (({ data }) => data.meta);
-    this.plot.on("plotly_hover", ({ points }) => light(frequency(points[0], this.at) ?? null));
-    this.plot.addEventListener("mouseleave", () => light(null));
+    this.plot.on("plotly_hover", ({ points }) => highlight(frequency(points[0], this.current) ?? null));
+    this.plot.addEventListener("mouseleave", () => highlight(null));
   }
 }
 
@@ -100,12 +102,12 @@ class Card {
   }
 
   dependsOn(changed) {
-    return ["experiment", "run", "beside", "range", "look", "lit", ...this.view.reads].some((name) => changed.has(name));
+    return ["experiment", "run", "beside", "range", "theme", "highlighted", ...this.view.reads].some((name) => changed.has(name));
   }
 
   // Make a pane for each run to be shown. This also lays out cards that are not drawn yet, so that scrolling to a view ends there.
   arrange() {
-    this.missing = this.view.needs.filter((name) => !shown.has(name));
+    this.missing = this.view.requires.filter((name) => !chosenExperiment.has(name));
     this.runs = state.beside && !this.missing.length ? [state.run, state.beside] : [state.run];
     while (this.panes.length < this.runs.length) this.panes.push(new Pane(this.view));
     this.panes.length = this.runs.length;
@@ -128,22 +130,22 @@ function numberItem({ label, value, color, square }) {
   return item;
 }
 
-// An input for a field of `state`: a select, { name, label, options(at) → [[value, text], …] }, or a number, { name, label, max(at) }.
+// An input for a field of `state`: a select, { name, label, options(current) → [[value, text], …] }, or a number, { name, label, max(current) }.
 function makeTool({ name, label, options, max }) {
   const input = options ? element("select") : element("input", { type: "number", min: 0, inputmode: "numeric" });
-  const convert = (text) => (NUMBERS.has(name) ? Number(text) : text);
+  const convert = (text) => (NUMERIC_FIELDS.has(name) ? Number(text) : text);
   input.addEventListener("change", () => choose({ [name]: convert(input.value) }));
   let listed = "";
   return {
     label: element("label", {}, `${label} `, input),
-    update(at) {
+    update(current) {
       if (options) {
-        const choices = options(at);
+        const choices = options(current);
         if (String(choices) !== listed) {
           listed = String(choices);
           input.replaceChildren(...choices.map(([value, text]) => element("option", { value }, text)));
         }
-      } else input.max = max(at);
+      } else input.max = max(current);
       input.value = state[name];
     },
   };
@@ -152,7 +154,8 @@ function makeTool({ name, label, options, max }) {
 const cards = [];
 let drawPending = false;
 
-// Add the cards to the page: `place(view)` is the element that receives the card, or null. A card is drawn when it is visible and stale: its content is older than the choice that it depends on.
+// Add the cards to the page: `place(view)` returns the element that receives the card of a view, or null. A card is drawn when it is
+// visible and stale, which means that a choice that it depends on has changed since it was drawn.
 function layOutCards(place) {
   const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries)
@@ -173,11 +176,11 @@ function layOutCards(place) {
     }
     drawSoon();
   });
-  darkness.addEventListener("change", lookChanged);
+  darkness.addEventListener("change", themeChanged);
 }
 
 function drawSoon() {
-  if (drawPending || !shown) return;
+  if (drawPending || !chosenExperiment) return;
   drawPending = true;
   requestAnimationFrame(() => {
     drawPending = false;
@@ -188,42 +191,42 @@ function drawSoon() {
 }
 
 // The phases of the chosen run: [{ name, start, end, index }, …], without phases that have no start or end.
-function phasesOf(at) {
-  return HEADER.phases
-    .map((name, index) => ({ name, start: index ? at.phases[index - 1] : 0, end: at.phases[index], index }))
+function phasesOf(current) {
+  return HEADER.phase_names
+    .map((name, index) => ({ name, start: index ? current.phaseEnds[index - 1] : 0, end: current.phaseEnds[index], index }))
     .filter(({ start, end }) => start !== null && end !== null);
 }
 
 // Shapes for a plot over epochs: a line at the chosen epoch, and the phases as bands behind the curves.
-function timeShapes(at) {
+function timeShapes(current) {
   return [
-    ...phasesOf(at).map(({ start, end, index }) => ({ type: "rect", layer: "below", yref: "paper", x0: start, x1: end, y0: 0, y1: 1, line: { width: 0 }, fillcolor: style(`--phase-${index}`) })),
-    { type: "line", yref: "paper", x0: at.state.epoch, x1: at.state.epoch, y0: 0, y1: 1, line: { color: style("--ink"), width: 1.2 } },
+    ...phasesOf(current).map(({ start, end, index }) => ({ type: "rect", layer: "below", yref: "paper", x0: start, x1: end, y0: 0, y1: 1, line: { width: 0 }, fillcolor: style(`--phase-${index}`) })),
+    { type: "line", yref: "paper", x0: current.state.epoch, x1: current.state.epoch, y0: 0, y1: 1, line: { color: style("--ink"), width: 1.2 } },
   ];
 }
 
 // Find the stored values nearest to the chosen epoch. The array `moment_${variable}` has the selected epochs of the first run; the
 // array `variable` has only the last checkpoint, of every run or of the first.
-// Returns { name, indices, epoch, note, held }: the name of the array, the indices of the values in it, and their epoch; `held` says
-// that the view shows the last checkpoint at every epoch. Returns null if the cube has neither array.
-function nearestStored(at, variable) {
-  const { experiment, run, state: { epoch } } = at;
+// Returns { name, indices, epoch, note, lastOnly }: the name of the array, the indices of the values in it, their epoch, and two texts for
+// the view. Returns null if the cube has neither array.
+function nearestStored(current, variable) {
+  const { experiment, run, state: { epoch } } = current;
   const moment = `moment_${variable}`;
-  if (run === experiment.first && experiment.has(moment)) {
+  if (run === experiment.first_run && experiment.has(moment)) {
     const { moments } = experiment.arrays[moment];
     const index = nearest(moments, epoch);
     const shownEpoch = moments[index];
     const note = shownEpoch === epoch ? "" : `Shown: epoch ${formatEpoch(shownEpoch)}, the stored epoch nearest to ${formatEpoch(epoch)}.`;
-    return { name: moment, indices: [index], epoch: shownEpoch, note, held: "" };
+    return { name: moment, indices: [index], epoch: shownEpoch, note, lastOnly: "" };
   }
-  return experiment.has(variable) ? storedLast(at, variable, experiment.arrays[variable].dims[0] === "run" ? [run] : []) : null;
+  return experiment.has(variable) ? storedLast(current, variable, experiment.arrays[variable].dims[0] === "run" ? [run] : []) : null;
 }
 
 // Describe values that are stored for the last checkpoint only.
 function storedLast({ experiment, state: { epoch } }, name, indices) {
   const last = experiment.epochs.at(-1);
-  const held = last === epoch ? "" : `Does not follow the slider. Stored and shown: only epoch ${formatEpoch(last)}, the last.`;
-  return { name, indices, epoch: last, note: "", held };
+  const lastOnly = last === epoch ? "" : `Does not follow the slider. Stored and shown: only epoch ${formatEpoch(last)}, the last.`;
+  return { name, indices, epoch: last, note: "", lastOnly };
 }
 
 // A cache of the last 60 results of slow functions, by key.

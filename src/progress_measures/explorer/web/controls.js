@@ -7,51 +7,51 @@ let keyRepeats = false; // true while a key is held down
 
 function showChoices(changed) {
   if (changed.has("experiment")) {
-    runs.replaceChildren(...shown.runs.map(({ name }) => element("option", { value: name }, name)));
+    runs.replaceChildren(...chosenExperiment.runs.map(({ name }) => element("option", { value: name }, name)));
     const doubts = document.getElementById("doubts");
-    doubts.hidden = !shown.doubts.length;
-    doubts.textContent = `DOUBTFUL import of ${shown.name}: ${shown.doubts.join("; ")}.`;
+    doubts.hidden = !chosenExperiment.doubts.length;
+    doubts.textContent = `DOUBTFUL import of ${chosenExperiment.name}: ${chosenExperiment.doubts.join("; ")}.`;
   }
   experiments.value = state.experiment;
   runs.value = state.run;
   if (changed.has("experiment") || changed.has("run"))
-    beside.replaceChildren(element("option", { value: "" }, "–"), ...shown.runs.filter(({ name }) => name !== state.run).map(({ name }) => element("option", { value: name }, name)));
+    beside.replaceChildren(element("option", { value: "" }, "–"), ...chosenExperiment.runs.filter(({ name }) => name !== state.run).map(({ name }) => element("option", { value: name }, name)));
   beside.value = state.beside;
-  beside.disabled = shown.runs.length < 2;
+  beside.disabled = chosenExperiment.runs.length < 2;
   if (changed.has("experiment") || changed.has("run")) {
-    const interval = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
-    document.getElementById("title").textContent = `${shown.title}${interval > 1 ? `, every ${interval}th checkpoint` : ""}: summary of the run`;
-    document.getElementById("words").textContent = `${state.run}: ${shown.runs[currentChoice().run].words}`;
+    const interval = Math.round((chosenExperiment.checkpoints - 1) / (chosenExperiment.epochs.length - 1));
+    document.getElementById("title").textContent = `${chosenExperiment.title}${interval > 1 ? `, every ${interval}th checkpoint` : ""}: summary of the run`;
+    document.getElementById("summary").textContent = `${state.run}: ${chosenExperiment.runs[currentChoice().run].summary}`;
   }
   document.getElementById("printed").textContent = `${state.experiment}, ${[state.run, state.beside].filter(Boolean).join(" and ")}, epoch ${formatEpoch(state.epoch)}`;
   if (!playing && !dragging && !keyRepeats) toAddress(); // browsers reject an address that changes at every frame
 }
 
-// Step through the `count` values of a field of `state`, from the last to the first again.
+// Change a field of `state`, an index below `count`, by a number of steps; the first value follows the last.
 const cycle = (name, count, by) => choose({ [name]: count ? (state[name] + by + count) % count : 0 });
 
 function stepRun(by) {
   const index = currentChoice().run + by;
-  if (shown.runs[index]) choose({ run: shown.runs[index].name });
+  if (chosenExperiment.runs[index]) choose({ run: chosenExperiment.runs[index].name });
 }
 
 // Show the next other run beside the chosen one; after the last, none.
 function cycleBeside() {
-  const others = ["", ...shown.runs.map(({ name }) => name).filter((name) => name !== state.run)];
+  const others = ["", ...chosenExperiment.runs.map(({ name }) => name).filter((name) => name !== state.run)];
   return choose({ beside: others[(others.indexOf(state.beside) + 1) % others.length] });
 }
 
 // Choose the next neuron whose maps are stored over time; in a cube without such neurons, the next neuron.
 function stepNeuron(by) {
-  const neurons = shown.kept_neurons;
-  if (!neurons.length) return cycle("neuron", shown.runs[currentChoice().run].neurons, by);
+  const neurons = chosenExperiment.kept_neurons;
+  if (!neurons.length) return cycle("neuron", chosenExperiment.runs[currentChoice().run].neuron_count, by);
   const index = neurons.indexOf(state.neuron);
   return choose({ neuron: neurons[(index + by + neurons.length) % neurons.length] });
 }
 
 const KEYS = {
-  ArrowLeft: (shift) => step(shift ? -10 : -1),
-  ArrowRight: (shift) => step(shift ? 10 : 1),
+  ArrowLeft: (shift) => moveTime(shift ? -10 : -1),
+  ArrowRight: (shift) => moveTime(shift ? 10 : 1),
   Home: () => choose({ epoch: epochs[0] }),
   End: () => choose({ epoch: epochs.at(-1) }),
   " ": () => (playing ? stop() : play()),
@@ -59,11 +59,11 @@ const KEYS = {
   "]": () => stepRun(1),
   n: () => stepNeuron(1),
   N: () => stepNeuron(-1),
-  h: () => cycle("head", shown.runs[currentChoice().run].heads, 1),
-  H: () => cycle("head", shown.runs[currentChoice().run].heads, -1),
+  h: () => cycle("head", chosenExperiment.runs[currentChoice().run].head_count, 1),
+  H: () => cycle("head", chosenExperiment.runs[currentChoice().run].head_count, -1),
   c: () => cycleBeside(),
   ...Object.fromEntries(STEPS.map((_, index) => [String(index + 1), () => takeStep(index + 1)])),
-  p: () => choose({ a: (state.a * 5 + 7) % (shown.numbers || 1), b: (state.b * 3 + 11) % (shown.numbers || 1) }),
+  p: () => choose({ a: (state.a * 5 + 7) % (chosenExperiment.operand_count || 1), b: (state.b * 3 + 11) % (chosenExperiment.operand_count || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
 

@@ -14,7 +14,7 @@ class Experiment {
     return name in this.arrays;
   }
 
-  // The numbers of an array at indices along its first dimensions: `row("W_E_fourier_norm", run, epoch)`.
+  // The numbers of an array at given indices along its first dimensions, such as `row("W_E_fourier_norm", run, epoch)`.
   row(name, ...indices) {
     const { shape, scale } = this.arrays[name];
     const size = shape.slice(indices.length).reduce((product, length) => product * length, 1);
@@ -23,8 +23,8 @@ class Experiment {
     return scale === 1 ? values : Float64Array.from(values, (value) => value * scale);
   }
 
-  // A single number of an array.
-  at(name, ...indices) {
+  // The number of an array at given indices along all of its dimensions.
+  value(name, ...indices) {
     return this.row(name, ...indices)[0];
   }
 
@@ -66,13 +66,13 @@ const opened = new Map(); // promises of experiments, by name
 // Return an experiment by name; its data are inflated at the first use.
 function openExperiment(name) {
   if (!opened.has(name)) {
-    const number = HEADER.experiments.findIndex((header) => header.name === name);
-    const text = atob(document.getElementById(`data-${number}`).textContent);
+    const experimentIndex = HEADER.experiments.findIndex((header) => header.name === name);
+    const text = atob(document.getElementById(`data-${experimentIndex}`).textContent);
     const packed = new Uint8Array(text.length);
     for (let index = 0; index < text.length; index++) packed[index] = text.charCodeAt(index);
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     opened.set(name, new Response(stream).arrayBuffer().then(
-      (buffer) => new Experiment(HEADER.experiments[number], new Uint8Array(buffer))));
+      (buffer) => new Experiment(HEADER.experiments[experimentIndex], new Uint8Array(buffer))));
   }
   return opened.get(name);
 }

@@ -2,7 +2,7 @@
 
 function startPrinting() {
   const redraw = () => {
-    lookChanged();
+    themeChanged();
     for (const card of cards) card.draw();
   };
   addEventListener("beforeprint", () => {

@@ -2,15 +2,15 @@
 
 function saveButtons(card) {
   const button = (text, name, save) => {
-    const made = element("button", { type: "button", class: "save", title: `Save ${name} of this view`, "aria-label": `Save ${name} of ${card.view.title}` }, text);
-    made.addEventListener("click", () => card.panes.forEach((pane) => pane.traces.length && save(pane)));
-    return made;
+    const node = element("button", { type: "button", class: "save", title: `Save ${name} of this view`, "aria-label": `Save ${name} of ${card.view.title}` }, text);
+    node.addEventListener("click", () => card.panes.forEach((pane) => pane.traces.length && save(pane)));
+    return node;
   };
   return [button("CSV", "the data", saveData), button("PNG", "a picture", savePicture)];
 }
 
-function fileName({ view, at }, suffix) {
-  return `${[shown.name, at.name, view.id, `epoch${state.epoch}`].join("_").replace(/[^\w.-]+/g, "-")}.${suffix}`;
+function fileName({ view, current }, suffix) {
+  return `${[chosenExperiment.name, current.name, view.id, `epoch${state.epoch}`].join("_").replace(/[^\w.-]+/g, "-")}.${suffix}`;
 }
 
 function saveData(pane) {
@@ -34,8 +34,8 @@ function download(address, name) {
 const quoted = (cell) => (/[",\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell));
 
 // The rows of a table with everything that a pane draws: one row per point, or per cell of a map. The first row names the columns.
-function tableOf({ view, at, traces, axes }) {
-  const start = [at.experiment.name, at.name, at.state.epoch];
+function tableOf({ view, current, traces, axes }) {
+  const start = [current.experiment.name, current.name, current.state.epoch];
   const titleOf = (name) => axes[name]?.title?.text;
   const data = traces.filter(({ hoverinfo }) => hoverinfo !== "skip"); // without the marks of the current choice
   const head = ["experiment", "run", "chosen epoch", "series", titleOf("xaxis") ?? "x", titleOf("yaxis") ?? "y"];

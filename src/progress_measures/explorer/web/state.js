@@ -4,9 +4,9 @@
 
 const state = { experiment: "", run: "", beside: "", epoch: -1, neuron: 0, head: 0, a: 17, b: 45, range: "story", step: 0 };
 const OUTSIDE_STEP = ["experiment", "run", "beside", "epoch"]; // a step is left when the reader changes one of these fields
-let lit = null; // the frequency that the reader points at; all other frequencies are pale
+let highlighted = null; // the frequency that the reader points at; all other frequencies are pale
 const watchers = [];
-let shown = null; // the chosen experiment
+let chosenExperiment = null; // an Experiment (data.js); null until the first one is open
 let epochs = []; // epochs of the checkpoints in the chosen range
 
 // Register a function that is called after every change with the set of changed fields: `watcher(changed)`.
@@ -21,9 +21,9 @@ async function choose(choice) {
   Object.assign(state, choice);
   if (!HEADER.experiments.some(({ name }) => name === state.experiment)) state.experiment = HEADER.experiments[0].name;
   const requested = state.experiment;
-  const experiment = shown?.name === requested ? shown : await openExperiment(requested);
+  const experiment = chosenExperiment?.name === requested ? chosenExperiment : await openExperiment(requested);
   if (state.experiment !== requested) return; // another experiment was chosen while this one was opened
-  shown = experiment;
+  chosenExperiment = experiment;
   makeValid(choice, previous);
   notify(Object.keys(state).filter((name) => state[name] !== previous[name]));
 }
@@ -32,49 +32,50 @@ function notify(names) {
   if (names.length) for (const watcher of watchers) watcher(new Set(names));
 }
 
-// Light a frequency in every view, or with null none.
-function light(k) {
-  if (k === lit) return;
-  lit = k;
-  notify(["lit"]);
+// Highlight a frequency in every view; null for none.
+function highlight(k) {
+  if (k === highlighted) return;
+  highlighted = k;
+  notify(["highlighted"]);
 }
 
 function makeValid(choice, previous) {
-  const { runs, numbers } = shown; // `numbers` is the number of operand values
+  const { runs, operand_count: operandCount } = chosenExperiment;
   const newExperiment = state.experiment !== previous.experiment;
   if (!runs.some(({ name }) => name === state.run)) state.run = runs[0].name;
   if (state.beside === state.run || !runs.some(({ name }) => name === state.beside)) state.beside = "";
-  if (newExperiment || state.run !== previous.run) lit = null;
+  if (newExperiment || state.run !== previous.run) highlighted = null;
   const run = runs.find(({ name }) => name === state.run);
   const end = shortRangeEnd(run);
   if (state.range !== "all" && (end === null || (choice.epoch ?? 0) > end)) state.range = "all";
   else if (newExperiment && !("range" in choice) && !("epoch" in choice) && end !== null) state.range = "story";
-  epochs = state.range === "all" ? shown.epochs : shown.epochs.filter((epoch) => epoch <= end);
+  epochs = state.range === "all" ? chosenExperiment.epochs : chosenExperiment.epochs.filter((epoch) => epoch <= end);
   state.epoch = newExperiment && !("epoch" in choice) ? epochs[0] : epochs[nearest(epochs, state.epoch)];
-  state.head = clampIndex(state.head, run.heads);
-  state.neuron = newExperiment && !("neuron" in choice) ? bestExplained(run) : clampIndex(state.neuron, run.neurons);
+  state.head = clampIndex(state.head, run.head_count);
+  state.neuron = newExperiment && !("neuron" in choice) ? bestExplained(run) : clampIndex(state.neuron, run.neuron_count);
   if (newExperiment && !("epoch" in choice)) state.step = 0;
   state.step = Math.max(0, Math.round(state.step) || 0);
-  state.a = clampIndex(state.a, numbers);
-  state.b = clampIndex(state.b, numbers);
+  state.a = clampIndex(state.a, operandCount);
+  state.b = clampIndex(state.b, operandCount);
 }
 
-// The last epoch of the short range: twice the end of cleanup, rounded up to thousands (as in figures/plots/style.py). It is null
+// The last epoch of the short range: twice the end of cleanup, rounded up to thousands (`last_plotted_epoch` in analysis/phases.py). It is null
 // if the run has no end of cleanup after epoch 1000, or if the range would have one checkpoint or all of them.
-function shortRangeEnd({ phases }) {
-  const cleanup = phases.at(-1);
+function shortRangeEnd({ phase_ends: phaseEnds }) {
+  const cleanup = phaseEnds.at(-1);
   const end = Math.ceil((2 * cleanup) / 1000) * 1000;
-  const count = shown.epochs.filter((epoch) => epoch <= end).length;
-  return cleanup === null || cleanup <= 1000 || count < 2 || count === shown.epochs.length ? null : end;
+  const count = chosenExperiment.epochs.filter((epoch) => epoch <= end).length;
+  return cleanup === null || cleanup <= 1000 || count < 2 || count === chosenExperiment.epochs.length ? null : end;
 }
 
 // The neuron with the largest fraction of variance explained at the last checkpoint, among those with stored maps.
 function bestExplained(run) {
-  if (!shown.kept_neurons.length || !shown.has("neuron_fraction_explained")) return 0;
-  const fraction = shown.row("neuron_fraction_explained", shown.runs.indexOf(run), shown.epochs.length - 1);
-  return shown.kept_neurons.reduce((best, neuron) => (fraction[neuron] > fraction[best] ? neuron : best));
+  if (!chosenExperiment.kept_neurons.length || !chosenExperiment.has("neuron_fraction_explained")) return 0;
+  const fraction = chosenExperiment.row("neuron_fraction_explained", chosenExperiment.runs.indexOf(run), chosenExperiment.epochs.length - 1);
+  return chosenExperiment.kept_neurons.reduce((best, neuron) => (fraction[neuron] > fraction[best] ? neuron : best));
 }
 
+// An integer from 0 to count - 1, near to a number that may be invalid.
 function clampIndex(number, count) {
   return count ? Math.min(Math.max(0, Math.round(number) || 0), count - 1) : 0;
 }
@@ -89,14 +90,14 @@ function nearest(list, target) {
 }
 
 // Fields of `state` that are numbers.
-const NUMBERS = new Set(["epoch", "neuron", "head", "a", "b", "step"]);
+const NUMERIC_FIELDS = new Set(["epoch", "neuron", "head", "a", "b", "step"]);
 
 // Read choices from a text such as "run=seed0&epoch=4300".
 function readChoice(choices) {
   const choice = {};
   for (const [name, text] of new URLSearchParams(choices)) {
-    if (NUMBERS.has(name) && text !== "" && Number.isFinite(Number(text))) choice[name] = Number(text);
-    else if (name in state && !NUMBERS.has(name)) choice[name] = text;
+    if (NUMERIC_FIELDS.has(name) && text !== "" && Number.isFinite(Number(text))) choice[name] = Number(text);
+    else if (name in state && !NUMERIC_FIELDS.has(name)) choice[name] = text;
   }
   return choice;
 }

@@ -1,101 +1,101 @@
-// The story of a run in five steps. A step chooses an epoch and what belongs to it, and scrolls to the view that shows it. Its sentence
-// has the values of the cube. A step is an object with these fields:
-//   title     a few words
-//   view      the view that shows it
-//   lacks(at) why the step cannot be told of this run, or ""
-//   choice(at)   the change of `state`
-//   sentence(at) what is seen at this choice
+// The story: five steps that explain a run. A step chooses an epoch and other fields of `state`, and scrolls to a view. Its sentence
+// contains values of the cube. A step is an object with these fields:
+//   title              a few words
+//   view               the id of the view
+//   lacks(current)     why the step does not apply to this run, or ""
+//   choice(current)    the change of `state`
+//   sentence(current)  what the view shows after this change
 
 const STEPS = [
   {
     title: "Memorize",
     view: "losses",
-    lacks: (at) => phaseLacks(at, 0),
-    choice: (at) => ({ epoch: at.phases[0], beside: "" }),
-    sentence: (at) => `By epoch ${formatEpoch(at.phases[0])} train loss has fallen to ${valueAt(at, "train_loss", 0)} nat; test loss is ${valueAt(at, "test_loss", 0)} nat. ${accuracies(at)}`,
+    lacks: (current) => phaseLacks(current, 0),
+    choice: (current) => ({ epoch: current.phaseEnds[0], beside: "" }),
+    sentence: (current) => `By epoch ${formatEpoch(current.phaseEnds[0])} train loss has fallen to ${valueAt(current, "train_loss", 0)} nat; test loss is ${valueAt(current, "test_loss", 0)} nat. ${accuracies(current)}`,
   },
   {
     title: "Form circuits",
     view: "losses",
-    lacks: (at) => phaseLacks(at, 1) || missing(at, "restricted_loss", "excluded_loss"),
-    choice: (at) => ({ epoch: at.phases[1], beside: "" }),
-    sentence: (at) => `Restricted loss (key frequencies only) goes from ${change(at, "restricted_loss", 1)} nat, excluded loss (key frequencies removed) from ${change(at, "excluded_loss", 1)}; test loss from ${change(at, "test_loss", 1)}.`,
+    lacks: (current) => phaseLacks(current, 1) || missing(current, "restricted_loss", "excluded_loss"),
+    choice: (current) => ({ epoch: current.phaseEnds[1], beside: "" }),
+    sentence: (current) => `Restricted loss (key frequencies only) goes from ${change(current, "restricted_loss", 1)} nat, excluded loss (key frequencies removed) from ${change(current, "excluded_loss", 1)}; test loss from ${change(current, "test_loss", 1)}.`,
   },
   {
     title: "Clean up",
     view: "sparsity",
-    lacks: (at) => phaseLacks(at, 2),
-    choice: (at) => ({ epoch: at.phases[2], beside: "" }),
-    sentence: (at) => `From epoch ${formatEpoch(at.phases[1])} to ${formatEpoch(at.phases[2])} the sum of squared weights goes from ${change(at, "sum_of_squared_weights", 2)}, and test loss from ${change(at, "test_loss", 2)} nat.`,
+    lacks: (current) => phaseLacks(current, 2),
+    choice: (current) => ({ epoch: current.phaseEnds[2], beside: "" }),
+    sentence: (current) => `From epoch ${formatEpoch(current.phaseEnds[1])} to ${formatEpoch(current.phaseEnds[2])} the sum of squared weights goes from ${change(current, "sum_of_squared_weights", 2)}, and test loss from ${change(current, "test_loss", 2)} nat.`,
   },
   {
     title: "How it adds",
     view: "interference",
-    lacks: (at) => missing(at, "cosine_coefficient") || (at.keys.length ? "" : "This run has no key frequencies."),
-    choice: (at) => ({ epoch: shown.epochs.at(-1), range: "all", beside: "", a: 17, b: 45, neuron: bestExplained(shown.runs[at.run]) }),
-    sentence(at) {
-      const right = answerOf(at);
-      const sum = sumOf(keyCosines({ ...at, epoch: shown.epochs.length - 1 }, right));
+    lacks: (current) => missing(current, "cosine_coefficient") || (current.keys.length ? "" : "This run has no key frequencies."),
+    choice: (current) => ({ epoch: chosenExperiment.epochs.at(-1), range: "all", beside: "", a: 17, b: 45, neuron: bestExplained(chosenExperiment.runs[current.run]) }),
+    sentence(current) {
+      const right = answerOf(current);
+      const sum = sumOf(keyCosines({ ...current, epoch: chosenExperiment.epochs.length - 1 }, right));
       const best = sum.indexOf(Math.max(...sum));
-      return `${at.keys.length} waves, one for each key frequency, meet at the right answer, ${sumText(at, right)}; elsewhere they are out of step. Their sum is largest at ${best}. Try other a and b.`;
+      return `${current.keys.length} waves, one for each key frequency, have their maximum at the right answer, ${sumText(current, right)}; elsewhere they partly cancel. Their sum is largest at ${best}. Try other a and b.`;
     },
   },
   {
     title: "Compare seeds",
     view: "norms-W_E",
-    lacks: (at) => missing(at, "W_E_fourier_norm") || (otherRun(at) ? "" : "This experiment has no second run with key frequencies."),
-    choice: (at) => ({ epoch: shown.epochs.at(-1), range: "all", beside: otherRun(at) }),
-    sentence(at) {
-      const other = currentChoice(otherRun(at));
-      return `${at.name} has the key frequencies ${at.keys.join(", ")}; ${other.name} has ${other.keys.join(", ")}. Every view shows both runs side by side.`;
+    lacks: (current) => missing(current, "W_E_fourier_norm") || (otherRun(current) ? "" : "This experiment has no second run with key frequencies."),
+    choice: (current) => ({ epoch: chosenExperiment.epochs.at(-1), range: "all", beside: otherRun(current) }),
+    sentence(current) {
+      const other = currentChoice(otherRun(current));
+      return `${current.name} has the key frequencies ${current.keys.join(", ")}; ${other.name} has ${other.keys.join(", ")}. Every view shows both runs side by side.`;
     },
   },
 ];
 
 // The first other run with key frequencies, or undefined.
-const otherRun = (at) => (at.keys.length ? shown.runs.find(({ name, keys }) => name !== at.name && keys.length)?.name : undefined);
+const otherRun = (current) => (current.keys.length ? chosenExperiment.runs.find(({ name, keys }) => name !== current.name && keys.length)?.name : undefined);
 
-const phaseLacks = (at, index) => (phasesOf(at).some((phase) => phase.index === index) ? "" : `The rule finds no end of ${HEADER.phases[index]} in this run.`);
+const phaseLacks = (current, index) => (phasesOf(current).some((phase) => phase.index === index) ? "" : `The rule finds no end of ${HEADER.phase_names[index]} in this run.`);
 
-function missing(at, ...names) {
-  const lacking = names.filter((name) => !at.experiment.has(name));
+function missing(current, ...names) {
+  const lacking = names.filter((name) => !current.experiment.has(name));
   return lacking.length ? `Not in this cube: ${lacking.join(", ")}.` : "";
 }
 
 // The value of a curve at the end of a phase.
-const valueAt = (at, name, phase) => formatNumber(at.experiment.at(name, at.run, nearest(shown.epochs, at.phases[phase])));
+const valueAt = (current, name, phase) => formatNumber(current.experiment.value(name, current.run, nearest(chosenExperiment.epochs, current.phaseEnds[phase])));
 
 // The values of a curve at the start and at the end of a phase.
-const change = (at, name, phase) => `${valueAt(at, name, phase - 1)} to ${valueAt(at, name, phase)}`;
+const change = (current, name, phase) => `${valueAt(current, name, phase - 1)} to ${valueAt(current, name, phase)}`;
 
-function accuracies(at) {
-  if (!at.experiment.has("train_accuracy") || !at.experiment.has("test_accuracy")) return "";
-  const [train, test] = ["train", "test"].map((split) => formatPercent(at.experiment.at(`${split}_accuracy`, at.run, nearest(shown.epochs, at.phases[0]))));
+function accuracies(current) {
+  if (!current.experiment.has("train_accuracy") || !current.experiment.has("test_accuracy")) return "";
+  const [train, test] = ["train", "test"].map((split) => formatPercent(current.experiment.value(`${split}_accuracy`, current.run, nearest(chosenExperiment.epochs, current.phaseEnds[0]))));
   return `The network answers ${train} of the training pairs and ${test} of the test pairs.`;
 }
 
 const steps = document.getElementById("steps");
-const toldText = element("p", { "aria-live": "polite" });
+const storyText = element("p", { "aria-live": "polite" });
 const nextStep = element("button", { type: "button" });
 const leaveStory = element("button", { type: "button", class: "leave", "aria-label": "Leave the story" }, "×");
-const told = element("div", { class: "told", hidden: "" }, toldText, nextStep, leaveStory); // the chosen step, in the time bar
+const storyBar = element("div", { class: "story-bar", hidden: "" }, storyText, nextStep, leaveStory); // the chosen step, in the time bar
 
 async function takeStep(number) {
   const step = STEPS[number - 1];
-  const at = currentChoice();
-  if (!step || step.lacks(at)) return;
+  const current = currentChoice();
+  if (!step || step.lacks(current)) return;
   stop();
-  await choose({ ...step.choice(at), step: number });
+  await choose({ ...step.choice(current), step: number });
   document.getElementById(step.view).scrollIntoView({ block: narrow.matches ? "start" : "center", behavior: reducedMotion.matches ? "auto" : "smooth" });
 }
 
-// The number of the first step after `number` that can be told of the chosen run; 0 if there is none.
+// The number of the first step after `number` that applies to the chosen run; 0 if there is none.
 const stepAfter = (number) => 1 + STEPS.findIndex((step, index) => index >= number && !step.lacks(currentChoice()));
 
 function stepButton(step, index) {
-  const at = currentChoice();
-  const lacks = step.lacks(at);
-  const text = lacks || step.sentence(at);
+  const current = currentChoice();
+  const lacks = step.lacks(current);
+  const text = lacks || step.sentence(current);
   const button = element("button", { type: "button", ...(lacks ? { disabled: "" } : {}), ...(state.step === index + 1 ? { "aria-current": "step" } : {}) },
     element("b", {}, `${index + 1}  ${step.title}`), element("span", {}, text));
   button.addEventListener("click", () => takeStep(index + 1));
@@ -107,18 +107,18 @@ function showStory(changed) {
   const focused = [...steps.children].findIndex((item) => item.contains(document.activeElement));
   steps.replaceChildren(...STEPS.map(stepButton));
   steps.children[focused]?.firstChild.focus();
-  for (const { section, view } of cards) section.classList.toggle("told-here", view.id === STEPS[state.step - 1]?.view);
-  told.hidden = !STEPS[state.step - 1];
-  if (told.hidden) return;
+  for (const { section, view } of cards) section.classList.toggle("in-story", view.id === STEPS[state.step - 1]?.view);
+  storyBar.hidden = !STEPS[state.step - 1];
+  if (storyBar.hidden) return;
   const { title, sentence } = STEPS[state.step - 1];
-  toldText.replaceChildren(element("b", {}, `${state.step}  ${title}.`), ` ${sentence(currentChoice())}`);
+  storyText.replaceChildren(element("b", {}, `${state.step}  ${title}.`), ` ${sentence(currentChoice())}`);
   const next = stepAfter(state.step);
   nextStep.hidden = !next;
   nextStep.textContent = next ? `${next}  ${STEPS[next - 1].title}` : "";
 }
 
 function startStory() {
-  document.getElementById("time").prepend(told);
+  document.getElementById("time").prepend(storyBar);
   nextStep.addEventListener("click", () => takeStep(stepAfter(state.step)));
   leaveStory.addEventListener("click", () => choose({ step: 0 }));
   watch(showStory);

@@ -12,15 +12,15 @@ function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-const probe = document.body.appendChild(element("span", { hidden: "" }));
+const colorProbe = document.body.appendChild(element("span", { hidden: "" })); // an invisible element, whose color the browser computes
 const resolved = new Map(); // colors by name, in the current color scheme
 
 // The value of a property of the style sheet, such as `--ink`; a color as `rgb(…)` in the current color scheme.
 function style(name) {
   if (!resolved.has(name)) {
-    probe.style.color = "";
-    probe.style.color = `var(${name})`;
-    const { color } = getComputedStyle(probe);
+    colorProbe.style.color = "";
+    colorProbe.style.color = `var(${name})`;
+    const { color } = getComputedStyle(colorProbe);
     resolved.set(name, name === "--font" ? getComputedStyle(document.documentElement).getPropertyValue(name).trim() : color);
   }
   return resolved.get(name);
@@ -29,9 +29,9 @@ function style(name) {
 const isDark = () => style("--is-dark") === "rgb(1, 1, 1)";
 
 // Forget the colors after a change of the color scheme, and draw every card again.
-function lookChanged() {
+function themeChanged() {
   resolved.clear();
-  notify(["look"]);
+  notify(["theme"]);
 }
 
 // Adjust a color of the figures to the current color scheme: in dark mode, grays are inverted and other colors are lighter.
@@ -46,12 +46,12 @@ function shade(hex) {
 const colorOf = (meaning) => shade(HEADER.colors[meaning]);
 
 // Return a function that maps a frequency k to its color: each key frequency has a color, all other frequencies are gray. While a
-// frequency is lit, all others are pale.
+// frequency is highlighted, all others are pale.
 function frequencyColors(keys) {
   return (k) => {
     const index = keys.indexOf(k);
-    if (lit !== null && k !== lit) return style("--pale");
-    if (index < 0) return k === lit ? style("--ink") : colorOf("other");
+    if (highlighted !== null && k !== highlighted) return style("--pale");
+    if (index < 0) return k === highlighted ? style("--ink") : colorOf("other");
     return shade(HEADER.frequency_colors[index % HEADER.frequency_colors.length]);
   };
 }
@@ -78,13 +78,14 @@ function epochAxis(more = {}) {
 
 const lossAxis = (title) => axis(title, { type: "log", showexponent: "all", dtick: 2 });
 
-// A logarithmic axis over few decades, which its title says, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
+// A logarithmic axis over less than a few powers of ten, with ticks at 1, 2, 3, 5 and 7 times powers of ten. Its title says that it is
+// logarithmic.
 function narrowLog(title, more = {}) {
   const ticks = Array.from({ length: 60 }, (_, index) => [1, 2, 3, 5, 7][index % 5] * 10 ** (Math.floor(index / 5) - 4));
   return axis(`${title}, log scale`, { type: "log", tickvals: ticks, ticktext: ticks.map(formatNumber), ...more });
 }
 
-// Plotly does not know matplotlib's magma by name.
+// The color map magma of matplotlib, which Plotly does not have.
 const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"].map((color, index) => [index / 9, color]);
 
 // Axes of a map over all pairs or components, with square pixels and the first row at the top.

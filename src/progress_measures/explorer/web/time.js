@@ -20,10 +20,10 @@ function showTime(changed) {
   if (["experiment", "run", "range"].some((name) => changed.has(name))) {
     if (!changed.has("epoch")) stop();
     document.getElementById("bands").replaceChildren(...phases.map(band));
-    const shortEnd = shortRangeEnd(shown.runs[currentChoice().run]);
+    const shortEnd = shortRangeEnd(chosenExperiment.runs[currentChoice().run]);
     range.disabled = shortEnd === null;
     range.options[0].textContent = shortEnd === null ? "–" : `to ${formatEpoch(shortEnd)}`;
-    range.options[1].textContent = `to ${formatEpoch(shown.epochs.at(-1))}`;
+    range.options[1].textContent = `to ${formatEpoch(chosenExperiment.epochs.at(-1))}`;
     range.value = state.range;
   }
 }
@@ -42,10 +42,11 @@ function band({ name, start, end, index }) {
 
 function phaseNow(phases) {
   const phase = phases.find(({ end }) => state.epoch <= end); // the end of a phase is its last checkpoint
-  return phase ? phase.name : phases.length === HEADER.phases.length && state.epoch > phases.at(-1).end ? "after cleanup" : "";
+  return phase ? phase.name : phases.length === HEADER.phase_names.length && state.epoch > phases.at(-1).end ? "after cleanup" : "";
 }
 
-const step = (count) => choose({ epoch: epochs[clampIndex(epochs.indexOf(state.epoch) + count, epochs.length)] });
+// Choose the checkpoint that is `count` checkpoints after the chosen one; before it if `count` is negative.
+const moveTime = (count) => choose({ epoch: epochs[clampIndex(epochs.indexOf(state.epoch) + count, epochs.length)] });
 
 function play() {
   const from = state.epoch === epochs.at(-1) ? 0 : epochs.indexOf(state.epoch);
@@ -61,8 +62,8 @@ function stop() {
   toAddress();
 }
 
-// Show the next frame of playback. A slow machine skips checkpoints and keeps the pace. If the reader prefers reduced motion, the
-// range has 32 steps, two per second at speed 1.
+// Show the next frame of playback. On a slow machine, checkpoints are skipped, so that the duration is the same. If the reader prefers
+// reduced motion, the playback has 32 steps, two per second at speed 1.
 function advance(time) {
   if (!playing) return;
   const last = epochs.length - 1;

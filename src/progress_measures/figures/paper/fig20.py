@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.select import by_fraction
+from progress_measures.analysis.select import first_runs_by_fraction
 from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import label_edges, panels
 from progress_measures.figures.registry import figure
@@ -30,7 +30,9 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     fractions. From 60 % on it falls together with the train loss. The epoch axis is logarithmic. From 40 % on, networks
     are trained for 5,000 epochs and evaluated more often.
     """
-    runs = [(fraction, run.sel(history_epoch=run.history_epoch > 0)) for fraction, run in by_fraction(*cubes)]
+    runs = [
+        (fraction, run.sel(history_epoch=run.history_epoch > 0)) for fraction, run in first_runs_by_fraction(*cubes)
+    ]
     axes = panels(fig, len(runs), columns=3, sharex=True, sharey=True)
     for ax, (fraction, run) in zip(axes, runs, strict=True):
         losses(ax, run, f"{fraction:.0%} of pairs")

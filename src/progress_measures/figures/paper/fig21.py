@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
 from progress_measures.analysis.crossings import first_below
-from progress_measures.analysis.select import by_fraction
+from progress_measures.analysis.select import first_runs_by_fraction
 from progress_measures.figures.plots.curves import LOSSES
 from progress_measures.figures.plots.style import COLORS
 from progress_measures.figures.registry import figure
@@ -40,7 +40,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     same number of epochs at every fraction. The test loss takes many times as long at 30 %, and hardly longer than the
     train loss from 60 % on. Where a point is missing, the loss never fell below the threshold.
     """
-    ax, runs = fig.subplots(), by_fraction(*cubes)
+    ax, runs = fig.subplots(), first_runs_by_fraction(*cubes)
     for threshold, line_style in LINE_STYLES.items():
         for split in ("train", "test"):
             points = [

@@ -72,7 +72,7 @@ def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> Axes
 
 
 def maps_by_correlation(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
-    """Draw maps over all pairs of the first run's neurons that correlate most with a + b. Each has its own color scale.
+    """Draw maps over all pairs of the first run's neurons that correlate most with a + b. Each has a separate color scale.
 
     Neurons are in order of the absolute value of the correlation, after the ReLU, at the last checkpoint.
 

@@ -4,14 +4,14 @@
 const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], restricted_loss: ["restricted", "restricted"], excluded_loss: ["excluded", "excluded"] };
 
 // Curves over epochs, with a point at the chosen epoch.
-function curves(at, names, colors, more = {}) {
-  const { epochs } = at.experiment; // all epochs; the range only limits the axis
+function curves(current, names, colors, more = {}) {
+  const { epochs } = current.experiment; // all epochs; the range only limits the axis
   return names.flatMap((name, index) => {
-    const values = at.experiment.curve(name, at.run);
+    const values = current.experiment.curve(name, current.run);
     const color = colors[index];
     return [
-      { x: epochs, y: values, name: at.experiment.label(name), mode: "lines", line: { color: color, width: 1.8, simplify: false }, hovertemplate: `%{y:.3~g}<extra>${at.experiment.label(name)}</extra>`, ...more },
-      { x: [epochs[at.epoch]], y: [values[at.epoch]], mode: "markers", marker: { color: color, size: 8, line: { color: style("--card"), width: 1.5 } }, hoverinfo: "skip", ...more },
+      { x: epochs, y: values, name: current.experiment.label(name), mode: "lines", line: { color: color, width: 1.8, simplify: false }, hovertemplate: `%{y:.3~g}<extra>${current.experiment.label(name)}</extra>`, ...more },
+      { x: [epochs[current.epoch]], y: [values[current.epoch]], mode: "markers", marker: { color: color, size: 8, line: { color: style("--card"), width: 1.5 } }, hoverinfo: "skip", ...more },
     ];
   });
 }
@@ -20,20 +20,20 @@ addView({
   id: "losses",
   title: "Losses",
   about: "Restricted loss keeps only the key frequencies' directions, cos and sin of w(a ± b), in the logits; excluded loss removes them. In the paper's networks, excluded loss rises and restricted loss falls while train and test loss are on a plateau: the circuit forms before the test loss drops. With more training pairs the plateau is short, and all four losses change at almost the same time.",
-  needs: ["train_loss", "test_loss"],
+  requires: ["train_loss", "test_loss"],
   reads: ["epoch"],
   width: 7,
-  draw(at) {
-    const names = Object.keys(LOSSES).filter((name) => at.experiment.has(name));
+  draw(current) {
+    const names = Object.keys(LOSSES).filter((name) => current.experiment.has(name));
     const colors = names.map((name) => colorOf(LOSSES[name][1]));
     return {
-      traces: curves(at, names, colors),
-      layout: { xaxis: epochAxis(), yaxis: lossAxis("Loss (nat)"), shapes: timeShapes(at), hovermode: "x", uirevision: `${at.name} ${state.range}` },
+      traces: curves(current, names, colors),
+      layout: { xaxis: epochAxis(), yaxis: lossAxis("Loss (nat)"), shapes: timeShapes(current), hovermode: "x", uirevision: `${current.name} ${state.range}` },
       numbers: [
-        ...names.map((name, index) => ({ label: LOSSES[name][0], value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[index] })),
-        ...phasesOf(at).map(({ name, end, index }) => ({ label: `${name} ends at`, value: formatEpoch(end), color: `var(--phase-${index})`, square: true })),
+        ...names.map((name, index) => ({ label: LOSSES[name][0], value: formatNumber(current.experiment.value(name, current.run, current.epoch)), color: colors[index] })),
+        ...phasesOf(current).map(({ name, end, index }) => ({ label: `${name} ends at`, value: formatEpoch(end), color: `var(--phase-${index})`, square: true })),
       ],
-      note: names.length < 4 ? "Restricted and excluded loss are not measured for this task or network." : at.keys.length ? "" : "This run has no key frequencies, so restricted and excluded loss are undefined.",
+      note: names.length < 4 ? "Restricted and excluded loss are not measured for this task or network." : current.keys.length ? "" : "This run has no key frequencies, so restricted and excluded loss are undefined.",
     };
   },
   onClick: ({ x }) => ({ epoch: x }),

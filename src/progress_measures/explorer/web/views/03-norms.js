@@ -4,15 +4,15 @@ function addNorms(id, matrix, title, about) {
   const name = `${matrix}_fourier_norm`;
   addView({
     id, title, about,
-    needs: [name],
+    requires: [name],
     reads: ["epoch"],
     width: 6,
     frequency: ({ x }) => x,
-    draw(at) {
-      const norms = at.experiment.row(name, at.run, at.epoch);
+    draw(current) {
+      const norms = current.experiment.row(name, current.run, current.epoch);
       const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
-      const colors = frequencies.map(at.color);
-      const highest = cached(`${at.experiment.name} ${at.run} ${name}`, () => 1.12 * at.experiment.curve(name, at.run).reduce((maximum, value, i) => (i % norms.length ? Math.max(maximum, value) : maximum), 0));
+      const colors = frequencies.map(current.color);
+      const highest = cached(`${current.experiment.name} ${current.run} ${name}`, () => 1.12 * current.experiment.curve(name, current.run).reduce((maximum, value, i) => (i % norms.length ? Math.max(maximum, value) : maximum), 0));
       const bars = (wave, shift) => ({
         type: "bar", x: frequencies, y: frequencies.map((k) => norms[2 * k - 1 + shift]), name: wave, width: 0.42, offset: shift ? 0 : -0.42,
         marker: { color: colors, opacity: shift ? 0.55 : 1, line: { width: 0 } }, hovertemplate: `%{y:.3~g}<extra>${wave} %{x}</extra>`,
@@ -22,10 +22,10 @@ function addNorms(id, matrix, title, about) {
         layout: {
           xaxis: axis("Frequency k (cos dark, sin light)", { range: [0, frequencies.length + 1], showgrid: false }),
           yaxis: axis("Norm", { range: [0, highest] }),
-          annotations: at.keys.map((k) => ({ x: k, y: Math.max(norms[2 * k - 1], norms[2 * k]), text: `<b>${k}</b>`, showarrow: false, yshift: 9, font: { color: at.color(k) } })),
+          annotations: current.keys.map((k) => ({ x: k, y: Math.max(norms[2 * k - 1], norms[2 * k]), text: `<b>${k}</b>`, showarrow: false, yshift: 9, font: { color: current.color(k) } })),
         },
-        numbers: at.keys.map((k) => ({ label: `k = ${k}`, value: formatNumber(Math.hypot(norms[2 * k - 1], norms[2 * k])), color: at.color(k) })),
-        note: at.keys.length ? "Colored bars are key frequencies, found by rule from the neurons of the last checkpoint." : "This run has no key frequencies.",
+        numbers: current.keys.map((k) => ({ label: `k = ${k}`, value: formatNumber(Math.hypot(norms[2 * k - 1], norms[2 * k])), color: current.color(k) })),
+        note: current.keys.length ? "Colored bars are key frequencies, found by rule from the neurons of the last checkpoint." : "This run has no key frequencies.",
       };
     },
   });

@@ -6,21 +6,21 @@ addView({
   id: "embedding",
   title: "Operands on circles",
   about: "The embedding projected onto the plane of its cos k and sin k components. For a key frequency, the operands lie on a circle, with operand x at the angle 2πkx/p.",
-  needs: ["W_E", "W_E_fourier_norm"],
+  requires: ["W_E", "W_E_fourier_norm"],
   reads: ["epoch"],
   width: 6,
   shape: "tall",
-  draw(at) {
-    const { experiment } = at;
-    const p = experiment.prime;
-    const stored = nearestStored(at, "W_E");
+  draw(current) {
+    const { experiment } = current;
+    const p = experiment.basis_size;
+    const stored = nearestStored(current, "W_E");
     const [width] = experiment.arrays[stored.name].shape.slice(-1);
-    const shownFrequencies = (at.keys.length ? at.keys : largest(at)).slice(0, MAX_CIRCLES);
+    const shownFrequencies = (current.keys.length ? current.keys : largest(current)).slice(0, MAX_CIRCLES);
     const columns = Math.min(shownFrequencies.length, shownFrequencies.length > 4 ? 3 : 2);
     const rows = Math.ceil(shownFrequencies.length / columns);
     const circles = cached(`circles ${experiment.name} ${[stored.name, stored.indices, shownFrequencies]}`, () =>
       shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.indices), width, p, k)));
-    const steadyLimit = cached(`reach ${experiment.name} ${at.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
+    const steadyLimit = cached(`limit ${experiment.name} ${current.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
     const limit = Math.max(steadyLimit, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
     const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };
     const traces = circles.map(({ x, y }, index) => {
@@ -30,28 +30,28 @@ addView({
       const blank = { showgrid: false, zeroline: true, zerolinecolor: style("--grid"), showticklabels: false, ticks: "", range: [-limit, limit] };
       parts[`xaxis${suffix}`] = { ...blank, domain: [(column + 0.02) / columns, (column + 0.98) / columns], anchor: `y${suffix}`, constrain: "domain" };
       parts[`yaxis${suffix}`] = { ...blank, domain: [1 - (row + 0.98) / rows, 1 - (row + 0.1) / rows], anchor: `x${suffix}`, scaleanchor: `x${suffix}`, constrain: "domain" };
-      parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 1, yanchor: "bottom", showarrow: false, text: `<b>k = ${k}</b>`, font: { color: at.keys.length ? at.color(k) : style("--ink"), size: 13 } });
+      parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 1, yanchor: "bottom", showarrow: false, text: `<b>k = ${k}</b>`, font: { color: current.keys.length ? current.color(k) : style("--ink"), size: 13 } });
       return {
         x, y, meta: k, xaxis: `x${suffix}`, yaxis: `y${suffix}`, mode: "markers",
-        marker: { size: 5, color: x.map((_, number) => ((k * number) % p) / p), colorscale: wheel(), cmin: 0, cmax: 1, line: { width: 0 }, opacity: lit === null || lit === k ? 1 : 0.15 },
-        text: x.map((_, number) => String(number)), hovertemplate: "operand %{text}<extra></extra>",
+        marker: { size: 5, color: x.map((_, operand) => ((k * operand) % p) / p), colorscale: cyclicScale(), cmin: 0, cmax: 1, line: { width: 0 }, opacity: highlighted === null || highlighted === k ? 1 : 0.15 },
+        text: x.map((_, operand) => String(operand)), hovertemplate: "operand %{text}<extra></extra>",
       };
     });
-    const note = [stored.note, at.keys.length ? "" : "This run has no key frequencies. Shown are the frequencies with the largest norms in W_E at the chosen epoch.", "Color: the angle 2πkx/p."];
-    return { traces, layout: parts, held: stored.held, note: note.filter(Boolean).join(" ") };
+    const note = [stored.note, current.keys.length ? "" : "This run has no key frequencies. Shown are the frequencies with the largest norms in W_E at the chosen epoch.", "Color: the angle 2πkx/p."];
+    return { traces, layout: parts, lastOnly: stored.lastOnly, note: note.filter(Boolean).join(" ") };
   },
 });
 
 // The four frequencies with the largest norms in W_E at the chosen epoch.
-function largest(at) {
-  const norms = at.experiment.row("W_E_fourier_norm", at.run, at.epoch);
-  const of = (k) => Math.hypot(norms[2 * k - 1], norms[2 * k]);
+function largest(current) {
+  const norms = current.experiment.row("W_E_fourier_norm", current.run, current.epoch);
+  const norm = (k) => Math.hypot(norms[2 * k - 1], norms[2 * k]);
   const all = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
-  return all.sort((k, other) => of(other) - of(k)).slice(0, 4).sort((k, other) => k - other);
+  return all.sort((k, other) => norm(other) - norm(k)).slice(0, 4).sort((k, other) => k - other);
 }
 
 // A cyclic color scale of constant lightness: blue, violet, orange, green, blue.
-function wheel() {
+function cyclicScale() {
   const colors = isDark() ? ["#6aa5ff", "#d68bd9", "#f0965a", "#8fbf4d", "#6aa5ff"] : ["#2f6fd0", "#a94fb0", "#c9621f", "#5b8c1e", "#2f6fd0"];
   return colors.map((color, index) => [index / 4, color]);
 }

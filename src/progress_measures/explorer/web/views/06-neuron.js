@@ -1,24 +1,24 @@
 // One neuron over all pairs, and its two-dimensional spectrum.
 
-// The chosen neuron's map at the stored epoch nearest to the chosen epoch: { map, note, held }, or { absent: reason }.
-function neuronAt(at) {
-  const { experiment, state: { neuron } } = at;
-  if (at.run !== experiment.first) return { absent: `The cube has maps of neurons only for the first run, ${experiment.runs[Math.max(0, experiment.first)].name}.` };
+// The chosen neuron's map at the stored epoch nearest to the chosen epoch: { map, note, lastOnly }, or { absent: reason }.
+function neuronAt(current) {
+  const { experiment, state: { neuron } } = current;
+  if (current.run !== experiment.first_run) return { absent: `The cube has maps of neurons only for the first run, ${experiment.runs[Math.max(0, experiment.first_run)].name}.` };
   const index = experiment.kept_neurons.indexOf(neuron);
   const overTime = index >= 0 && experiment.has("moment_neuron_value_token");
-  const score = overTime ? nearestStored(at, "attention_score_token") : storedLast(at, "attention_score_token", [at.run]);
+  const score = overTime ? nearestStored(current, "attention_score_token") : storedLast(current, "attention_score_token", [current.run]);
   const prefix = overTime ? "moment_" : "";
   const indices = overTime ? score.indices : [];
   const map = cached(`neuron ${experiment.name} ${[neuron, prefix, indices]}`, () => {
     const column = overTime ? index : neuron;
-    const heads = Array.from({ length: experiment.runs[at.run].heads }, (_, head) => ({
+    const heads = Array.from({ length: experiment.runs[current.run].head_count }, (_, head) => ({
       maps: attentionAt(experiment, score, head),
       token: columnOf(experiment, `${prefix}neuron_value_token`, [...indices, head], column),
       position: columnOf(experiment, `${prefix}neuron_value_position`, [...indices, head], column),
     }));
     return neuronMap(heads, experiment.row(`${prefix}neuron_offset`, ...indices)[column]);
   });
-  return { map, note: score.note, held: score.held };
+  return { map, note: score.note, lastOnly: score.lastOnly };
 }
 
 // One column of an array: the values along its second-to-last dimension.
@@ -28,30 +28,30 @@ function columnOf(experiment, name, indices, column) {
 }
 
 // The frequency that explains the largest fraction of the chosen neuron's variance, and this fraction, at the chosen epoch.
-function frequencyNumbers(at) {
-  if (!at.experiment.has("neuron_frequency")) return [];
-  const k = at.experiment.row("neuron_frequency", at.run, at.epoch)[at.state.neuron];
-  const fraction = at.experiment.row("neuron_fraction_explained", at.run, at.epoch)[at.state.neuron];
-  return [{ label: "frequency", value: k ? String(k) : "none", color: at.color(k) }, { label: "variance explained", value: formatPercent(fraction) }];
+function frequencyNumbers(current) {
+  if (!current.experiment.has("neuron_frequency")) return [];
+  const k = current.experiment.row("neuron_frequency", current.run, current.epoch)[current.state.neuron];
+  const fraction = current.experiment.row("neuron_fraction_explained", current.run, current.epoch)[current.state.neuron];
+  return [{ label: "frequency", value: k ? String(k) : "none", color: current.color(k) }, { label: "variance explained", value: formatPercent(fraction) }];
 }
 
 // The options of the neuron select. Neurons with maps at the selected epochs come first; each text has the neuron's frequency at the
 // last checkpoint.
-function neuronOptions(at) {
-  const { experiment } = at;
-  const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", at.run, experiment.epochs.length - 1) : null;
+function neuronOptions(current) {
+  const { experiment } = current;
+  const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", current.run, experiment.epochs.length - 1) : null;
   const label = (neuron) => (last ? `${neuron}, k = ${last[neuron]}` : String(neuron));
-  const overTime = at.run === experiment.first ? experiment.kept_neurons : [];
-  const others = Array.from({ length: experiment.runs[at.run].neurons }, (_, neuron) => neuron).filter((neuron) => !overTime.includes(neuron));
+  const overTime = current.run === experiment.first_run ? experiment.kept_neurons : [];
+  const others = Array.from({ length: experiment.runs[current.run].neuron_count }, (_, neuron) => neuron).filter((neuron) => !overTime.includes(neuron));
   return [...overTime.map((neuron) => [neuron, `${label(neuron)}, over time`]), ...others.map((neuron) => [neuron, label(neuron)])];
 }
 
 const NEURON = ["attention_score_token", "neuron_value_token", "neuron_offset"];
 
 // A ring around the chosen pair on a map.
-function pairMark(at) {
-  const { state: { a, b }, experiment } = at;
-  const radius = 0.4 + experiment.numbers / 45;
+function pairMark(current) {
+  const { state: { a, b }, experiment } = current;
+  const radius = 0.4 + experiment.operand_count / 45;
   const mark = { xref: "x", yref: "y", type: "circle", x0: b - radius, x1: b + radius, y0: a - radius, y1: a + radius };
   return [{ ...mark, line: { color: "#000", width: 3 } }, { ...mark, line: { color: "#fff", width: 1.5 } }];
 }
@@ -60,19 +60,19 @@ addView({
   id: "neuron",
   title: "A neuron over all pairs",
   about: "Activation of the neuron after the ReLU for every a and b. Click on a pair to choose it.",
-  needs: NEURON,
+  requires: NEURON,
   reads: ["epoch", "neuron", "a", "b"],
   width: 4,
   shape: "square",
   tools: [{ name: "neuron", label: "Neuron", options: neuronOptions }],
-  draw(at) {
-    const { map, note, held, absent } = neuronAt(at);
+  draw(current) {
+    const { map, note, lastOnly, absent } = neuronAt(current);
     if (absent) return { absent };
     return {
       traces: [{ type: "heatmap", z: map, colorscale: MAGMA, zmin: 0, colorbar: colorBar("Activation"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3~g}<extra></extra>" }],
-      layout: { xaxis: columnAxis("b"), yaxis: rowAxis("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
-      numbers: [...frequencyNumbers(at), { label: `at (${at.state.a}, ${at.state.b})`, value: formatNumber(map[at.state.a][at.state.b]) }],
-      note, held,
+      layout: { xaxis: columnAxis("b"), yaxis: rowAxis("a"), shapes: pairMark(current), margin: { l: 44, r: 4, t: 6, b: 40 } },
+      numbers: [...frequencyNumbers(current), { label: `at (${current.state.a}, ${current.state.b})`, value: formatNumber(map[current.state.a][current.state.b]) }],
+      note, lastOnly,
     };
   },
   onClick: ({ x, y }) => ({ a: y, b: x }),
@@ -82,26 +82,26 @@ addView({
   id: "neuron-spectrum",
   title: "Spectrum of the neuron",
   about: "The neuron's activation in the Fourier basis over a and b. The activation of a neuron with frequency k consists mostly of products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b.",
-  needs: [...NEURON, "neuron_frequency"],
+  requires: [...NEURON, "neuron_frequency"],
   reads: ["epoch", "neuron"],
   width: 4,
   shape: "square",
-  draw(at) {
-    const { map, note, held, absent } = neuronAt(at);
+  draw(current) {
+    const { map, note, lastOnly, absent } = neuronAt(current);
     if (absent) return { absent };
     const spectrum = spectrum2d(map).map((row) => row.map(Math.abs));
     spectrum[0][0] = 0;
-    return { ...spectrumPlot(at, spectrum, "Absolute value"), held, note: `${note} The constant component is omitted.`.trim() };
+    return { ...spectrumPlot(current, spectrum, "Absolute value"), lastOnly, note: `${note} The constant component is omitted.`.trim() };
   },
 });
 
 // A map of 2D Fourier components over a (rows) and b (columns), relative to the largest component. The color scale is in square roots,
 // which makes small components visible.
-function spectrumPlot(at, spectrum, quantity) {
+function spectrumPlot(current, spectrum, quantity) {
   const names = componentNames(spectrum.length);
   const maximum = Math.max(...spectrum.map((row) => Math.max(...row))) || 1;
-  const label = (k) => `<span style="color: ${at.color(k)}"><b>${k}</b></span>`;
-  const ticks = { tickvals: at.keys.map((k) => 2 * k - 0.5), tickfont: { size: 11 }, tickangle: 0 };
+  const label = (k) => `<span style="color: ${current.color(k)}"><b>${k}</b></span>`;
+  const ticks = { tickvals: current.keys.map((k) => 2 * k - 0.5), tickfont: { size: 11 }, tickangle: 0 };
   const scale = [0, 0.05, 0.25, 0.5, 1];
   return {
     traces: [{
@@ -111,8 +111,8 @@ function spectrumPlot(at, spectrum, quantity) {
     }],
     layout: {
       // every second label is in another row or column, so that they do not overlap
-      xaxis: columnAxis("Frequency over b", { ...ticks, ticktext: at.keys.map((k, index) => `${index % 2 ? "<br>" : ""}${label(k)}`) }),
-      yaxis: rowAxis("Frequency over a", { ...ticks, ticktext: at.keys.map((k, index) => `${label(k)}${index % 2 ? "     " : ""}`) }),
+      xaxis: columnAxis("Frequency over b", { ...ticks, ticktext: current.keys.map((k, index) => `${index % 2 ? "<br>" : ""}${label(k)}`) }),
+      yaxis: rowAxis("Frequency over a", { ...ticks, ticktext: current.keys.map((k, index) => `${label(k)}${index % 2 ? "     " : ""}`) }),
       margin: { l: 44, r: 4, t: 6, b: 40 },
     },
     numbers: [{ label: "largest", value: formatNumber(maximum) }],
