@@ -63,6 +63,7 @@ const KEYS = {
   H: () => cycle("head", chosenExperiment.runs[currentChoice().run].head_count, -1),
   c: () => cycleBeside(),
   ...Object.fromEntries(STEPS.map((_, index) => [String(index + 1), () => takeStep(index + 1)])),
+  // Another pair. The rule has no meaning; it visits pairs in an order without a visible pattern.
   p: () => choose({ a: (state.a * 5 + 7) % (chosenExperiment.operand_count || 1), b: (state.b * 3 + 11) % (chosenExperiment.operand_count || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);

@@ -2,6 +2,7 @@
 // "all" for all epochs, or "story" for the epochs up to `shortRangeEnd`. `beside` is a second run that is shown beside the first, or
 // "". `step` is the chosen step of the story from 1, or 0.
 
+// The initial pair, a = 17 and b = 45, is an arbitrary example.
 const state = { experiment: "", run: "", beside: "", epoch: -1, neuron: 0, head: 0, a: 17, b: 45, range: "story", step: 0 };
 const OUTSIDE_STEP = ["experiment", "run", "beside", "epoch"]; // a step is left when the reader changes one of these fields
 let highlighted = null; // the frequency that the reader points at; all other frequencies are pale

@@ -41,6 +41,7 @@ def unit_vectors(fig: Figure, p: int, colors: dict[int, str]) -> None:
     x = np.arange(p)
     dense_grid = np.linspace(0, p - 1, 40 * p)
     for ax, (index, color) in zip(axes, colors.items(), strict=True):
+        # index 0 is the constant, index 2 k - 1 is the cosine and index 2 k the sine of frequency k
         k, shift = (index + 1) // 2, 0 if index % 2 else np.pi / 2
         height = np.sqrt(2 / p) if index and 2 * k < p else p**-0.5
         ax.plot(dense_grid, height * (np.cos(2 * np.pi * k * dense_grid / p - shift) if index else 1 + 0 * dense_grid),
@@ -59,6 +60,7 @@ def component_ticks(axis: Axis, p: int) -> None:
         axis: axis on which component i is at position i.
         p: number of components.
     """
+    # about five labels; in a small basis, every second cosine
     step = max(1, (p - 1) // 2 // 50) * 10 if p > 50 else 2
     axis.set_ticks([0] + [2 * k - 1 for k in range(step, (p - 1) // 2 + 1, step)])
     axis.set_ticklabels([fourier.component_names(p)[int(index)] for index in axis.get_majorticklocs()])
