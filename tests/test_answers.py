@@ -77,7 +77,7 @@ def test_losses_at_answers_equal_the_general_transformer(case, dtype):
         for i, run in enumerate(runs):
             single = {name: w[i : i + 1] for name, w in weights.items()}
             drawn, doubled = SampledExamples(run), run.model.doubled_residual
-            loss, accuracy = reference_loss(single, drawn.at(update), doubled)
+            loss, accuracy = reference_loss(single, drawn.of_update(update), doubled)
             assert_close_tensors(losses[i], loss, dtype)
             for actual, expected in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
                 assert_close_tensors(actual[i : i + 1], expected, dtype)
@@ -161,7 +161,7 @@ def test_fixed_set_is_evaluated_at_once_and_trained_in_batches():
     objective = Objective([run], NO_PAIRS[:1], CPU)
     objective.prepare(2)
     drawn = SampledExamples(run)
-    assert_close_tensors(objective.loss(weights)[0], reference_loss(weights, drawn.at(2))[0], torch.float64)
+    assert_close_tensors(objective.loss(weights)[0], reference_loss(weights, drawn.of_update(2))[0], torch.float64)
     assert_close_tensors(
         objective.evaluate(weights)["train_loss"][0], reference_loss(weights, drawn.fixed)[0], torch.float64
     )
@@ -171,7 +171,7 @@ def test_fixed_set_is_evaluated_at_once_and_trained_in_batches():
 def test_answers_do_not_depend_on_later_tokens(kind):
     """Attention is causal: replacing the tokens after a position does not change its logits."""
     run = sequence_run(kind)
-    sizes, drawn = run.task.layout, SampledExamples(run).at(0)
+    sizes, drawn = run.task.layout, SampledExamples(run).of_update(0)
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     tokens, positions = torch.from_numpy(drawn.tokens)[None], torch.tensor(drawn.positions)[None]
     first = positions[..., :1]

@@ -58,7 +58,7 @@ def answers(run, weights, examples):
 def test_losses_and_accuracies_are_means_over_answers(name):
     checkpoint, run, weights = case(name)
     drawn = SampledExamples(run)
-    train = drawn.at(20) if drawn.fixed is None else drawn.fixed
+    train = drawn.of_update(20) if drawn.fixed is None else drawn.fixed
     for split, examples in (("train", train), ("test", drawn.test())):
         losses, correct, _ = answers(run, weights, examples)
         np.testing.assert_allclose(value(f"{split}_loss", checkpoint), losses.mean(), rtol=1e-10)
@@ -68,7 +68,7 @@ def test_losses_and_accuracies_are_means_over_answers(name):
 @pytest.mark.parametrize("name", ["five_digit_addition", "repeated_subsequence", "doubled"])
 def test_losses_by_answer_are_means_over_examples(name):
     checkpoint, run, weights = case(name)
-    train, test = SampledExamples(run).at(20), SampledExamples(run).test()
+    train, test = SampledExamples(run).of_update(20), SampledExamples(run).test()
     np.testing.assert_allclose(value("train_loss_by_answer", checkpoint), answers(run, weights, train)[0].mean(0))
     losses, correct, _ = answers(run, weights, test)
     np.testing.assert_allclose(value("test_loss_by_answer", checkpoint), losses.mean(0))
@@ -79,7 +79,7 @@ def test_losses_by_answer_are_means_over_examples(name):
 def test_losses_by_trigram_are_means_over_examples_of_that_trigram(name):
     checkpoint, run, weights = case(name)
     drawn = SampledExamples(run)
-    for split, examples in (("train", drawn.fixed or drawn.at(20)), ("test", drawn.test())):
+    for split, examples in (("train", drawn.fixed or drawn.of_update(20)), ("test", drawn.test())):
         losses, _, _ = answers(run, weights, examples)
         expected = [losses[examples.labels == trigram].mean() for trigram in range(3)]
         np.testing.assert_allclose(value(f"{split}_loss_by_trigram", checkpoint), expected)

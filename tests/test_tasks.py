@@ -76,26 +76,26 @@ def test_examples_fit_their_layout(kind):
 
 def test_examples_of_an_update_do_not_depend_on_the_order_of_calls():
     run = sequence_run("skip_trigram", batch=7)
-    in_order = [SampledExamples(run).at(update).tokens for update in range(6)]
+    in_order = [SampledExamples(run).of_update(update).tokens for update in range(6)]
     examples = SampledExamples(run)
     for update in (4, 5, 5, 1, 0, 3):
-        assert (examples.at(update).tokens == in_order[update]).all()
+        assert (examples.of_update(update).tokens == in_order[update]).all()
     assert len(np.unique(np.concatenate(in_order), axis=0)) == 42
 
 
 def test_each_pass_has_every_example_once_in_a_new_order():
     run = sequence_run("five_digit_addition", examples=12, batch=4)
     drawn = SampledExamples(run)
-    passes = [np.concatenate([drawn.at(3 * i + part).tokens for part in range(3)]) for i in range(2)]
+    passes = [np.concatenate([drawn.of_update(3 * i + part).tokens for part in range(3)]) for i in range(2)]
     for examples in passes:
         assert sorted(map(tuple, examples)) == sorted(map(tuple, drawn.fixed.tokens))
     assert (passes[0] != passes[1]).any()
-    assert (drawn.at(4).labels == SampledExamples(run).at(4).labels).all()
+    assert (drawn.of_update(4).labels == SampledExamples(run).of_update(4).labels).all()
 
 
 def test_test_examples_are_not_training_examples():
     run = sequence_run("repeated_subsequence", examples=12)
     drawn = SampledExamples(run)
-    assert drawn.at(3) is drawn.fixed
+    assert drawn.of_update(3) is drawn.fixed
     assert drawn.test().tokens.shape[0] == run.split.test_examples
     assert not (set(map(tuple, drawn.test().tokens)) & set(map(tuple, drawn.fixed.tokens)))

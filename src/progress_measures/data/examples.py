@@ -68,7 +68,7 @@ class PairExamples:
         self.fixed: Examples | None = examples(train, training_labels(run, train))
         self._test = examples(task.defined() & ~train, task.label_table())
 
-    def at(self, update: int) -> Examples:
+    def of_update(self, update: int) -> Examples:
         """Return the training pairs of an update, counted from 0."""
         assert self.fixed is not None
         if not self._run.batch_size:
@@ -104,7 +104,7 @@ class SampledExamples:
         self._batches_sampled = 0
         self._latest_batch: Examples | None = None
 
-    def at(self, update: int) -> Examples:
+    def of_update(self, update: int) -> Examples:
         """Return the training examples of an update, counted from 0."""
         if self.fixed is None:
             return self._stream_batch(update)

@@ -41,7 +41,7 @@ class GeneralObjective:
             SampledExamples(run) if run.on_sequences else PairExamples(run, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
         ]
-        self._examples = self._labeled([source.at(0) for source in self._sources])
+        self._examples = self._labeled([source.of_update(0) for source in self._sources])
         self._update, self._examples_change = (
             0,
             bool(first_run.batch_size) and first_run.batch_size != first_run.split.examples,
@@ -64,7 +64,7 @@ class GeneralObjective:
     def prepare(self, update: int) -> None:
         """Write the examples and the dropout masks of an update into the tensors that `loss` reads."""
         if self._examples_change and update != self._update:
-            tokens, positions, labels = self._stacked([source.at(update) for source in self._sources])
+            tokens, positions, labels = self._stacked([source.of_update(update) for source in self._sources])
             self._examples.sequences.fill(tokens, positions)
             self._examples.labels.copy_(labels)
         self._update = update
