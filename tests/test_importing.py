@@ -1352,8 +1352,8 @@ def test_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, traine
     measures = "src/progress_measures/measures/weights.py"
     checkout.edit(
         measures,
-        "return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
-        "return 1 * gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
+        "return gini(_of_nonzero_rows(checkpoint, W_E_fourier_norm(checkpoint)))\n",
+        "return 1 * gini(_of_nonzero_rows(checkpoint, W_E_fourier_norm(checkpoint)))\n",
     )
     assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure": 1}
     checkout.edit(

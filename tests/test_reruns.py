@@ -101,8 +101,8 @@ CHANGES = {
     "a docstring of the trainer": ("src/progress_measures/training/loop.py", '"""The training', '"""A training', {}),
     "a formula of one family": (
         MEASURES,
-        "return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
-        "return 1 * gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
+        "return gini(_of_nonzero_rows(checkpoint, W_E_fourier_norm(checkpoint)))\n",
+        "return 1 * gini(_of_nonzero_rows(checkpoint, W_E_fourier_norm(checkpoint)))\n",
         {**MEASURED, "gather": 1, "figure": 1},
     ),
     "a task": (

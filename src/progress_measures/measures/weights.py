@@ -78,7 +78,7 @@ def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     return np.linalg.norm(checkpoint.group_outputs(checkpoint.W_L) @ fourier.basis(checkpoint.context.n).T, axis=0)
 
 
-def _nonzero(checkpoint: Checkpoint, norms: Array) -> Array:
+def _of_nonzero_rows(checkpoint: Checkpoint, norms: Array) -> Array:
     """Return the norms of the n nonzero rows of the basis; if n is even, the last sine is zero."""
     return norms[: checkpoint.context.n]
 
@@ -95,7 +95,7 @@ def gini_W_E(checkpoint: Checkpoint) -> float:
 
     The paper does not say from which norms it computes its coefficient.
     """
-    return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))
+    return gini(_of_nonzero_rows(checkpoint, W_E_fourier_norm(checkpoint)))
 
 
 @measure(
@@ -103,7 +103,7 @@ def gini_W_E(checkpoint: Checkpoint) -> float:
 )
 def gini_W_L(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_L = W_out W_U, constant included."""
-    return gini(_nonzero(checkpoint, W_L_fourier_norm(checkpoint)))
+    return gini(_of_nonzero_rows(checkpoint, W_L_fourier_norm(checkpoint)))
 
 
 @measure(
@@ -118,7 +118,7 @@ def gini_W_U(checkpoint: Checkpoint) -> float:
     norms = np.linalg.norm(
         checkpoint.group_outputs(checkpoint.weights["W_U"]) @ fourier.basis(checkpoint.context.n).T, axis=0
     )
-    return gini(_nonzero(checkpoint, norms))
+    return gini(_of_nonzero_rows(checkpoint, norms))
 
 
 def _by_frequency(norms: Array) -> Array:
@@ -136,7 +136,7 @@ def _by_frequency(norms: Array) -> Array:
 )
 def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the p - 1 cosine and sine components of W_E."""
-    return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint))[1:])
+    return gini(_of_nonzero_rows(checkpoint, W_E_fourier_norm(checkpoint))[1:])
 
 
 @measure(
@@ -149,7 +149,7 @@ def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
 )
 def gini_W_L_without_constant(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the p - 1 cosine and sine components of W_L = W_out W_U."""
-    return gini(_nonzero(checkpoint, W_L_fourier_norm(checkpoint))[1:])
+    return gini(_of_nonzero_rows(checkpoint, W_L_fourier_norm(checkpoint))[1:])
 
 
 @measure(

@@ -1,1 +1,1 @@
-"""Quantities that judge claims: functions of cubes, one module per source or topic."""
+"""Quantities by which claims are judged: functions of cubes, one module per source or topic."""
