@@ -73,6 +73,14 @@ def test_coordinates_are_values_not_indices(cube):
     assert cube.history_epoch.values[-1] == 400
 
 
+def test_coordinates_are_in_order(cube):
+    """A store lists them in an arbitrary order, which would differ from process to process."""
+    names = [str(name) for name in cube.coords]
+    dimensions = [name for name in names if name in cube.dims]
+    assert names[:2] == ["run", "epoch"]
+    assert names == [*names[:2], *sorted(dimensions[2:]), *sorted(set(names) - set(dimensions))]
+
+
 def test_settings_are_coordinates(cube):
     assert cube.seed.dims == ("run",)
     assert cube.test_loss.where(cube.seed == 1, drop=True).run.values.tolist() == ["seed1"]

@@ -1,10 +1,14 @@
 """The forecast of the grokking time: it recovers a known rule, and uses neither later epochs nor the run itself."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from progress_measures.analysis import forecast as f
+from progress_measures.cube.open import open_cube
+from support import ROOT
 from support.definitions import NEED_KEY_FREQUENCIES
 
 EPOCHS = np.arange(0, 3001, 100)
@@ -81,3 +85,47 @@ def test_runs_that_never_grok_are_named():
 def test_value_at_a_share_of_the_grokking_time(share, expected):
     trajectories, _ = f.trajectories([cube(900)])
     np.testing.assert_equal(f.value_at_fraction(trajectories[0], trajectories[0].epochs / 100, share), expected)
+
+
+# ---- the published runs
+
+METHODS = ("progress measures", "train loss", "weight norm")
+
+
+@pytest.fixture(scope="module")
+def published():
+    trajectories, _ = f.trajectories([open_cube(name, published=True) for name in f.EXPERIMENTS])
+    return trajectories
+
+
+def factors(trajectories, method, fraction, whole_experiment=False):
+    """Return the factor of each run that has a checkpoint by this fraction of T."""
+    predicted = f.leave_one_out(trajectories, method, whole_experiment)
+    runs = zip(trajectories, predicted, strict=True)
+    values = np.array([f.value_at_fraction(run, f.error_factor(run, epochs), fraction) for run, epochs in runs])
+    return values[np.isfinite(values)]
+
+
+def test_numbers_of_the_page_on_results_are_measured(published):
+    page = (ROOT / "docs/results.md").read_text()
+    rows = re.findall(r"^\| T/(\d+) \| (.*) \|$", page, re.M)
+    assert [divisor for divisor, _ in rows] == ["10", "5", "2"]
+    for divisor, cells in rows:
+        measured = [factors(published, method, 1 / int(divisor)) for method in METHODS]
+        assert cells.split(" | ") == [*(f"{np.median(values):.1f}" for values in measured), str(len(measured[0]))]
+    progress, train, norm = (factors(published, method, 0.5, whole_experiment=True).max() for method in METHODS)
+    sentence = (
+        f"forecasts at T/2 from the train loss are off by up to a factor of {train:.0f}, "
+        f"from the weight norm by up to {norm:.0f}, from progress measures by up to {progress:.0f}."
+    )
+    assert sentence in " ".join(page.split())
+    assert len(published) == 18
+
+
+def test_numbers_of_the_front_page_are_measured(published):
+    progress, train, norm = (factors(published, method, 0.1) for method in METHODS)
+    sentence = (
+        f"at epoch T/10 is off by a factor of {np.median(progress):.1f} from progress measures, of {np.median(train):.1f} from "
+        f"the train loss and of {np.median(norm):.1f} from the weight norm (medians of {len(progress)} runs)."
+    )
+    assert sentence in " ".join((ROOT / "README.md").read_text().split())

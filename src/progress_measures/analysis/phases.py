@@ -60,8 +60,8 @@ def phase_so_far(measures_so_far: xr.Dataset) -> str:
     The rule for phase ends is applied to the measures so far. It finds no end before the test loss has fallen, so until
     then memorization and circuit formation cannot be distinguished. The end of memorization is found from the maximal
     excluded loss, which is the largest excluded loss of any single frequency, because the excluded loss itself requires the
-    key frequencies of the final network. The rule takes the final level of the test loss from the last fraction `FINAL_FRACTION` of
-    training. An end of cleanup within this fraction does not count, because the level may still fall.
+    key frequencies of the final network. The rule takes the final level of the test loss from the last fraction
+    `FINAL_FRACTION` of training. An end of cleanup within this fraction does not count, because the level may still fall.
 
     Args:
         measures_so_far: measures of one run over `epoch`, with `test_loss` and `maximal_excluded_loss`.

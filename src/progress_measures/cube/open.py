@@ -49,7 +49,8 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
 
     Returns:
         The cube. Its variables are sorted by family and, within a family, as in the family's module; variables that are not
-        measures follow.
+        measures follow. Coordinates begin with `run`, `epoch` and the labels of the other dimensions;
+        the settings of the runs follow.
 
     Raises:
         UserError: the cube does not exist, lacks a chunk or cannot be read.
@@ -140,8 +141,15 @@ def _sorted_by_family(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _sorted_by_name(dataset: xr.Dataset) -> xr.Dataset:
-    """Sort the variables by name, because the order in which a store lists them is arbitrary."""
-    return dataset[sorted(map(str, dataset.data_vars))]
+    """Sort the variables by name, because the order in which a store lists them is arbitrary.
+
+    Of the coordinates, `run`, `epoch` and the labels of the other dimensions come before the settings of the runs.
+    """
+
+    def position(name: str) -> tuple[bool, bool, bool, str]:
+        return name not in dataset.dims, name != "run", name != "epoch", name
+
+    return dataset[[*sorted(map(str, dataset.coords), key=position), *sorted(map(str, dataset.data_vars))]]
 
 
 class OpenRun:
