@@ -20,6 +20,7 @@ from progress_measures.figures import figure_ids, load_figure
 from progress_measures.measures import families_of
 from progress_measures.paths import dataset_store, runs_folder
 from progress_measures.tables import load_table, table_ids
+from progress_measures.training.launcher.shards import group_by_shape
 from progress_measures.training.loop import train
 from support.experiments import SEQUENCES
 
@@ -34,10 +35,16 @@ LONG = [
 ]
 
 
-def shrunk(experiment):
-    """Return an experiment's settings with its grid and recipe, but a small task, a small network and 40 epochs."""
+def shrunk(name):
+    """Return an experiment's settings with its recipe and grid, but a small task, a small network and 20 epochs.
+
+    It has two seeds, or all of them if a claim names runs.
+    """
+    experiment = load_experiment(name)
     settings = experiment.model_dump(mode="json", exclude_unset=True)
-    recipe = settings["training"] | {"epochs": 40, "checkpoint_every": 10, "evaluate_every": 10, "warmup": 2}
+    recipe = settings["training"] | {"epochs": 20, "checkpoint_every": 10, "evaluate_every": 10, "warmup": 2}
+    if "seed" in settings.get("grid", {}) and not any(name in c.cubes and c.runs for c in load_claims().values()):
+        settings["grid"]["seed"] = settings["grid"]["seed"][:2]
     kind = settings["task"]["kind"]
     if kind in SEQUENCES:
         few = {"examples": 24} if "examples" in settings["split"] else {}
@@ -45,7 +52,7 @@ def shrunk(experiment):
         sizes = {"task": {"kind": kind} | SEQUENCES[kind]["task"], "split": {"test_examples": 30} | few}
         return settings | sizes | {"model": settings["model"] | SEQUENCES[kind]["model"], "training": recipe | batch}
     sizes = {"d_model": 16, "heads": 2, "d_head": 8, "d_mlp": 32}
-    if experiment.title == load_experiment("width").title:
+    if name == "width":
         settings["grid"] = {"model.d_model, model.d_head, model.d_mlp": [[16, 8, 32], [24, 8, 48]]}
     return settings | {
         "task": {"kind": kind, "prime": 13},
@@ -66,7 +73,7 @@ def measured(run, first):
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory):
     """The cube of each experiment in `LONG`, by name."""
-    return gathered({name: shrunk(load_experiment(name)) for name in LONG}, tmp_path_factory.mktemp("appendices"))
+    return gathered({name: shrunk(name) for name in LONG}, tmp_path_factory.mktemp("appendices"))
 
 
 def gathered(files, folder):
@@ -78,8 +85,8 @@ def gathered(files, folder):
             (folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(settings))
             runs = load_experiment(name).runs(name)
             write_dataset(runs, dataset_store(name))
-            for run in runs:
-                train([run], dataset_store(name), runs_folder(name))
+            for group in group_by_shape(runs):
+                train(group, dataset_store(name), runs_folder(name))
             cubes[name] = join([measured(run, run is runs[0]) for run in runs], runs, runs)
     return cubes
 
@@ -124,7 +131,7 @@ SIZES = "model.d_model, model.d_head, model.heads, model.d_mlp, model.mlp_biases
 def sizes(tmp_path_factory):
     """A cube of networks of two sizes; the first has one head, four neurons and no biases."""
     grid = {SIZES: [[16, 8, 1, 4, False], [24, 12, 2, 48, True]]}
-    settings = shrunk(load_experiment("mainline")) | {"grid": grid}
+    settings = shrunk("mainline") | {"grid": grid}
     return gathered({"sizes": settings}, tmp_path_factory.mktemp("sizes"))["sizes"]
 
 

@@ -16,7 +16,9 @@ def assert_close_tensors(actual: torch.Tensor, expected: torch.Tensor, dtype: to
     assert (actual - expected).abs().max() <= TOLERANCE[dtype] * scale
 
 
-def assert_close(actual: ArrayLike, expected: ArrayLike, rtol: float = 1e-9, atol: float = 0.0) -> None:
+def assert_close(
+    actual: ArrayLike, expected: ArrayLike, rtol: float = 1e-9, atol: float = 0.0, case: object = ""
+) -> None:
     """Assert that two arrays have the same shape, are equal up to rounding, and are NaN in the same places.
 
     Args:
@@ -24,8 +26,9 @@ def assert_close(actual: ArrayLike, expected: ArrayLike, rtol: float = 1e-9, ato
         expected: the expected values.
         rtol: tolerance relative to each number; `rtol` / 1000 times the largest expected number is added to `atol`.
         atol: absolute tolerance.
+        case: what a failure names, in a test of several cases.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
-    assert actual.shape == expected.shape
+    assert actual.shape == expected.shape, case
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=0) if expected.ndim else 0
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol + rtol * 1e-3 * largest)
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol + rtol * 1e-3 * largest, err_msg=str(case))

@@ -17,6 +17,7 @@ from progress_measures.models.transformer import forward
 # ---- Fourier
 
 
+@functools.cache
 def basis(p):
     """Return the Fourier basis with the rows constant, cos 1, sin 1, cos 2, …, each of norm 1: [component, number].
 
@@ -26,7 +27,9 @@ def basis(p):
     rows = [np.ones(p)]
     for k in range(1, p // 2 + 1):
         rows += [np.cos(2 * np.pi * k * x / p), np.sin(2 * np.pi * k * x / p)]
-    return np.array([unit(row) for row in rows])
+    matrix = np.array([unit(row) for row in rows])
+    matrix.flags.writeable = False  # all callers share it
+    return matrix
 
 
 def unit(wave):
@@ -535,6 +538,7 @@ def norms_2d(values):
     return np.linalg.norm(np.stack([F @ values[..., i] @ F.T for i in range(values.shape[-1])], -1), axis=-1)
 
 
+@functools.cache
 def neuron_fits(net):
     """Fit each neuron by nine terms of its final frequency: 1, cos and sin of wa and of wb, and their four products.
 
@@ -562,6 +566,7 @@ def cluster_norms(net):
     return [np.linalg.norm(W_L[(frequency == k) & (fraction >= 0.85)], axis=0) for k in net.frequencies]
 
 
+@functools.cache
 def interventions(net):
     """Return the logits after each intervention, by name; None if an intervention needs key frequencies and there are none."""
     w, post, resid_mid = net.weights, net.post, net.resid_mid
@@ -668,28 +673,32 @@ def answers_by_embedding(net):
     return answers
 
 
+@functools.cache
 def gradient_cosines(net):
     """Return the cosine between the derivatives of the logit of c by the embeddings of a and b: [triple].
 
-    Derivatives are taken forward, one dimension of one embedding at a time, for all pairs and outputs at once.
+    Derivatives are taken forward, by each dimension of each embedding, for all pairs and outputs at once.
     """
     n, weights = net.n, {name: torch.tensor(w)[None] for name, w in net.all_weights.items()}
     tokens = torch.tensor([[a, b, n] for a in range(n) for b in range(n)])
     embed = weights["W_E"][:, tokens][0][None]
+    width = embed.shape[-1]
 
     def logits(vectors):
         return forward(weights, tokens, lambda name, value: vectors if name == "hook_embed" else value)[0, :, -1]
 
-    derivatives = torch.empty(2, embed.shape[-1], n * n, net.logits.shape[-1], dtype=embed.dtype)
+    def derivative(direction):
+        return torch.func.jvp(logits, (embed,), (direction,))[1]
+
+    directions = torch.zeros(2, width, *embed.shape, dtype=embed.dtype)
     for position in (0, 1):
-        for dim in range(embed.shape[-1]):
-            direction = torch.zeros_like(embed)
-            direction[..., position, dim] = 1
-            derivatives[position, dim] = torch.func.jvp(logits, (embed,), (direction,))[1]
-    by_a, by_b = derivatives.numpy()
-    triples = np.random.default_rng(0).integers(n, size=(2048, 3))
-    gradients = [(by_a[:, a * n + b, c], by_b[:, a * n + b, c]) for a, b, c in triples]
-    return np.array([u @ v / np.sqrt(u @ u) / np.sqrt(v @ v) for u, v in gradients])
+        for dim in range(width):
+            directions[position, dim, ..., position, dim] = 1
+    derivatives = torch.func.vmap(derivative)(directions.flatten(0, 1)).unflatten(0, (2, width))
+    by_a, by_b = derivatives.numpy()  # [dimension, pair, output] each
+    a, b, c = np.random.default_rng(0).integers(n, size=(2048, 3)).T
+    u, v = by_a[:, a * n + b, c], by_b[:, a * n + b, c]
+    return (u * v).sum(0) / np.sqrt((u * u).sum(0)) / np.sqrt((v * v).sum(0))
 
 
 def langevin_draws(run, weights, train, labels, logits):
