@@ -1,6 +1,8 @@
 // Start a page of text with views in it: an element with `data-view` receives the view of this name, and a click on an element with
-// `data-choice`, such as "epoch=4300&neuron=457", changes the choices.
+// `data-choice`, such as "epoch=4300&neuron=457", changes the choices. The view replaces the picture that the element has for readers
+// without scripts.
 
+for (const place of document.querySelectorAll("[data-view]")) place.replaceChildren();
 layOutCards(({ id }) => document.querySelector(`[data-view="${id}"]`));
 startTimeBar();
 startPrinting();
