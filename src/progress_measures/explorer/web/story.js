@@ -19,7 +19,7 @@ const STEPS = [
     view: "losses",
     lacks: (at) => phaseLacks(at, 1) || missing(at, "restricted_loss", "excluded_loss"),
     choice: (at) => ({ epoch: at.phases[1], beside: "" }),
-    sentence: (at) => `Restricted loss (key frequencies only) goes from ${change(at, "restricted_loss", 1)} nat, excluded loss (key frequencies removed) from ${change(at, "excluded_loss", 1)}; test loss from ${change(at, "test_loss", 1)}.`,
+    sentence: (at) => `From epoch ${formatEpoch(at.phases[0])} to ${formatEpoch(at.phases[1])} restricted loss (key frequencies only) goes from ${change(at, "restricted_loss", 1)} nat, excluded loss (key frequencies removed) from ${change(at, "excluded_loss", 1)}; test loss from ${change(at, "test_loss", 1)}.`,
   },
   {
     title: "Clean up",
