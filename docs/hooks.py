@@ -35,6 +35,13 @@ PAGES_OUTSIDE_DOCS = {
     "CONTRIBUTING.md": "contributing.md",
     TUTORIAL: "tutorial.md",
 }
+GENERATED_FROM = {
+    "src/progress_measures/measures": "reference/measures.md",
+    "src/progress_measures/capabilities.py": "reference/measures.md",
+    "src/progress_measures/figures": "gallery/index.md",
+}
+"""Code from which a page of the site is generated: a link leads to the code in a clone, and to the page on the site."""
+
 EXPLORER_PAGE = "live-explorer.html"
 LINKS_OF_EXPLORER = {
     "What the network computes": "algorithm.html",
@@ -84,7 +91,7 @@ def on_files(files, config):
     for file in files.documentation_pages():
         for _, _, target, *_ in LINK.findall(file.content_string):
             linked_paths.add(_in_repository(file.src_uri, target))
-    for path in sorted(linked_paths - {None}):
+    for path in sorted(linked_paths - {None} - set(GENERATED_FROM)):
         if _source(path) is not None and files.get_file_from_path(_source(path)) is None:
             language = {".py": "python", ".yaml": "yaml", ".smk": "python"}.get(Path(path).suffix, "text")
             text = f"# {path}\n\n````{language}\n{(ROOT / path).read_text(encoding='utf-8')}\n````\n"
@@ -127,7 +134,7 @@ def on_page_markdown(markdown, page, config, files):
         path = _in_repository(name, target)
         if path is None:
             return match[0]
-        site_path = PAGES_OUTSIDE_DOCS.get(path) or (
+        site_path = (PAGES_OUTSIDE_DOCS | GENERATED_FROM).get(path) or (
             path.removeprefix("docs/") if path.startswith("docs/") else _source(path)
         )
         if site_path is None:  # a folder

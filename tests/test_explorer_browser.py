@@ -383,7 +383,7 @@ def test_sentences_of_the_story_have_the_values_of_the_cube(explore, cubes):
 
     numbers = [re.findall(r"\d[\d,.]*(?:e[-+]\d+)?", sentence) for sentence in sentences]
     for shown, (name, phase) in zip(
-        [*numbers[0][1:3], *numbers[1], *numbers[2][2:]],
+        [*numbers[0][1:3], *numbers[1][2:], *numbers[2][2:]],
         [
             ("train_loss", 0), ("test_loss", 0), ("restricted_loss", 0), ("restricted_loss", 1), ("excluded_loss", 0),
             ("excluded_loss", 1), ("test_loss", 0), ("test_loss", 1), ("sum_of_squared_weights", 1),
@@ -393,6 +393,7 @@ def test_sentences_of_the_story_have_the_values_of_the_cube(explore, cubes):
     ):  # fmt: skip
         assert shows(shown.rstrip(".,"), at(name, phase)), (shown, name, phase)
     assert [int(shown.replace(",", "")) for shown in (numbers[0][0], *numbers[2][:2])] == ends
+    assert [int(shown.replace(",", "")) for shown in numbers[1][:2]] == ends[:2]
     assert "Their sum is largest at 62." in sentences[3]
     assert "seed3 has the key frequencies 1, 27, 38; seed0 has 1, 5, 7, 29." in sentences[4]
 
@@ -536,7 +537,7 @@ def test_logarithmic_axis_of_the_weights_says_so(explore):
 
 
 ARTICLE_PAGE = """<!doctype html><html><head><meta charset="utf-8"></head><body><p>Before training:
-<a href="#x" data-choice="epoch=0">epoch 0</a></p><div data-view="norms-W_E"></div><div data-view="interference"></div>"""
+<a href="#x" data-choice="epoch=0">epoch 0</a></p><div data-view="norms-W_E"><img alt="still"></div><div data-view="interference"></div>"""
 
 
 def test_views_stand_in_a_page_of_text(explore, cubes, tmp_path):
@@ -545,6 +546,7 @@ def test_views_stand_in_a_page_of_text(explore, cubes, tmp_path):
     path.write_text(f"{ARTICLE_PAGE}{time_bar}{end}</body></html>", encoding="utf-8")
     page = explore(file=path).page
     assert page.locator(".card").count() == 2
+    assert page.locator("img").count() == 0  # the view has replaced the picture
     expect(page.locator("#epoch")).to_have_text("epoch 14,000")
     page.get_by_role("link", name="epoch 0").click()
     expect(page.locator("#epoch")).to_have_text("epoch 0")

@@ -149,6 +149,8 @@ def test_links_are_rewritten_for_the_site(hooks):
     assert rewritten("[x](../Makefile)", "cluster.md") == "[x](source/Makefile.md)"
     assert rewritten("[x](../../src/progress_measures/cli.py)", "reference/commands.md").endswith("cli.py.md)")
     assert rewritten("[all](../config/experiments)", "cluster.md") == "`all`"
+    assert rewritten("[x](../src/progress_measures/measures)", "cube.md") == "[x](reference/measures.md)"
+    assert set(hooks.GENERATED_FROM.values()) <= {*measures_page.reference_pages(), *gallery.gallery_pages()}
     assert rewritten("[x](cluster.md)", "start.md") == "[x](cluster.md)"
     assert rewritten("[x](https://a.b/c)", "start.md") == "[x](https://a.b/c)"
 
@@ -192,6 +194,9 @@ def test_views_of_the_page_on_the_algorithm_exist():
     assert len(names) == len(set(names)) > 8
     for name in names:
         assert f'"{name}"' in views, name
+        picture = re.search(rf'data-view="{name}"><img src="(images/[^"]+)" width="\d+" alt="[^"]+"></div>', page)
+        assert picture, name
+        assert (ROOT / "docs" / picture[1]).stat().st_size < 100_000, name
 
 
 # ---- every page, followed literally

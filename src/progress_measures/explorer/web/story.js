@@ -19,7 +19,7 @@ const STEPS = [
     view: "losses",
     lacks: (current) => phaseLacks(current, 1) || missing(current, "restricted_loss", "excluded_loss"),
     choice: (current) => ({ epoch: current.phaseEnds[1], beside: "" }),
-    sentence: (current) => `Restricted loss (key frequencies only) goes from ${change(current, "restricted_loss", 1)} nat, excluded loss (key frequencies removed) from ${change(current, "excluded_loss", 1)}; test loss from ${change(current, "test_loss", 1)}.`,
+    sentence: (current) => `From epoch ${formatEpoch(current.phaseEnds[0])} to ${formatEpoch(current.phaseEnds[1])} restricted loss (key frequencies only) goes from ${change(current, "restricted_loss", 1)} nat, excluded loss (key frequencies removed) from ${change(current, "excluded_loss", 1)}; test loss from ${change(current, "test_loss", 1)}.`,
   },
   {
     title: "Clean up",

@@ -19,7 +19,7 @@ function curves(current, names, colors, more = {}) {
 addView({
   id: "losses",
   title: "Losses",
-  about: "Restricted loss keeps only the key frequencies' directions, cos and sin of w(a ± b), in the logits; excluded loss removes them. In the paper's networks, excluded loss rises and restricted loss falls while train and test loss are on a plateau: the circuit forms before the test loss drops. With more training pairs the plateau is short, and all four losses change at almost the same time.",
+  about: "Restricted loss keeps only the key frequencies' directions, cos and sin of w(a ± b), in the logits; excluded loss removes them. In the paper's networks, excluded loss rises and restricted loss falls while train and test loss are on a plateau: the circuit forms before the test loss drops. With more training pairs the plateau is short, and all four losses change at almost the same time. The bands are the phases, whose ends a rule finds on smoothed curves.",
   requires: ["train_loss", "test_loss"],
   reads: ["epoch"],
   width: 7,

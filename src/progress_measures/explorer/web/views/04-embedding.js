@@ -5,7 +5,7 @@ const MAX_CIRCLES = 6;
 addView({
   id: "embedding",
   title: "Operands on circles",
-  about: "The embedding projected onto the plane of its cos k and sin k components. For a key frequency, the operands lie on a circle, with operand x at the angle 2πkx/p.",
+  about: "The embedding projected onto the plane of its cos k and sin k components. As the circuit forms, the operands move onto a circle, operand x to the angle 2πkx/p.",
   requires: ["W_E", "W_E_fourier_norm"],
   reads: ["epoch"],
   width: 6,
