@@ -150,7 +150,7 @@ def test_links_are_rewritten_for_the_site(hooks):
     assert rewritten("[x](../../src/progress_measures/cli.py)", "reference/commands.md").endswith("cli.py.md)")
     assert rewritten("[all](../config/experiments)", "cluster.md") == "`all`"
     assert rewritten("[x](../src/progress_measures/measures)", "cube.md") == "[x](reference/measures.md)"
-    assert set(hooks.GENERATED_FROM.values()) <= {*measures_page.reference_pages(), *gallery.gallery_pages()}
+    assert set(hooks.GENERATED_FROM.values()) <= {*reference_pages.reference_pages(), *gallery.gallery_pages()}
     assert rewritten("[x](cluster.md)", "start.md") == "[x](cluster.md)"
     assert rewritten("[x](https://a.b/c)", "start.md") == "[x](https://a.b/c)"
 
