@@ -537,7 +537,8 @@ def test_logarithmic_axis_of_the_weights_says_so(explore):
 
 
 ARTICLE_PAGE = """<!doctype html><html><head><meta charset="utf-8"></head><body><p>Before training:
-<a href="#x" data-choice="epoch=0">epoch 0</a></p><div data-view="norms-W_E"><img alt="still"></div><div data-view="interference"></div>"""
+<a href="#x" data-choice="epoch=0">epoch 0</a></p><div data-view="norms-W_E"><img alt="still"></div>
+<div data-view="interference"></div>"""
 
 
 def test_views_stand_in_a_page_of_text(explore, cubes, tmp_path):
