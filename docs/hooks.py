@@ -172,11 +172,13 @@ def _views():
 def with_mathml(content):
     """Replace the formulas in LaTeX that pymdownx.arithmatex has marked in a page by MathML."""
 
-    def typeset(match):
+    def with_formula(match):
         formula = html.unescape(match[2]).strip()
-        return latex2mathml.tex2mathml(formula, as_block=match[1] == "div")
+        as_block = match[1] == "div"
+        typeset = latex2mathml.tex2mathml(formula, as_block=as_block)
+        return f'<div class="formula">{typeset}</div>' if as_block else typeset
 
-    return FORMULA.sub(typeset, content)
+    return FORMULA.sub(with_formula, content)
 
 
 def with_linked_terms(content, page):

@@ -166,7 +166,7 @@ def test_formulas_become_mathml(hooks):
     assert content.count('class="arithmatex"') == typeset.count("<math") > 40
     assert "arithmatex" not in typeset
     assert "$" not in typeset
-    assert typeset.count('display="block"') == source.count("\n$$")
+    assert typeset.count('<div class="formula"><math') == typeset.count('display="block"') == source.count("\n$$")
 
 
 def test_terms_are_linked_once_and_only_in_text(hooks):
