@@ -1,5 +1,6 @@
 """Fixtures and settings that several test files share."""
 
+import fcntl
 import os
 import shutil
 import sys
@@ -22,7 +23,7 @@ import pytest
 
 pytest.register_assert_rewrite("support")
 
-from support.experiments import INTEGERS, folder_with, small_runs
+from support.experiments import INTEGERS, folder_with
 from support.processes import commands
 
 LONG = (
@@ -52,21 +53,49 @@ def rng():
     return np.random.default_rng(0)
 
 
+def built_once(tmp_path_factory, name, build):
+    """Return a copy, for this process, of a folder that the first of the parallel processes builds.
+
+    Args:
+        tmp_path_factory: the fixture.
+        name: name of the folder.
+        build: function that fills the folder that it gets.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = (
+        own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    )  # the workers of pytest-xdist have folders there
+    original, finished = shared / f"{name}-original", shared / f"{name}-finished"
+    with (shared / f"{name}-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            shutil.rmtree(original, ignore_errors=True)  # of a process that failed
+            original.mkdir()
+            build(original)
+            finished.touch()
+    return shutil.copytree(original, own / name)
+
+
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
     """A folder in which the command line trained, measured and gathered the small experiment."""
-    folder = folder_with(tmp_path_factory.mktemp("results"))
-    trainings = [f"train small --run {run.name}" for run in small_runs()]
-    commands(*trainings, "measure small", "gather small", folder=folder)
-    return folder
+
+    def build(folder):
+        verbs = ("train small --runs-per-shard 2", "measure small", "gather small")
+        commands(*verbs, folder=folder_with(folder))
+
+    return built_once(tmp_path_factory, "results", build)
 
 
 @pytest.fixture(scope="session")
 def integers(tmp_path_factory):
     """A folder in which the command line trained, measured and gathered a small network that adds integers."""
-    folder = folder_with(tmp_path_factory.mktemp("integers"), "integers", INTEGERS)
-    commands("train integers", "measure integers", "gather integers", folder=folder)
-    return folder
+
+    def build(folder):
+        verbs = ("train", "measure", "gather")
+        commands(*(f"{verb} integers" for verb in verbs), folder=folder_with(folder, "integers", INTEGERS))
+
+    return built_once(tmp_path_factory, "integers", build)
 
 
 @pytest.fixture(scope="session")

@@ -86,10 +86,12 @@ def judged_by(quantity):
 def arguments(quantity):
     """Return the cubes of each claim about a quantity, with the variables that it declares.
 
-    The mainline takes the place of cubes that are not published, if no claim about the quantity has all its cubes.
+    The mainline takes the place of cubes that are not published, if no claim about the quantity has all its cubes. Claims
+    about the same runs of the same cubes count once.
     """
     claims, judged = judged_by(quantity)
-    for claim in judged or claims[:1]:
+    distinct = {(tuple(claim.cubes), tuple(claim.runs or ())): claim for claim in judged or claims[:1]}
+    for claim in distinct.values():
         cubes = [published(name if claim in judged else "mainline") for name in claim.cubes]
         if claim.runs and claim in judged:
             cubes[0] = cubes[0].isel(run=claim.runs)
@@ -201,6 +203,13 @@ def test_every_difference_has_an_explanation(judgments):
             assert judgment.explanation == ""
 
 
+def judged_on(cube, experiment):
+    """Return the claims about an experiment, judged on a cube in place of all cubes that they read, by name."""
+    claims = {name: claim for name, claim in CLAIMS.items() if claim.experiment == experiment}
+    cubes = dict.fromkeys({name for claim in claims.values() for name in claim.cubes}, cube.load())
+    return dict(zip(claims, judge_all(claims.values(), cubes.get), strict=True))
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize(
     ("experiment", "in_need_of_a_circuit"),
@@ -215,16 +224,13 @@ def test_every_difference_has_an_explanation(judgments):
 )
 def test_cube_without_phases_and_key_frequencies_is_judged(results, experiment, in_need_of_a_circuit):
     """NaN fulfills no condition: claims that need a circuit differ, and no quantity fails."""
-    cube = open_cube(results / "results/small/cube.zarr").load()
-    judged = {name: judge(claim, lambda _: cube) for name, claim in CLAIMS.items() if claim.experiment == experiment}
+    judged = judged_on(open_cube(results / "results/small/cube.zarr"), experiment)
     assert {judged[name].verdict for name in in_need_of_a_circuit} == {DIFFERS}
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_another_network_that_adds_integers_is_judged(integers):
-    cube = open_cube(integers / "results/integers/cube.zarr").load()
-    claims = {name: claim for name, claim in CLAIMS.items() if claim.experiment == "integer_addition"}
-    judged = {name: judge(claim, lambda _: cube) for name, claim in claims.items()}
+    judged = judged_on(open_cube(integers / "results/integers/cube.zarr"), "integer_addition")
     assert {judgment.verdict for judgment in judged.values()} <= {HOLDS, DIFFERS, RECORDED}
     assert judged["integer.split"].verdict == DIFFERS  # 36 pairs, not 100
 

@@ -21,7 +21,7 @@ from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.shards import group_by_shape, shards
 from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.launcher.wait import wait
-from support.experiments import folder_with, small_experiment, small_runs, trained_bytes, trained_folder
+from support.experiments import folder_with, small_experiment, small_runs, trained_bytes
 from support.pool_tasks import FOLDER, MODULE
 from support.processes import command
 
@@ -251,34 +251,45 @@ def test_tasks_of_another_machine_in_the_same_folder_are_waited_for(tmp_path):
 
 
 def start_training(folder, *arguments):
-    """Start `progress-measures train small`, and return when its first run has a saved state."""
+    """Start `progress-measures train small`, and return when it has saved the state of a run."""
     line = [sys.executable, "-m", "progress_measures", "train", "small", *arguments]
+    states = folder / "results/small/runs"
+    earlier = set(states.glob("*/resume/*.npz"))
     with (folder / "output").open("a") as output:
         process = subprocess.Popen(line, cwd=folder, stderr=output, stdout=output)
-    states = folder / "results/small/runs"
-    eventually(lambda: list(states.glob("*/resume/*.npz")) or process.poll() is not None)
+    eventually(lambda: set(states.glob("*/resume/*.npz")) - earlier or process.poll() is not None)
     return process
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    return trained_folder(tmp_path_factory.mktemp("undisturbed"), **LONG)
+def packed(tmp_path_factory):
+    """Results of both runs, trained in one shard without interruption."""
+    folder = folder_with(tmp_path_factory.mktemp("packed"), **LONG)
+    done = command("train", "small", "--runs-per-shard", "2", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "results/small"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_launcher_stops_its_processes_on_a_signal_and_they_save(tmp_path, undisturbed, number):
+def runs_in_batch(results):
+    """Return with how many runs each run of the small experiment trained."""
+    return [run["runs_in_batch"] for run in json.loads((results / "trained.json").read_text())["runs"].values()]
+
+
+def test_launcher_stops_its_processes_on_a_signal_and_they_save(tmp_path, packed):
+    """Both runs, each in a shard of its own and stopped twice, equal the packed and undisturbed ones to the bit."""
     folder = folder_with(tmp_path, **LONG)
-    process = start_training(folder)
-    process.send_signal(number)
-    assert process.wait(60) == 130
-    assert not workers(folder)
-    assert f"stopped by {number.name}. The training state is saved." in (folder / "output").read_text()
-    assert not list(folder.glob("results/small/runs/*/done.json"))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = start_training(folder)
+        process.send_signal(number)
+        assert process.wait(60) == 130
+        assert not workers(folder)
+        assert f"stopped by {number.name}. The training state is saved." in (folder / "output").read_text()
+        assert not list(folder.glob("results/small/runs/*/done.json"))
     again = command("train", "small", folder=folder)
     assert again.returncode == 0, again.stderr
+    assert (runs_in_batch(folder / "results/small"), runs_in_batch(packed)) == ([1, 1], [2, 2])
     for name in ("seed0", "seed1"):
-        assert trained_bytes(folder / "results/small", name) == trained_bytes(undisturbed, name)
-    assert (folder / "results/small/trained.json").exists()
+        assert trained_bytes(folder / "results/small", name) == trained_bytes(packed, name)
 
 
 def test_only_jobs_of_the_experiment_are_listed_and_canceled(tmp_path):
@@ -322,13 +333,6 @@ def test_job_that_an_earlier_process_started_is_not_retried_after_cancel(tmp_pat
     assert second.wait(60) != 0
     assert "n: canceled" in (tmp_path / "output").read_text()
     assert (tmp_path / "log").read_text().count("begin") == 1
-
-
-def test_packed_runs_are_identical_to_runs_in_single_shards(tmp_path, undisturbed):
-    folder = folder_with(tmp_path, **LONG)
-    assert command("train", "small", "--runs-per-shard", "2", folder=folder).returncode == 0
-    for name in ("seed0", "seed1"):
-        assert trained_bytes(folder / "results/small", name) == trained_bytes(undisturbed, name)
 
 
 def test_runs_are_spread_over_all_gpus(tmp_path, monkeypatch):

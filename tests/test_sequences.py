@@ -171,7 +171,8 @@ def cubes(tmp_path_factory):
     files["width"] = SMALL | {"training": recipe, "grid": widths}
     for name, content in files.items():
         (experiments / f"{name}.yaml").write_text(yaml.safe_dump(content))
-    commands(*(f"{verb} {name}" for name in files for verb in ("train", "measure", "gather", "publish")), folder=folder)
+    verbs = ("train {} --runs-per-shard 2", "measure {}", "gather {}", "publish {}")
+    commands(*(verb.format(name) for name in files for verb in verbs), folder=folder)
     return folder
 
 

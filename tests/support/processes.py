@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import fork_server
+from support import ROOT, fork_server
 
 
 def command(*arguments: object, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -23,15 +23,6 @@ def command(*arguments: object, folder: Path, **environment: str) -> subprocess.
     return fork_server.run(*line, folder=folder, environment=os.environ | environment, seconds=300)
 
 
-IN_ONE_PROCESS = """\
-import json, sys
-from progress_measures.cli import app
-for line in json.loads(sys.argv[1]):
-    print("#", *line, flush=True)
-    app(line, standalone_mode=False)
-"""
-
-
 def commands(*lines: str, folder: Path, prefix: tuple[str, ...] = (), **environment: str) -> None:
     """Run commands of `progress-measures` in a folder, one after the other in one process; each must succeed.
 
@@ -41,8 +32,14 @@ def commands(*lines: str, folder: Path, prefix: tuple[str, ...] = (), **environm
         prefix: words before the command of the process, such as `strace` and its options.
         **environment: variables to add to the environment of this process.
     """
-    argv = [*prefix, sys.executable, "-c", IN_ONE_PROCESS, json.dumps([line.split() for line in lines])]
-    done = subprocess.run(
-        argv, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=600, check=False
-    )
+    environment = os.environ | environment
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tests"), environment.get("PYTHONPATH")]))
+    line = ("support.in_one_process", json.dumps([line.split() for line in lines]))
+    if prefix:
+        argv = [*prefix, sys.executable, "-m", *line]
+        done = subprocess.run(
+            argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+    else:
+        done = fork_server.run(*line, folder=folder, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
