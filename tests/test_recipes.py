@@ -39,8 +39,8 @@ from support.experiments import SEQUENCES, SMALL, folder_with, sequence_runs, tr
 from support.interruption import signal_at
 from support.plain_recipes import noisy_labels, plain_loss, plain_weights
 
-UPDATES = 20
-"""Updates after which recipes are compared with plain torch: all schedules and windows below have had their effect."""
+UPDATES = 50
+"""Updates after which recipes are compared with plain torch."""
 
 RECIPES = {
     "adamw": {},
