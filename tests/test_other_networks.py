@@ -1,5 +1,6 @@
 """Small networks on other tasks and of other designs, trained, measured and gathered, compared with independent computations."""
 
+import contextlib
 import json
 import warnings
 
@@ -59,19 +60,20 @@ def folder(tmp_path_factory):
         recipe = {"epochs": 40, "checkpoint_every": 20, "evaluate_every": 20}
         content = {"title": name, "task": task, "split": {"train_fraction": 0.6}, "model": model, "training": recipe}
         folder_with(folder, name, content | {"grid": {"seed": [0, 1]}})
-        commands(f"train {name}", f"measure {name}", f"gather {name}", folder=folder)
+    verbs = ("train {} --runs-per-shard 2", "measure {}", "gather {}")
+    commands(*(verb.format(name) for name in EXPERIMENTS for verb in verbs), folder=folder)
     return folder
 
 
-@pytest.fixture(params=EXPERIMENTS)
-def opened(request, folder, monkeypatch):
+@pytest.fixture(scope="module", params=EXPERIMENTS)
+def opened(request, folder):
     """The name of an experiment, its cube opened with warnings as errors, its first run and the split of this run."""
-    monkeypatch.chdir(folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        cube = open_cube(request.param).load()
-    run = open_run(request.param)
-    return request.param, cube, run, train_masks(dataset_store(request.param), ["seed0"])[0]
+    with contextlib.chdir(folder):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            cube = open_cube(request.param).load()
+        run = open_run(request.param)
+        yield request.param, cube, run, train_masks(dataset_store(request.param), ["seed0"])[0]
 
 
 def permutation_label(a, b):

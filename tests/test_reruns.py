@@ -95,10 +95,18 @@ def test_report_has_figures_and_tables_with_their_captions(drawn):
 
 
 MEASURES = "src/progress_measures/measures/weights.py"
+WITHOUT_EFFECT = {
+    "a comment in a measure": (MEASURES, "import numpy as np", "import numpy as np  # the usual"),
+    "a docstring of the trainer": ("src/progress_measures/training/loop.py", '"""The training', '"""A training'),
+    "another figure": ("src/progress_measures/figures/paper/fig02.py", 'title="Loss"', 'title="Losses"'),
+    "declarations of other figures": ("src/progress_measures/figures/notebooks.py", "size=(4.6, 2.6)", "size=(4, 2)"),
+    "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false"),
+    "progress messages": ("src/progress_measures/training/progress.py", ' left"', ' to go"'),
+}
+"""Changes after which nothing runs again: file, text to replace, and replacement."""
+
 # file, text to replace, replacement, and jobs that a dry run then lists
 CHANGES = {
-    "a comment in a measure": (MEASURES, "import numpy as np", "import numpy as np  # the usual", {}),
-    "a docstring of the trainer": ("src/progress_measures/training/loop.py", '"""The training', '"""A training', {}),
     "a formula of one family": (
         MEASURES,
         "return gini(_of_nonzero_rows(checkpoint, W_E_fourier_norm(checkpoint)))\n",
@@ -118,21 +126,12 @@ CHANGES = {
         {"dataset": 1, "train": 1, **MEASURED, "gather": 1, "figure": 1},
     ),
     "a figure": ("src/progress_measures/figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"figure": 1}),
-    "another figure": ("src/progress_measures/figures/paper/fig02.py", 'title="Loss"', 'title="Losses"', {}),
     "a drawing that the figure uses": (
         "src/progress_measures/figures/plots/style.py",
         '"train": "#0072B2"',
         '"train": "#0072B3"',
         {"figure": 1},
     ),
-    "declarations of other figures": (
-        "src/progress_measures/figures/notebooks.py",
-        "size=(4.6, 2.6)",
-        "size=(4, 2)",
-        {},
-    ),
-    "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
-    "progress messages": ("src/progress_measures/training/progress.py", ' left"', ' to go"', {}),
     "the optimizer": (
         "src/progress_measures/training/optimizers/base.py",
         "self.parameters.mul_(1 - self.rate * self.decay)",
@@ -142,19 +141,30 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_change_reruns_exactly_what_depends_on_it(drawn, change):
-    path, old, new, expected = CHANGES[change]
-    original = (drawn.folder / path).read_text()
+def jobs_after(drawn, *edits):
+    """Return the jobs that a dry run lists after edits, which are undone; each is a file, a text to replace, its replacement."""
+    originals = {path: (drawn.folder / path).read_text() for path, _, _ in edits}
     fingerprints = shutil.copytree(drawn.folder / "results/.fingerprints", drawn.folder / "fingerprints")
     try:
-        drawn.edit(path, old, new)
-        assert drawn.jobs(FIGURE) == expected
+        for edit in edits:
+            drawn.edit(*edit)
+        return drawn.jobs(FIGURE)
     finally:
-        (drawn.folder / path).write_text(original)
+        for path, text in originals.items():
+            (drawn.folder / path).write_text(text)
         shutil.rmtree(drawn.folder / "results/.fingerprints")
         shutil.copytree(fingerprints, drawn.folder / "results/.fingerprints")  # with their original times
         shutil.rmtree(fingerprints)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_change_reruns_exactly_what_depends_on_it(drawn, change):
+    *edit, expected = CHANGES[change]
+    assert jobs_after(drawn, edit) == expected
+
+
+def test_changes_that_affect_no_result_rerun_nothing(drawn):
+    assert jobs_after(drawn, *WITHOUT_EFFECT.values()) == {}
 
 
 def test_changed_declaration_draws_its_figure_and_no_other(drawn):
@@ -198,7 +208,7 @@ def test_changed_settings_rerun_what_depends_on_them(drawn):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--set-resources", "train:pool=slurm", "train:gpu=1"], ["-c1"], ["--set-resources", "train:device=cpu"]],
+    [["--set-resources", "train:pool=slurm", "train:gpu=1"], ["-c1", "--set-resources", "train:device=cpu"]],
 )
 def test_place_of_training_does_not_retrain(drawn, arguments):
     assert drawn.jobs(FIGURE, *arguments) == {}

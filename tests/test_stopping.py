@@ -44,6 +44,12 @@ def undisturbed(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("undisturbed"), stopping_runs())
 
 
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """The same runs without a rule that ends them."""
+    return trained(tmp_path_factory.mktemp("full"), small_runs(**RECIPE))
+
+
 def record_of(folder, run):
     return store.RunStore(folder / "runs" / run.name, run, code_fingerprint(run)).finished_training
 
@@ -78,11 +84,9 @@ def test_rule_is_met_if_the_conditions_hold_long_enough():
     assert met([good, good, (np.nan, 1.0)]) == [False]
 
 
-def test_runs_end_at_the_first_checkpoint_at_which_the_rule_is_met(undisturbed, tmp_path):
-    trained(tmp_path, small_runs(**RECIPE))
+def test_runs_end_at_the_first_checkpoint_at_which_the_rule_is_met(undisturbed, full):
     for run in stopping_runs():
-        full = opened(tmp_path, run.name, "history")
-        below = full.train_loss < RULE["train_loss"]
+        below = opened(full, run.name, "history").train_loss < RULE["train_loss"]
         held = [
             int(epoch)
             for epoch in range(20, 301, 20)
@@ -92,15 +96,14 @@ def test_runs_end_at_the_first_checkpoint_at_which_the_rule_is_met(undisturbed, 
     assert len(set(ENDS.values())) == 2, "the test needs runs that end at different epochs"
 
 
-def test_stopped_run_has_the_bits_of_a_full_run_up_to_its_end(undisturbed, tmp_path):
-    trained(tmp_path, small_runs(**RECIPE))
+def test_stopped_run_has_the_bits_of_a_full_run_up_to_its_end(undisturbed, full):
     for run, end in ENDS.items():
         weights, history = (opened(undisturbed, run, name) for name in ("checkpoints", "history"))
         assert weights.epoch.values.tolist() == list(range(0, end + 1, 20))
-        assert weights.equals(opened(tmp_path, run, "checkpoints").sel(epoch=weights.epoch))
+        assert weights.equals(opened(full, run, "checkpoints").sel(epoch=weights.epoch))
         assert history.epoch.values.tolist() == list(range(end + 1))
-        full = opened(tmp_path, run, "history").sel(epoch=history.epoch, evaluated_epoch=history.evaluated_epoch)
-        assert history.equals(full)
+        expected = opened(full, run, "history").sel(epoch=history.epoch, evaluated_epoch=history.evaluated_epoch)
+        assert history.equals(expected)
 
 
 def test_run_that_ends_leaves_the_others_of_its_batch_alone(undisturbed, tmp_path):
