@@ -401,6 +401,15 @@ def test_renewing_adds_measures_over_epochs_at_epochs_with_published_weights(cop
         xr.testing.assert_equal(after.distance_irrelevance, before.distance_irrelevance)
 
 
+def test_published_cube_with_maps_of_other_neurons_is_not_renewed(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    publish.publish("small", small_runs())
+    published = open_cube("small", published=True).load()
+    publish._zip(published.assign_coords(kept_neuron=published.kept_neuron + 1), published_cube("small"))
+    with pytest.raises(UserError, match=r"has maps of neurons \d+, .*, but this version selects \d+, "):
+        publish.renew("small", small_runs())
+
+
 def test_published_cube_of_other_settings_is_not_renewed(copy, monkeypatch):
     monkeypatch.chdir(copy)
     publish.publish("small", small_runs())

@@ -109,6 +109,12 @@ def test_restricted_loss_far_above_the_loss_is_compared_with_harmonics(cube):
         assert "harmonics" not in summaries(other)["seed0"]
 
 
+def test_published_subtraction_needs_harmonics():
+    words = summaries(open_cube(ROOT / published_cube("subtraction")))["seed999"]
+    assert "The restricted loss is 225 times the loss over all pairs." in words
+    assert "harmonics 2k and 3k of the key frequencies k, it is 2.03e-07." in words
+
+
 def test_frequency_without_neurons_is_named(cube):
     """Frequency 5 is named. Frequency 4 = 2 · 2 is a harmonic, 3 has a cluster, and 1 hardly changes the test loss."""
     last = cube.sel(run=["seed0"]).isel(epoch=[-1])

@@ -593,6 +593,20 @@ def test_retries_stand_in_the_profile_and_not_in_rules():
     assert set(re.findall(r"^\s*retries:\s*(\S+)", rules, re.M)) <= {"0"}
 
 
+def test_page_on_clusters_says_what_a_measuring_job_requests_and_where_it_logs():
+    """The plugin runs the members of a group one after the other, so neither the profile nor a rule groups jobs."""
+    root = Path(__file__).parents[1]
+    page = " ".join((root / "docs/cluster.md").read_text().split())
+    rules = (root / "workflow/rules/cubes.smk").read_text()
+    texts = rules + (root / "profiles/slurm/config.yaml").read_text()
+    assert not re.findall(r"^\s*group(s|-components)?:", texts, re.M)
+    assert set(re.findall(r"^\s*threads: (\d+)", rules, re.M)) == {"1"}
+    assert "A measuring job computes all measures of one run" in page
+    assert "requests one core" in page
+    (log,) = re.findall(r'"(results/logs/measure/.*)"', rules)
+    assert f"`{log.replace('{experiment}', '<experiment>').replace('{part}', '<run>')}`" in page
+
+
 # Everything at once
 
 

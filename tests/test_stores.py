@@ -1,6 +1,7 @@
 """Stores on disk: a lost chunk is noticed by every reader, metadata are consolidated, and appending loses nothing."""
 
 import json
+import os
 import random
 import shutil
 import warnings
@@ -10,27 +11,66 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
-from progress_measures import open_cube, open_run
+from progress_measures import Recorder, open_cube, open_run
 from progress_measures.cube import gather, publish
+from progress_measures.cube.during import read_during
 from progress_measures.cube.extract import CheckpointReader
+from progress_measures.cube.omitted_chunks import store_omitted_chunks
+from progress_measures.cube.structure import encoding
+from progress_measures.cube.zipping import zip_store
 from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.errors import UserError
+from progress_measures.experiments import load_experiment
+from progress_measures.experiments.schema import Experiment
+from progress_measures.export import export
 from progress_measures.files import append_to_store, complete_store, create_store, open_store, write_store
-from support.experiments import small_runs
+from progress_measures.importing.reading import read
+from progress_measures.measures import families_of
+from progress_measures.paths import published_cube, published_weights
+from support.experiments import folder_with, small_experiment, small_runs
+from support.networks import random_mask
+from support.processes import commands
 
 TITLE = "Small networks for tests"
 
 
+PER_STORE = int(os.environ.get("CHUNKS_PER_STORE", "2"))
+"""Number of chunks that `test_lost_chunks_are_noticed` removes from each store, one at a time."""
+
+DURING = small_experiment(epochs=20, measure="during", keep="last") | {"grid": {"seed": [0]}}
+DURING_STORE = "results/during/runs/seed0/during.zarr"
+
+
+def recorded():
+    """Record two checkpoints of a function that is no network, and save them as `results/recorded`."""
+    recorder = Recorder("a+b", 5, train=random_mask(5), tokens="a b")
+    for epoch in (0, 20):
+        recorder.record(
+            lambda tokens: torch.nn.functional.one_hot((2 * tokens[:, 0] + tokens[:, 1]) % 5, 5).double(), epoch
+        )
+    recorder.save("results/recorded")
+
+
 @pytest.fixture(scope="module")
 def folder(results, tmp_path_factory):
-    """A folder with every kind of store: the small experiment, trained, measured, gathered and published."""
+    """A folder with every kind of store.
+
+    The small experiment is trained, measured, gathered, published and exported. A run is measured while it trains, and a
+    function is recorded.
+    """
     folder = tmp_path_factory.mktemp("stores") / "copy"
     shutil.copytree(results, folder)
+    during = folder_with(tmp_path_factory.mktemp("during"), "during", DURING)
+    commands("train during", folder=during)
+    shutil.copytree(during / DURING_STORE, folder / DURING_STORE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         publish.publish("small", small_runs())
+        export(open_run("small"), [0, 400], "transformer-lens", Path("small.pth"))
+        recorded()
     return folder
 
 
@@ -65,16 +105,41 @@ READERS = {
         lambda run: open_run("small", run.name, published=True).weights(),
         "git checkout -- published/small.weights.zarr.zip",
     ),
+    DURING_STORE: (lambda run: read_during(run, families_of(run)), "progress-measures train during --run seed0"),
+    "results/recorded/dataset.zarr": (
+        lambda run: train_masks(Path("results/recorded/dataset.zarr"), [run.name]),
+        "progress-measures dataset recorded",
+    ),
+    "results/recorded/runs/*/checkpoints.zarr": (CheckpointReader, "import it again from recorded in memory"),
+    "results/recorded/runs/*/history.zarr": (
+        lambda run: open_run("recorded", run.name).history,
+        "import it again from recorded in memory",
+    ),
+    "results/recorded/runs/*/measures/*.zarr": (
+        lambda run: gather.gather("recorded", TITLE, [run]),
+        "progress-measures measure recorded --run imported",
+    ),
+    "results/recorded/cube.zarr": (lambda _: open_cube("recorded"), "progress-measures gather recorded"),
+    "small.pth": (lambda _: read(Path("small.pth")), "copy it again"),
 }
 
 
-def stores():
-    """Return the paths of all stores below the current folder."""
-    return sorted(path for path in Path().rglob("*") if path.name.endswith((".zarr", ".zarr.zip")))
+def stores(*endings):
+    """Return the paths of all stores below the current folder; by default, the Zarr stores."""
+    return sorted(path for path in Path().rglob("*") if path.name.endswith(endings or (".zarr", ".zarr.zip")))
+
+
+def run_of(store):
+    """Return the run that a store belongs to; the first run of its experiment if it belongs to several."""
+    name = store.parts[1] if store.parts[0] == "results" else "small"
+    runs = Experiment.model_validate(DURING).runs(name) if name == "during" else load_experiment(name).runs(name)
+    return next((run for run in runs if run.name in store.parts), runs[0])
 
 
 def chunks(store):
-    """Return the paths of a store's chunks, relative to the store."""
+    """Return the paths of a store's chunks, relative to the store. Those of an exported file are its tensors."""
+    if store.suffix == ".pth":
+        return [name for name in zipfile.ZipFile(store).namelist() if name.startswith("archive/data/")]
     if store.suffix == ".zip":
         names = zipfile.ZipFile(store).namelist()
     else:
@@ -84,7 +149,7 @@ def chunks(store):
 
 def remove_chunk(store, chunk):
     """Remove a chunk from a store."""
-    if store.suffix != ".zip":
+    if store.is_dir():
         (store / chunk).unlink()
         return
     with zipfile.ZipFile(store) as archive:
@@ -107,22 +172,21 @@ def test_lost_chunks_are_noticed(copy, capsys):
     """Every reader names the store, the chunk and what to do, whichever chunk was deleted."""
     random_numbers = random.Random(0)
     tried, missed = dict.fromkeys(READERS, 0), []
-    for store in stores():
+    for store in stores(".zarr", ".zarr.zip", ".pth"):
         (pattern,) = (pattern for pattern in READERS if fnmatch(store.as_posix(), pattern))
-        reader, remedy = READERS[pattern]
-        run = next((run for run in small_runs() if run.name in store.parts), small_runs()[0])
+        (reader, remedy), run = READERS[pattern], run_of(store)
         assert not error_of(reader, run)
-        for chunk in random_numbers.sample(chunks(store), k=min(2, len(chunks(store)))):
+        for chunk in random_numbers.sample(chunks(store), k=min(PER_STORE, len(chunks(store)))):
             shutil.copy(store, "whole") if store.is_file() else shutil.copytree(store, "whole")
             remove_chunk(store, chunk)
             tried[pattern] += 1
             message = error_of(reader, run)
-            if not all(text in message for text in (str(store), f"chunk {chunk} is missing", remedy)):
+            if not all(text in message for text in (str(store), chunk, remedy)):
                 missed.append(f"{store}/{chunk}: {message}")
             store.unlink() if store.is_file() else shutil.rmtree(store)
             shutil.move("whole", store)
     with capsys.disabled():
-        counts = ", ".join(f"{Path(pattern).name} {count}" for pattern, count in tried.items())
+        counts = ", ".join(f"{pattern} {count}" for pattern, count in tried.items())
         noticed = sum(tried.values()) - len(missed)
         print(f"\nchunks removed: tried {sum(tried.values())} ({counts}), noticed {noticed}, missed {len(missed)}")
     assert not missed
@@ -173,6 +237,86 @@ def test_copy_of_a_cube_by_xarray_can_be_opened(copy):
     cube["nothing"] = ("run", np.zeros(2, bool))
     cube.drop_encoding().to_zarr("copy.zarr", consolidated=False)
     assert open_cube("copy.zarr").nothing.values.tolist() == [False, False]
+
+
+def rewrite_as_earlier_version(path, folder):
+    """Write a published file again, as earlier versions did: chunks with only the fill value are omitted, nothing is marked."""
+    dataset, store = open_store(path).load().drop_encoding(), folder / f"{path.name}.earlier"
+    dataset.to_zarr(store, zarr_format=3, consolidated=False, encoding=encoding(dataset))
+    zip_store(store, path)
+
+
+@pytest.fixture
+def earlier(copy, tmp_path):
+    """The published weights and cube, as an earlier version wrote them."""
+    files = [published_weights("small"), published_cube("small")]
+    for path in files:
+        rewrite_as_earlier_version(path, tmp_path)
+    return files
+
+
+def test_omitted_chunks_of_published_files_are_stored(earlier, folder):
+    """No value and no byte of another chunk changes; the second time, nothing is written."""
+    before = [open_cube(path).load() for path in earlier]
+    stored_before = set(chunks(earlier[1]))
+    with zipfile.ZipFile(earlier[1]) as archive:
+        contents = {name: archive.read(name) for name in stored_before}
+    assert {"key_frequency/c/0/0", "restricted_loss/c/0/0", "unembedding_bias/c/0", "grok_time/c/0"} <= set(
+        chunks(folder / earlier[1])
+    ) - stored_before
+    assert store_omitted_chunks("small", small_runs()) == earlier
+    for path, values in zip(earlier, before, strict=True):
+        assert chunks(path) == chunks(folder / path)
+        xr.testing.assert_identical(open_cube(path).load(), values)
+        assert xr.open_zarr(f"zip::{path}").attrs["all_chunks_stored"] is True
+    with zipfile.ZipFile(earlier[1]) as archive:
+        assert {name: archive.read(name) for name in stored_before} == contents
+    after = [path.read_bytes() for path in earlier]
+    assert store_omitted_chunks("small", small_runs()) == []
+    assert [path.read_bytes() for path in earlier] == after
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_loss",  # follows from the weights, at their epochs
+        "attention_alpha",  # follows from the last weights
+        "learning_rate",  # a setting
+        "history_test_loss",
+        "run",
+        "epoch",
+    ],
+)
+def test_lost_chunk_of_an_earlier_version_is_not_taken_for_an_omitted_one(earlier, name):
+    _, cube = earlier
+    remove_chunk(cube, next(chunk for chunk in chunks(cube) if chunk.startswith(f"{name}/c/")))
+    content = cube.read_bytes()
+    with pytest.raises(UserError, match=rf"small\.zarr\.zip (has lost|lacks) a chunk of (.* )?{name}[,:]"):
+        store_omitted_chunks("small", small_runs())
+    assert cube.read_bytes() == content
+
+
+def test_lost_values_are_not_renewed(earlier):
+    _, cube = earlier
+    remove_chunk(cube, "test_loss/c/0/0")
+    with pytest.raises(UserError, match=r"small\.zarr\.zip has lost a chunk of test_loss"):
+        publish.renew("small", small_runs())
+
+
+def test_lost_weights_of_an_earlier_version_are_not_taken_for_an_omitted_chunk(earlier):
+    weights, _ = earlier
+    remove_chunk(weights, "W_U/c/0/0/0")
+    with pytest.raises(UserError, match=r"small\.weights\.zarr\.zip lacks a chunk of W_U, and nothing shows"):
+        store_omitted_chunks("small", small_runs())
+
+
+def test_runs_of_a_published_file_that_may_have_lost_values_are_not_published_again(earlier):
+    shutil.rmtree("results/small/runs/seed1")
+    gather.gather("small", TITLE, small_runs(), missing_allowed=True)
+    content = [path.read_bytes() for path in earlier]
+    with pytest.raises(UserError, match=r"First store the omitted chunks: progress-measures publish --renew small"):
+        publish.publish("small", small_runs())
+    assert [path.read_bytes() for path in earlier] == content
 
 
 def test_plain_xarray_opens_every_store_without_a_warning(copy):

@@ -78,8 +78,8 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> str:
     if len(state_dicts) > 1:
         content["checkpoints"] = state_dicts
     content |= _training_record(opened)
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)  # not by its path, whose name torch would write into the file
     return LOADING[format].format(path=str(path))
 
 
@@ -101,7 +101,7 @@ def _training_record(opened: OpenRun) -> dict[str, Any]:
             losses = open_store(history).load()
         train_losses = losses.loss.dropna("epoch")
         record["train_losses"] = torch.from_numpy(train_losses.values)
-        record["train_updates"] = torch.from_numpy(train_losses.epoch.values)
+        record["train_updates"] = torch.tensor(train_losses.epoch.values)
         record["test_losses"] = torch.from_numpy(losses.test_loss.values)
-        record["test_updates"] = torch.from_numpy(losses.evaluated_epoch.values)
+        record["test_updates"] = torch.tensor(losses.evaluated_epoch.values)
     return record

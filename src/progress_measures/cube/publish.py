@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,15 @@ from numpy.typing import NDArray
 from progress_measures.cube.extract import compute_measures, measures_for
 from progress_measures.cube.from_weights import StoredWeights
 from progress_measures.cube.gather import join, run_part, same_architecture
+from progress_measures.cube.omitted_chunks import store_omitted_chunks
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.stops import last_checkpoint, until_stop
 from progress_measures.cube.structure import encoding
+from progress_measures.cube.zipping import zip_store
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
-from progress_measures.files import atomic_path, scratch, write_store
+from progress_measures.files import atomic_path, check_chunks, scratch, write_store
 from progress_measures.measures.registry import DERIVED_FAMILIES, FAMILIES, family_measures, measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
@@ -64,7 +65,7 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
 
     Raises:
         UserError: the gathered cube does not exist, is too large or has runs with other settings; the published cube has other
-            measures; or the only copy of some weights would be lost.
+            measures; the only copy of some weights would be lost; or a published file may have lost values.
     """
     gathered = open_cube(cube_store(experiment)).load()
     records = _records(gathered)
@@ -78,6 +79,12 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
         gathered if earlier is None or not kept_runs else _with_earlier_runs(gathered, earlier.load(), runs, kept_runs)
     )
     sources = _sources([run for run in runs if run.name in cube.run], kept_runs)
+    for path, is_read in ((cube_file, bool(kept_runs)), (weights_file, any(run.published for run in sources.values()))):
+        if is_read and not check_chunks(path):
+            raise UserError(
+                f"{path} was written by an earlier version, which omitted chunks, so that lost values would not be noticed. "
+                f"First store the omitted chunks: progress-measures publish --renew {experiment}"
+            )
     weights_published = same_architecture(runs) and bool(sources) and _publish_weights(sources, cube, weights_file)
     if not weights_published:
         if only_copies := [name for name, source in sources.items() if source.published]:
@@ -176,7 +183,8 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
     New measures and new rules for phases thus also apply to runs whose checkpoints were deleted. A measure with dimension
     `epoch` does not change; a new one is computed at the epochs whose weights are published and is NaN at all other epochs.
     A measure with dimension `moment` is also computed at the epochs whose weights are published; a new one is NaN at all
-    other selected epochs.
+    other selected epochs. Chunks that an earlier version omitted are stored first
+    (`omitted_chunks`).
 
     Args:
         experiment: name of the experiment.
@@ -186,13 +194,15 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         Path of the published cube.
 
     Raises:
-        UserError: no cube or no weights are published, or the settings of a run have changed since they were published.
+        UserError: no cube or no weights are published, the settings of a run or the neurons with maps have changed since they
+            were published, or a published file has lost values.
     """
     cube = open_cube(experiment, published=True).load()
     records = _records(cube)
     by_name = {run.name: run for run in runs}
     parts = []
     _raise_if_settings_differ(published_cube(experiment), records, runs, "train, gather and publish it again")
+    store_omitted_chunks(experiment, runs)
     for name in records:
         run = by_name[name]
         first = run is runs[0]
@@ -231,14 +241,28 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
 
 
 def _add_selected_epochs(run_cube: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
-    """Add measures at further selected epochs to the cube of one run; existing values do not change."""
+    """Add measures at further selected epochs to the cube of one run; existing values do not change.
+
+    Raises:
+        UserError: the cube has maps of other neurons.
+    """
     existing = run_cube[[name for name, variable in run_cube.data_vars.items() if "moment" in variable.dims]]
-    xr.align(existing, added, join="exact", exclude={"moment"})  # fails unless both have maps of the same neurons
+    if "kept_neuron" in added.dims and not existing.kept_neuron.equals(added.kept_neuron):
+        raise UserError(
+            f"The published cube has maps of neurons {_listed(existing.kept_neuron)}, but this version selects "
+            f"{_listed(added.kept_neuron)}, because its rules have changed; train, gather and publish the experiment again."
+        )
+    xr.align(existing, added, join="exact", exclude={"moment"})
     combined = existing.combine_first(added)
     for name, variable in combined.data_vars.items():
         variable.attrs.update(added[name].attrs)
     other_variables = run_cube.drop_vars(existing.data_vars).drop_dims("moment", errors="ignore")
     return xr.merge([other_variables, combined], join="exact", combine_attrs="override")
+
+
+def _listed(labels: xr.DataArray) -> str:
+    """Return the labels of a dimension, for a message."""
+    return ", ".join(map(str, labels.values))
 
 
 def published_epochs(run: Run) -> NDArray[np.int64]:
@@ -376,16 +400,13 @@ def _sources(runs: list[Run], kept_runs: list[str]) -> dict[str, OpenRun]:
 
 
 def _zip(dataset: xr.Dataset, path: Path) -> None:
-    """Write a dataset as a zip file whose root is the Zarr store; equal data give equal bytes."""
+    """Write a dataset as a zip file whose root is the Zarr store, atomically; equal data give equal bytes."""
     for variable in dataset.variables.values():
         variable.encoding = {}
     with atomic_path(path) as temporary, scratch(path) as folder:
         store = folder / "store.zarr"
         write_store(dataset, store, encoding(dataset))
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(file for file in store.rglob("*") if file.is_file()):
-                info = zipfile.ZipInfo(file.relative_to(store).as_posix(), (1980, 1, 1, 0, 0, 0))
-                archive.writestr(info, file.read_bytes())
+        zip_store(store, temporary)
         if temporary.stat().st_size > MAX_BYTES:
             raise _TooLarge(
                 f"{path} would have {temporary.stat().st_size / 1e6:.1f} MB; expected at most {MAX_BYTES / 1e6:g} MB. "
