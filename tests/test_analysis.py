@@ -12,7 +12,7 @@ from progress_measures.errors import UserError
 from progress_measures.tasks.split import train_order
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cube(results):
     """The cube of two small networks."""
     return open_cube(results / "results/small/cube.zarr").load()

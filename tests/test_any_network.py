@@ -31,7 +31,7 @@ from progress_measures.models.architecture import Architecture
 from progress_measures.models.initialize import initial_weights
 from progress_measures.training.objectives import objective_module
 
-COUNT = 600
+COUNT = 500
 """Number of random networks that are imported, and of those that are built as an experiment does."""
 
 TOLERANCE = 1e-6

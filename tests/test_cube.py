@@ -1,5 +1,6 @@
 """The cube: its structure, how it is gathered, opened and published, and which errors it reports."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -22,7 +23,7 @@ from progress_measures.experiments.schema import Experiment
 from progress_measures.files import open_store, write_store
 from progress_measures.measures import families_of, measures, registry
 from progress_measures.measures.registry import DIMENSIONS
-from progress_measures.paths import published_cube
+from progress_measures.paths import published_cube, published_weights
 from support.experiments import folder_with, small_runs
 from support.processes import command
 
@@ -40,11 +41,30 @@ PROMISED = set(
 )
 """Variables whose names do not change between versions."""
 
+FILES = [published_cube("small"), published_weights("small")]
+
 
 @pytest.fixture
 def copy(results, tmp_path):
     """A copy of the results that a test may damage."""
     return shutil.copytree(results, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def published_once(results, tmp_path_factory):
+    """A copy of the results with their published files."""
+    folder = shutil.copytree(results, tmp_path_factory.mktemp("published") / "copy")
+    with contextlib.chdir(folder):
+        assert publish.publish("small", small_runs()) == FILES
+    return folder
+
+
+@pytest.fixture
+def publication(published_once, tmp_path, monkeypatch):
+    """The working folder: a copy of the results and their published files that a test may damage."""
+    folder = shutil.copytree(published_once, tmp_path / "copy")
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture
@@ -213,30 +233,27 @@ def test_published_files_equal_the_cube_and_weights(copy, monkeypatch):
 
 
 @pytest.mark.parametrize("deleted", ["seed0", "seed1"])
-def test_publishing_keeps_runs_that_exist_only_in_published_files(copy, monkeypatch, deleted):
+def test_publishing_keeps_runs_that_exist_only_in_published_files(publication, deleted):
     """The published files equal those of all runs published at once.
 
     This also holds if the published cube lacks a setting of the experiment.
     """
-    monkeypatch.chdir(copy)
-    files = publish.publish("small", small_runs())
-    at_once, weights = (open_cube(path).load() for path in files)
-    publish._zip(at_once.drop_vars("weight_decay"), files[0])
-    shutil.rmtree(copy / f"results/small/runs/{deleted}")
+    at_once, weights = (open_cube(path).load() for path in FILES)
+    publish._zip(at_once.drop_vars("weight_decay"), FILES[0])
+    shutil.rmtree(publication / f"results/small/runs/{deleted}")
     gather.gather("small", "Small networks for tests", small_runs(), missing_allowed=True)
     publish.publish("small", small_runs())
     grown = open_cube("small", published=True).load()
     xr.testing.assert_identical(grown, at_once)
-    xr.testing.assert_identical(open_cube(files[1]).load(), weights)
+    xr.testing.assert_identical(open_cube(FILES[1]).load(), weights)
     assert deleted not in open_cube("small").run
 
 
-def test_publishing_keeps_only_runs_with_equal_measures_and_settings(copy, monkeypatch):
+def test_publishing_keeps_only_runs_with_equal_measures_and_settings(publication):
     """Runs with other measures are an error, and runs with other settings are dropped."""
-    monkeypatch.chdir(copy)
-    file, _ = publish.publish("small", small_runs())
+    file, _ = FILES
     before = open_cube(file).load()
-    shutil.rmtree(copy / "results/small/runs/seed1")
+    shutil.rmtree(publication / "results/small/runs/seed1")
     gather.gather("small", "Small", small_runs(), missing_allowed=True)
     publish._zip(before.drop_vars("gini_W_E"), file)
     with pytest.raises(UserError, match=r"has seed1, which .* lacks, and only one of the two cubes has gini_W_E\. "):
@@ -248,17 +265,17 @@ def test_publishing_keeps_only_runs_with_equal_measures_and_settings(copy, monke
     assert open_cube(file).run.values.tolist() == ["seed0"]
 
 
-def test_run_of_other_settings_does_not_change_published_files(copy, monkeypatch):
+def test_run_of_other_settings_does_not_change_published_files(publication):
     """A run trained with other settings neither replaces a published run nor is added to it."""
-    monkeypatch.chdir(copy)
-    files = publish.publish("small", small_runs())
-    at_once = [open_cube(path).load() for path in files]
-    record = copy / "results/small/runs/seed1/done.json"
+    at_once = [open_cube(path).load() for path in FILES]
+    record = publication / "results/small/runs/seed1/done.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"config_hash": "another"}))
-    damage(next((copy / "results/small/runs/seed1/checkpoints.zarr/W_in").rglob("c/*/*/*/*")))  # reading it would fail
+    damage(
+        next((publication / "results/small/runs/seed1/checkpoints.zarr/W_in").rglob("c/*/*/*/*"))
+    )  # reading it would fail
     gather.gather("small", "Small networks for tests", small_runs(), missing_allowed=True)
     publish.publish("small", small_runs())
-    for path, before in zip(files, at_once, strict=True):
+    for path, before in zip(FILES, at_once, strict=True):
         xr.testing.assert_identical(open_cube(path).load(), before)
     with pytest.raises(
         UserError, match=r"run seed0 was trained with settings that differ from config/experiments/small\.yaml;"
@@ -266,17 +283,15 @@ def test_run_of_other_settings_does_not_change_published_files(copy, monkeypatch
         publish.publish("small", small_runs(weight_decay=2.0))
 
 
-def test_only_copy_of_weights_is_not_removed(copy, monkeypatch):
+def test_only_copy_of_weights_is_not_removed(publication, monkeypatch):
     """If the only copy of some weights does not fit beside the other weights, nothing is published."""
-    monkeypatch.chdir(copy)
-    files = publish.publish("small", small_runs())
-    shutil.rmtree(copy / "results/small/runs/seed1")
+    shutil.rmtree(publication / "results/small/runs/seed1")
     gather.gather("small", "Small", small_runs(), missing_allowed=True)
-    content = [path.read_bytes() for path in files]
+    content = [path.read_bytes() for path in FILES]
     monkeypatch.setattr(publish, "MAX_BYTES", 1000)
     with pytest.raises(UserError, match=r"has the only copy of the weights of seed1\. Move it"):
         publish.publish("small", small_runs())
-    assert [path.read_bytes() for path in files] == content
+    assert [path.read_bytes() for path in FILES] == content
 
 
 def test_cube_is_published_without_weights_if_there_are_none(copy, monkeypatch):
@@ -285,9 +300,8 @@ def test_cube_is_published_without_weights_if_there_are_none(copy, monkeypatch):
     assert publish.publish("small", small_runs()) == [published_cube("small")]
 
 
-def test_cube_above_the_size_limit_is_rounded(copy, monkeypatch):
-    monkeypatch.chdir(copy)
-    whole, *_ = publish.publish("small", small_runs())
+def test_cube_above_the_size_limit_is_rounded(publication, monkeypatch):
+    whole, *_ = FILES
     size, bits = whole.stat().st_size, open_cube(whole).neuron_fraction_explained.published_mantissa_bits
     monkeypatch.setattr(publish, "MAX_BYTES", size - 1)
     smaller, *_ = publish.publish("small", small_runs())
@@ -301,10 +315,8 @@ def test_cube_above_the_size_limit_is_rounded(copy, monkeypatch):
     assert open_cube(again).W_E.published_mantissa_bits == measures()["W_E"].mantissa_bits
 
 
-def test_large_families_of_a_cube_above_the_size_limit_are_left_out(copy, monkeypatch):
+def test_large_families_of_a_cube_above_the_size_limit_are_left_out(publication, monkeypatch):
     """The published cube names the variables that it lacks; runs that are published later lack them, too."""
-    monkeypatch.chdir(copy)
-    publish.publish("small", small_runs())
     monkeypatch.setattr(publish, "_publish_weights", lambda *_: False)
     zip_file, sizes = publish._zip, []
 
@@ -332,10 +344,9 @@ def test_large_families_of_a_cube_above_the_size_limit_are_left_out(copy, monkey
     assert open_cube(path).run.values.tolist() == smaller.run.values.tolist()
 
 
-def test_weights_above_the_size_limit_are_left_out(copy, monkeypatch):
+def test_weights_above_the_size_limit_are_left_out(publication, monkeypatch):
     """Weights of earlier epochs are left out first, then all weights. No outdated file remains."""
-    monkeypatch.chdir(copy)
-    cube, weights = publish.publish("small", small_runs())
+    cube, weights = FILES
     assert len(publish.published_epochs(small_runs()[0])) > 1
     monkeypatch.setattr(publish, "_publish_cube", lambda *_: None)  # the cube is larger than the weights here
     monkeypatch.setattr(publish, "MAX_BYTES", weights.stat().st_size - 1)
@@ -346,14 +357,12 @@ def test_weights_above_the_size_limit_are_left_out(copy, monkeypatch):
     assert not weights.exists()
 
 
-def test_renewing_measures_published_weights_again(copy, monkeypatch):
+def test_renewing_measures_published_weights_again(publication):
     """Measures that a later version adds are computed for a published cube whose checkpoints are gone."""
-    monkeypatch.chdir(copy)
-    publish.publish("small", small_runs())
     before = open_cube("small", published=True).load()
     older = before.drop_vars(["attention_alpha", "W_L_fourier", "grok_time"])
     publish._zip(older, published_cube("small"))
-    shutil.rmtree(copy / "results")
+    shutil.rmtree(publication / "results")
     publish.renew("small", small_runs())
     after = open_cube("small", published=True).load()
     assert set(after.data_vars) == set(before.data_vars)
@@ -362,14 +371,12 @@ def test_renewing_measures_published_weights_again(copy, monkeypatch):
     assert after.attrs == before.attrs
 
 
-def test_renewing_adds_measures_at_moments_with_published_weights(copy, monkeypatch):
+def test_renewing_adds_measures_at_moments_with_published_weights(publication):
     """A new measure at moments is NaN except at epochs with published weights; other measures do not change."""
-    monkeypatch.chdir(copy)
-    publish.publish("small", small_runs())
     before = open_cube("small", published=True).load()
     published_moments = [20, 60, 100]  # fewer moments than the run has checkpoints
     publish._zip(before.sel(moment=published_moments).drop_vars("moment_W_E"), published_cube("small"))
-    shutil.rmtree(copy / "results")
+    shutil.rmtree(publication / "results")
     publish.renew("small", small_runs())
     after, epochs = open_cube("small", published=True).load(), publish.published_epochs(small_runs()[0])
     assert {400} < set(epochs.tolist())
@@ -382,13 +389,11 @@ def test_renewing_adds_measures_at_moments_with_published_weights(copy, monkeypa
         assert after[name].attrs == before[name].attrs
 
 
-def test_renewing_adds_measures_over_epochs_at_epochs_with_published_weights(copy, monkeypatch):
+def test_renewing_adds_measures_over_epochs_at_epochs_with_published_weights(publication):
     """A new measure over epochs is NaN except at epochs with published weights; the others keep all their values."""
-    monkeypatch.chdir(copy)
-    publish.publish("small", small_runs())
     before = open_cube("small", published=True).load()
     publish._zip(before.drop_vars(["gradient_symmetricity", "gini_W_E"]), published_cube("small"))
-    shutil.rmtree(copy / "results")
+    shutil.rmtree(publication / "results")
     for _ in range(2):  # renewing again changes nothing
         publish.renew("small", small_runs())
         after = open_cube("small", published=True).load()
@@ -401,28 +406,22 @@ def test_renewing_adds_measures_over_epochs_at_epochs_with_published_weights(cop
         xr.testing.assert_equal(after.distance_irrelevance, before.distance_irrelevance)
 
 
-def test_published_cube_with_maps_of_other_neurons_is_not_renewed(copy, monkeypatch):
-    monkeypatch.chdir(copy)
-    publish.publish("small", small_runs())
+def test_published_cube_with_maps_of_other_neurons_is_not_renewed(publication):
     published = open_cube("small", published=True).load()
     publish._zip(published.assign_coords(kept_neuron=published.kept_neuron + 1), published_cube("small"))
     with pytest.raises(UserError, match=r"has maps of neurons \d+, .*, but this version selects \d+, "):
         publish.renew("small", small_runs())
 
 
-def test_published_cube_of_other_settings_is_not_renewed(copy, monkeypatch):
-    monkeypatch.chdir(copy)
-    publish.publish("small", small_runs())
+def test_published_cube_of_other_settings_is_not_renewed(publication):
     with pytest.raises(UserError, match="trained with settings that differ"):
         publish.renew("small", small_runs(learning_rate=0.002))
 
 
-def test_publishing_twice_gives_the_same_bytes(copy, monkeypatch):
-    monkeypatch.chdir(copy)
+def test_publishing_twice_gives_the_same_bytes(publication):
+    first = {path.name: path.read_bytes() for path in (publication / "published").iterdir()}
     publish.publish("small", small_runs())
-    first = {path.name: path.read_bytes() for path in (copy / "published").iterdir()}
-    publish.publish("small", small_runs())
-    assert {path.name: path.read_bytes() for path in (copy / "published").iterdir()} == first
+    assert {path.name: path.read_bytes() for path in (publication / "published").iterdir()} == first
 
 
 def test_rounding_keeps_the_stated_mantissa_bits(rng):

@@ -16,7 +16,7 @@ from support.processes import command
 CLAIMS = load_claims()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cube(results):
     return open_cube(results / "results/small/cube.zarr").load()
 

@@ -30,7 +30,7 @@ REFERENCES_TO_OTHER_FILES = re.compile(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cube(results):
     return open_cube(results / "results/small/cube.zarr").load()
 

@@ -26,12 +26,12 @@ from support.processes import command
 from support.published_cubes import first_with_variables, published_cubes_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cube(results):
     return open_cube(results / "results/small/cube.zarr")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shrunk(cube, integers):
     """Cubes of small networks for several tasks."""
     return [cube, open_cube(integers / "results/integers/cube.zarr")]

@@ -16,7 +16,7 @@ from support.published_cubes import first_with_variables, published_cubes_of
 EVERY = pytest.mark.parametrize("name", table_ids())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cube(results):
     return open_cube(results / "results/small/cube.zarr")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +18,17 @@ if TYPE_CHECKING:
     from progress_measures.tables.registry import Table
 
 
+@functools.cache
+def _cube(experiment: str) -> xr.Dataset | None:
+    return cube_if_any(ROOT / published_cube(experiment))
+
+
 def published_cubes_of(declared: Figure | Table) -> list[xr.Dataset | None]:
-    """Return the published cubes of a figure's or table's experiments; skip the test if a required one is missing."""
-    cubes = [cube_if_any(ROOT / published_cube(name)) for name in declared.experiments]
+    """Return the published cubes of a figure's or table's experiments; skip the test if a required one is missing.
+
+    All tests of a process share the cubes.
+    """
+    cubes = [_cube(name) for name in declared.experiments]
     missing = [name for name, cube in zip(declared.experiments, cubes, strict=True) if cube is None]
     if missing and not getattr(declared, "partial", False):
         pytest.skip(f"no published cube of {', '.join(missing)}")
