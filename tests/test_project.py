@@ -1,8 +1,10 @@
 """The repository: consistent versions, valid links and commands in its pages, small published files."""
 
+import ast
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,11 @@ def test_readme_says_how_large_a_clone_is():
         whole = int(git("rev-list", "--disk-usage", "--objects", "HEAD")) / 1e6
         assert fetched == pytest.approx(whole, rel=0.2)
         assert taken == pytest.approx(whole + files, rel=0.2)
+
+
+def test_no_two_classes_have_one_name():
+    files = (ROOT / "src").rglob("*.py")
+    names = Counter(
+        node.name for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []

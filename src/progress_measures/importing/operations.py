@@ -22,8 +22,8 @@ SYMMETRIC_GROUP = re.compile(r"s([3-6])", re.IGNORECASE)
 """Names of operations that compose permutations of 3 to 6 elements."""
 
 
-class Operation(NamedTuple):
-    """An operation with its task.
+class CandidateOperation(NamedTuple):
+    """An operation that a network may compute, with its task.
 
     Attributes:
         name: `a+b`, …, `sum`, an expression, `s5`, or the path of a file with right answers.
@@ -89,7 +89,7 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
     return task
 
 
-def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[Operation]:
+def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[CandidateOperation]:
     """Return the operations that a network of this size is tested for.
 
     Args:
@@ -100,7 +100,7 @@ def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[Opera
     """
     names = list(MODULAR) if outputs >= n and n > 2 else []
     names += ["sum"] if outputs >= 2 * n - 1 and n > 1 else []
-    return [Operation(name, task_of(name, n, outputs, tokens, read)) for name in names]
+    return [CandidateOperation(name, task_of(name, n, outputs, tokens, read)) for name in names]
 
 
 def is_path(name: str) -> bool:

@@ -20,7 +20,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Model
 from progress_measures.importing.designs import ModelFields, model_section
 from progress_measures.importing.names import FormatMatch
-from progress_measures.importing.operations import Operation
+from progress_measures.importing.operations import CandidateOperation
 from progress_measures.models import network
 from progress_measures.models.design import design_of
 from progress_measures.tasks.tokens import TokenLayout
@@ -72,7 +72,7 @@ class ChosenDesign(NamedTuple):
 def choose_design(
     possible: Iterable[tuple[int, ModelFields]],
     match: FormatMatch,
-    operations: list[Operation],
+    operations: list[CandidateOperation],
     layout: TokenLayout,
     answer_position: int,
 ) -> ChosenDesign:
@@ -120,7 +120,11 @@ def choose_design(
 
 
 def _design_fit(
-    heads: int, design: ModelFields, logits: NDArray[np.floating], operations: list[Operation], pairs: NDArray[np.int64]
+    heads: int,
+    design: ModelFields,
+    logits: NDArray[np.floating],
+    operations: list[CandidateOperation],
+    pairs: NDArray[np.int64],
 ) -> DesignFit:
     """Return how well the logits of some pairs fit an operation, for the operation with the highest agreement."""
     if not np.isfinite(logits).all():
@@ -166,7 +170,7 @@ def pair_logits(
     return logits.numpy()
 
 
-def agreement(logits: NDArray[np.floating], operations: list[Operation]) -> dict[str, float]:
+def agreement(logits: NDArray[np.floating], operations: list[CandidateOperation]) -> dict[str, float]:
     """Return the fraction of pairs whose answers follow each operation, over all pairs for which it is defined.
 
     Args:

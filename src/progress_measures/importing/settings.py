@@ -20,7 +20,7 @@ from progress_measures.importing import designs, operations, recognize, splits
 from progress_measures.importing.contents import Contents, Losses
 from progress_measures.importing.findings import Choice, Finding, Source
 from progress_measures.importing.names import FormatMatch, Weights
-from progress_measures.importing.operations import Operation
+from progress_measures.importing.operations import CandidateOperation
 from progress_measures.importing.sizes import Sizes, find_sizes
 from progress_measures.importing.splits import FileLosses, ImportedSplit
 from progress_measures.importing.stated import is_number
@@ -114,7 +114,7 @@ class ComputedNetwork(NamedTuple):
     stored: list[Weights]
     logits: NDArray[np.floating]
     sizes: Sizes
-    tested: list[Operation]
+    tested: list[CandidateOperation]
     findings: list[Finding]
     doubts: list[str]
     tried: str
@@ -288,13 +288,16 @@ def stated_modulus(contents: Contents, options: Options) -> Choice | None:
     return None
 
 
-def operations_of(options: Options, sizes: Sizes) -> list[Operation]:
+def operations_of(options: Options, sizes: Sizes) -> list[CandidateOperation]:
     """Return the operations that the network is tested for, the user's first."""
     n, tokens, read = sizes.operands.value, sizes.tokens.value, sizes.read.value
     candidates = operations.candidates(n, sizes.outputs, tokens, read)
     if options.operation is not None:
         task = operations.task_of(options.operation, n, sizes.outputs, tokens, read)
-        return [Operation(options.operation, task), *(other for other in candidates if other.name != options.operation)]
+        return [
+            CandidateOperation(options.operation, task),
+            *(other for other in candidates if other.name != options.operation),
+        ]
     if not candidates:
         raise UserError(
             f"the network has {sizes.outputs} outputs for {n} values of a and b; no operation fits these sizes. State it with "
@@ -304,8 +307,8 @@ def operations_of(options: Options, sizes: Sizes) -> list[Operation]:
 
 
 def _operation(
-    options: Options, tested: list[Operation], agreement: Mapping[str, float], path: Path, tried: str
-) -> tuple[Operation, Choice]:
+    options: Options, tested: list[CandidateOperation], agreement: Mapping[str, float], path: Path, tried: str
+) -> tuple[CandidateOperation, Choice]:
     """Return the operation, and its name with its source."""
     evidence = ", ".join(f"{name} {fraction:.2%}" for name, fraction in agreement.items())
     by_name = {operation.name: operation for operation in tested}
@@ -325,7 +328,7 @@ def _operation(
     return by_name[name], Choice(name, "inferred", f"agreement with {evidence}")
 
 
-def _operation_doubts(operation: Operation, choice: Choice, agreement: Mapping[str, float]) -> list[str]:
+def _operation_doubts(operation: CandidateOperation, choice: Choice, agreement: Mapping[str, float]) -> list[str]:
     """Describe a low agreement with the operation, or other operations that fit as well if it is assumed."""
     fraction = agreement[operation.name]
     if fraction < recognize.MIN_AGREEMENT:
