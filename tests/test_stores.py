@@ -16,7 +16,7 @@ import xarray as xr
 
 from progress_measures import Recorder, open_cube, open_run
 from progress_measures.cube import gather, publish
-from progress_measures.cube.during import read_during
+from progress_measures.cube.during import read_measured_during_training
 from progress_measures.cube.extract import CheckpointReader
 from progress_measures.cube.omitted_chunks import store_omitted_chunks
 from progress_measures.cube.structure import encoding
@@ -105,7 +105,10 @@ READERS = {
         lambda run: open_run("small", run.name, published=True).weights(),
         "git checkout -- published/small.weights.zarr.zip",
     ),
-    DURING_STORE: (lambda run: read_during(run, families_of(run)), "progress-measures train during --run seed0"),
+    DURING_STORE: (
+        lambda run: read_measured_during_training(run, families_of(run)),
+        "progress-measures train during --run seed0",
+    ),
     "results/recorded/dataset.zarr": (
         lambda run: train_masks(Path("results/recorded/dataset.zarr"), [run.name]),
         "progress-measures dataset recorded",
