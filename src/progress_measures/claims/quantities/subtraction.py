@@ -276,7 +276,7 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
     return {
         "key_frequencies": by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube))),
         "above_a_tenth_less_2n": excess_counts,
-        "share_of_first_2n": fractions,
+        "fraction_of_first_2n": fractions,
         "random_least_over_largest": float(control[-1] / control[0]),
         "random_explained_by_a_line": float(np.corrcoef(np.arange(len(control)), control)[0, 1] ** 2),
     }

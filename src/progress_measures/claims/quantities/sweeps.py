@@ -25,7 +25,7 @@ def region_counts(cube: xr.Dataset) -> Values:
     counts = np.bincount(regions(cube), minlength=len(REGIONS))
     region_of_seeds = diagram(cube).region.values.reshape(-1, len(np.unique(cube.seed)))
     return dict(zip(REGIONS, counts.tolist(), strict=True)) | {
-        "share_of_cells_with_equal_seeds": float((region_of_seeds == region_of_seeds[:, :1]).all(-1).mean())
+        "fraction_of_cells_with_equal_seeds": float((region_of_seeds == region_of_seeds[:, :1]).all(-1).mean())
     }
 
 
