@@ -70,7 +70,7 @@ BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62
     "mod_addition/00_architecture",
     title="The network",
     reference="Modular addition blog, the task",
-    variables=("mean_attention", "neuron_frequency", "W_E"),
+    variables=("mean_attention", "neuron_frequency", "W_E"),  # for the numbers of heads, neurons and tokens
     size=(5.4, 4.4),
 )
 def architecture(fig: Figure, cube: xr.Dataset) -> None:
@@ -390,7 +390,7 @@ figure(
 )
 
 
-def energies(cube: xr.Dataset) -> xr.DataArray:
+def component_energies(cube: xr.Dataset) -> xr.DataArray:
     """Return the energy (squared norm) of each Fourier component of the first run's embedding at the last checkpoint."""
     return np.square(last_checkpoint(cube.W_E_fourier_norm.isel(run=0)))
 
@@ -400,7 +400,7 @@ def energy_page(cube: xr.Dataset) -> dict[str, Any]:
 
     All values are from the end of training. Hovering over a bar shows its name and height. Key frequencies are colored.
     """
-    values, colors = energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
+    values, colors = component_energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
     names = [str(component) for component in values.fourier_component.values]
     bar_colors = [colors.get(int(component.split()[1]), COLORS["other"]) for component in names]
     bars = {"type": "bar", "x": names, "y": values.values.tolist(), "name": "energy", "marker": {"color": bar_colors}}
@@ -425,7 +425,7 @@ def embedding_energy(fig: Figure, cube: xr.Dataset) -> None:
     colored and numbered.
     """
     ax = fig.subplots()
-    component_bars(ax, energies(cube), frequency_colors(cube, str(cube.run.values[0])))
+    component_bars(ax, component_energies(cube), frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Energy of $W_E$'s component")
 
 
@@ -553,7 +553,9 @@ def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
     a. Columns: cosine and sine of b. All values are from the end of training. If the neuron depended only on a + b, the
     two coefficients on the main diagonal would be equal and opposite, and the two off the diagonal would be equal.
     """
-    k = max(1, int(last_checkpoint(cube.neuron_frequency.isel(run=0)).sel(neuron=0)))
+    k = max(
+        1, int(last_checkpoint(cube.neuron_frequency.isel(run=0)).sel(neuron=0))
+    )  # a constant neuron has frequency 0
     products = spectrum_2d(neuron_map(cube, 0).values)[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1]
     largest = np.abs(products).max() or 1
     ax = fig.subplots()

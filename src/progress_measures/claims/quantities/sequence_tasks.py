@@ -108,10 +108,10 @@ def epochs_on_fixed_set(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
-    """Draw 1,000 skip-trigram sequences; return the fraction with exactly one token that determines the answer.
+    """Draw 1,000 skip-trigram sequences; return the fraction with exactly one signal token, which determines the answer.
 
-    Also return the number of tokens in the vocabulary that can determine an answer (`determining_tokens`), and the fraction of
-    sequences whose label is the index of such a token. The values do not depend on the cube.
+    Also return the number of signal tokens in the vocabulary, and the fraction of sequences whose label is the index of their
+    signal token. The values do not depend on the cube.
     """
     from progress_measures.experiments import load_experiment
 
@@ -119,12 +119,12 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     task: Any = run.task  # one of several task models; here that of skip_trigram
     task_layout = task.layout
     examples = next(task.batches(run.seed, 1000))
-    # index of each token among those that determine the answer; negative for all other tokens
+    # index of each token among the signal tokens; negative for all other tokens
     index = examples.tokens - (task_layout.vocabulary - task_layout.outputs)
     return {
-        "determining_tokens": task_layout.outputs,
+        "signal_tokens": task_layout.outputs,
         "with_exactly_one": float(((index >= 0).sum(1) == 1).mean()),
-        "labeled_by_this_token": float((index.max(1) == examples.labels[:, 0]).mean()),
+        "labeled_by_signal_token": float((index.max(1) == examples.labels[:, 0]).mean()),
     }
 
 

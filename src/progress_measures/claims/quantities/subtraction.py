@@ -84,7 +84,7 @@ def cosine_shapes(cube: xr.Dataset) -> Values:
     per frequency.
     """
     p, frequencies = operand_count(cube), cube.sizes["frequency"]
-    return {"cubes": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
+    return {"arrays": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
 
 
 @quantity(variables=())
@@ -421,7 +421,7 @@ def cosine_pythagoras(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "W_L_fraction_explained"))
-def random_cube(cube: xr.Dataset) -> Values:
+def random_array(cube: xr.Dataset) -> Values:
     """Return the absolute cosine similarity of the first run's logits with a Gaussian array [a, b, c].
 
     These logits are computed from the neurons by W_L alone. Also return the fraction of the variance of the network's

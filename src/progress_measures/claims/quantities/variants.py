@@ -280,8 +280,8 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     """Count the runs that generalize late, and those with slingshots after memorization.
 
     A run has memorized at 100 % train accuracy. It generalizes late if its test loss first falls below half the loss of
-    a uniform guess at least 1,000 epochs after memorization. `delay` is the number of epochs between the two, [run]. A slingshot is
-    a rise of the train loss to ten times its running minimum or more. `slingshots` is their number, [run].
+    a uniform guess at least 1,000 epochs after memorization. `delay` is the number of epochs between the two. A slingshot is
+    a rise of the train loss to ten times its running minimum or more; `slingshots` is their number in each run.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     generalization_epochs = first_below(cube.history_test_loss, 0.5 * uniform_loss(cube))
