@@ -138,8 +138,8 @@ def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
 def caveats(cubes: Iterable[xr.Dataset]) -> str:
     """Return a note on the cubes for a reader of a figure or table; an empty string if there is nothing to note.
 
-    For each cube that lacks runs, the note has a sentence such as `3 of the 9 runs of weight_decay are trained.` For each network that
-    was imported although its file contradicts what was computed, it lists the contradictions. For a cube that
+    For each cube that lacks runs, the note has a sentence such as `3 of the 9 runs of weight_decay are trained.` For each
+    network that was imported although its file contradicts what was computed, it lists the contradictions. For a cube that
     `select_named_run` returned, it names the run.
     """
     sentences = []

@@ -298,7 +298,7 @@ figure(
     "mod_addition/09_embedding_dim0_fft",
     title="One dimension of the embedding in the Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
-    variables=("W_E", "W_E_fourier_norm", "key_frequency"),
+    variables=("W_E", "key_frequency"),
     size=(5.4, 2.6),
 )
 def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
@@ -309,8 +309,7 @@ def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     """
     squares = np.square(fourier.basis(operand_count(cube)) @ operand_embedding(cube.isel(run=0))[:, 0])
     ax = fig.subplots()
-    component_bars(ax, last_checkpoint(cube.W_E_fourier_norm.isel(run=0)).copy(data=squares),
-                 frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
+    component_bars(ax, squares, frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Squared coefficient")
 
 
@@ -395,6 +394,7 @@ def component_energies(cube: xr.Dataset) -> xr.DataArray:
     return np.square(last_checkpoint(cube.W_E_fourier_norm.isel(run=0)))
 
 
+# The page of the figure below: a Plotly figure as a dictionary. The docstring is its caption.
 def energy_page(cube: xr.Dataset) -> dict[str, Any]:
     """Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E.
 
@@ -425,7 +425,7 @@ def embedding_energy(fig: Figure, cube: xr.Dataset) -> None:
     colored and numbered.
     """
     ax = fig.subplots()
-    component_bars(ax, component_energies(cube), frequency_colors(cube, str(cube.run.values[0])))
+    component_bars(ax, component_energies(cube).values, frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Energy of $W_E$'s component")
 
 
@@ -595,7 +595,7 @@ def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
     "mod_addition/22_W_U_fourier",
     title="One row of the unembedding in the Fourier basis",
     reference="Modular addition blog, putting it all together",
-    variables=("W_U", "W_L_fourier_norm", "key_frequency"),
+    variables=("W_U", "key_frequency"),
     size=(5.4, 2.6),
 )
 def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
@@ -607,6 +607,5 @@ def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     p = operand_count(cube)  # outputs that are not residues mod p come last, and are left out
     squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=ROW).values)
     ax = fig.subplots()
-    component_bars(ax, last_checkpoint(cube.W_L_fourier_norm.isel(run=0)).copy(data=squares),
-                 frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
+    component_bars(ax, squares, frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Squared coefficient")

@@ -108,7 +108,8 @@ def embedding_circularity(embedding: Array) -> float:
 def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
     """Return, for each triple (a, b, c), the cosine between the gradients of the logit of c, in float64: [triple].
 
-    The gradients are those with respect to the embeddings of a and of b. Operand values and outputs of the triples are in the order of the cyclic group.
+    The gradients are those with respect to the embeddings of a and of b. Operand values and outputs of the triples are in the
+    order of the cyclic group.
     """
     # not at the top: a dry run would import torch
     from progress_measures.models.design import design_of

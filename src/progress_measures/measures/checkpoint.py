@@ -217,8 +217,8 @@ class Checkpoint:
     Attributes:
         stored: what is stored of the checkpoint, unchanged: the trained tensors. For a run without the capability `weights`, they
             are `logits`, and `neurons` and `gradient_cosines` if they are known, in natural order.
-        weights: the tensors in native form, which is that of the paper's design (see `models.native`), in the order of the context;
-            empty for a run without the capability `weights`.
+        weights: the tensors in native form, which is that of the paper's design (see `models.native`), in the order of the
+            context; empty for a run without the capability `weights`.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
@@ -271,9 +271,8 @@ class Checkpoint:
             pre, logits = (tensor[0].numpy() for tensor in pairs.neurons_and_logits(self._tables, self.context.pairs))
             return pre, np.maximum(pre, 0), logits
         weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.stored.items()}
-        if (
-            run.has_paper_design and run.imported is None
-        ):  # imported networks may have biases, which this forward pass lacks
+        # an imported W_E may have more rows than the layout has tokens, which this forward pass does not allow
+        if run.has_paper_design and run.imported is None:
             tensors = forward_at_answers.neurons_and_logits(
                 weights, self.context.token_sequences, run.model.doubled_residual
             )

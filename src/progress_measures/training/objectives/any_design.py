@@ -52,9 +52,8 @@ class AnyDesignObjective(GeneralObjective):
         if self._design.mlp_input is not None:
             return mlp.forward(weights, sequences.tokens, design=self._design)
         if self._answer_position is not None:
-            return transformer.forward(weights, sequences.tokens, None, self._design, self._answer_position)[
-                :, :, 0
-            ]  # one position
+            # the dimension of positions has size 1, that of the answer
+            return transformer.forward(weights, sequences.tokens, None, self._design, self._answer_position)[:, :, 0]
         logits = transformer.forward(weights, sequences.tokens, design=self._design)  # [run, example, position, output]
         answers = sequences.answer_positions[..., None].expand(-1, -1, -1, logits.shape[-1])
         return logits.gather(2, answers).flatten(1, 2)
