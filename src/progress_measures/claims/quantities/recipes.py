@@ -10,7 +10,8 @@ from progress_measures.analysis.algorithm import PIZZA_LIMIT
 from progress_measures.analysis.algorithm import VARIABLES as ALGORITHM_VARIABLES
 from progress_measures.analysis.crossings import first_reaching, lead
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.analysis.recipes import BASELINE, GENERALIZES, by_recipe, generalization_epochs
+from progress_measures.analysis.recipes import BASELINE, by_recipe, generalization_epochs
+from progress_measures.analysis.runs import GENERALIZES
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.stops import last_checkpoint
 

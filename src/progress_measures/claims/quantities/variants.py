@@ -19,7 +19,7 @@ from progress_measures.analysis.crossings import (
     median_smooth,
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
-from progress_measures.analysis.runs import after_intervention, key_frequencies_of, uniform_loss
+from progress_measures.analysis.runs import GENERALIZES, after_intervention, key_frequencies_of, uniform_loss
 from progress_measures.analysis.select import first_runs_by_fraction, runs_with
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.measures.numerics import gini
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-
-GENERALIZES = 0.95
-"""Minimum final test accuracy of a network that generalizes, as those of Tables 5 and 6 do."""
 
 
 def _by_fraction(runs: list[tuple[float, xr.Dataset]], function: Callable[[xr.Dataset], float]) -> dict[str, float]:
