@@ -133,7 +133,7 @@ def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
-def skip_at_mean(cube: xr.Dataset) -> Values:
+def row_of_table_6(cube: xr.Dataset) -> Values:
     """Return the row of Table 6 for the runs of one cube: means of loss and accuracy, and standard deviations of losses.
 
     Loss and accuracy are over all pairs, of the original network and with the skip connection around the MLP replaced
@@ -145,7 +145,7 @@ def skip_at_mean(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss", "test_accuracy"))
-def skip_zeroed(*cubes: xr.Dataset) -> Values:
+def skip_zeroed_if_generalizing(*cubes: xr.Dataset) -> Values:
     """Return what changes if the skip connection around the MLP is set to zero, for runs with at least 95 % test accuracy.
 
     Values are over all pairs: the change of the accuracy, and the ratio of the loss to the loss with the skip connection
@@ -421,7 +421,7 @@ def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
     Also return, as lists with one entry per rate, the absolute change of the accuracy and the ratio of the losses.
     """
     cube = _generalizing(cube)
-    by_dropout = {rate: skip_at_mean(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
+    by_dropout = {rate: row_of_table_6(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
     return {
         "by_dropout": by_dropout,
         "accuracy_change": [abs(values["accuracy_change"]) for values in by_dropout.values()],
