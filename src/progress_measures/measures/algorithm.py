@@ -98,10 +98,10 @@ def embedding_circularity(embedding: Array) -> float:
         the components is zero.
     """
     scores = components(embedding).scores[:, :COMPONENTS]
-    energies = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, component]
-    by_frequency = energies[1::2] + energies[2::2]
+    component_energies = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, principal component]
+    energies = component_energies[1::2] + component_energies[2::2]  # [frequency, principal component]
     with np.errstate(invalid="ignore"):
-        return float((by_frequency.max(0) / energies.sum(0)).mean())
+        return float((energies.max(0) / component_energies.sum(0)).mean())
 
 
 @cached_per_checkpoint
