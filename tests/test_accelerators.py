@@ -78,14 +78,14 @@ def test_circuits_are_counted_among_networks_that_generalize(cube):
     assert values["adamw_sparse"] == values["adamw_clock"] == values["adamw_phases"] == 3
     assert values["grokfast_sparse"] == values["grokfast_generalizing"] == 0
     assert values["adamw_progress"] == 2, "with seed 2 both reach 95 % at the same checkpoint"
-    assert values["share_progress"] == pytest.approx(2 / 3)
+    assert values["fraction_progress"] == pytest.approx(2 / 3)
     cube.excluded_accuracy[by_recipe(cube)["muon"].run.size] = (
         0.9  # the first run of muon answers without key frequencies
     )
     cube.cleanup_end[0] = np.nan
     values = circuits_by_recipe(cube)
-    assert values["share_sparse"] == values["share_phases"] == pytest.approx(2 / 3)
-    assert values["share_clock"] == 1
+    assert values["fraction_sparse"] == values["fraction_phases"] == pytest.approx(2 / 3)
+    assert values["fraction_clock"] == 1
 
 
 @pytest.mark.filterwarnings("error")

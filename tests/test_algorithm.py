@@ -189,7 +189,7 @@ def elements(checkpoint):
 def logits_at(checkpoint, a, b, hook=None):
     """Return the logits of one pair of operand values, from the general forward pass, as a tensor [output]."""
     run = checkpoint.context.run
-    weights = {name: torch.from_numpy(w)[None] for name, w in checkpoint.trained.items()}
+    weights = {name: torch.from_numpy(w)[None] for name, w in checkpoint.stored.items()}
     tokens = torch.from_numpy(run.task.token_layout.sequences(np.array([a]), np.array([b])))
     return network.answer_logits(weights, tokens, run.task.answer_position, design_of(run.model), hook)[0, 0]
 
@@ -207,7 +207,7 @@ def finite_difference(checkpoint, a, b, output, operand, step=1e-5):
 
         return float(logits_at(checkpoint, a, b, hook)[output])
 
-    dims = range(checkpoint.trained["W_E"].shape[-1])
+    dims = range(checkpoint.stored["W_E"].shape[-1])
     return np.array([(logit(dim, step) - logit(dim, -step)) / (2 * step) for dim in dims])
 
 

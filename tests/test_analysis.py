@@ -59,12 +59,12 @@ def test_rises_are_of_the_mean_over_a_thousand_epochs():
     assert np.isnan(crossings.count_rises(curve([])))
 
 
-def test_spikes_are_counted_between_two_epochs():
+def test_slingshots_are_counted_between_two_epochs():
     losses = [1, 1e-3, 1, 1, 1e-3, 1, 1e-3]
     run_cube = xr.Dataset({"history_train_loss_max": ("history_epoch", losses)}, {"history_epoch": range(7)})
-    assert crossings.count_spikes(run_cube, 0) == 2
-    assert crossings.count_spikes(run_cube, 0, 4) == 1
-    assert np.isnan(crossings.count_spikes(run_cube, np.inf))
+    assert crossings.count_slingshots(run_cube, 0) == 2
+    assert crossings.count_slingshots(run_cube, 0, 4) == 1
+    assert np.isnan(crossings.count_slingshots(run_cube, np.inf))
 
 
 # ---- phases

@@ -85,8 +85,13 @@ def test_late_runs_and_runs_with_slingshots_are_counted():
     )
     assert list(measured["delay"]) == [5500, 200, INFINITY, 5500]
     assert measured["late"] == 2
-    assert measured["spikes"] == [1, 0, 0, 0]  # spikes before memorization or by less than a factor of 10 do not count
-    assert measured["with_spikes"] == 1
+    assert measured["slingshots"] == [
+        1,
+        0,
+        0,
+        0,
+    ]  # rises before memorization or by less than a factor of 10 do not count
+    assert measured["with_slingshots"] == 1
 
 
 # ---- fresh and limited data
@@ -104,45 +109,45 @@ def test_coinciding_and_separate_losses_on_fresh_data_are_distinguished():
     measured = sequence_tasks.fresh_data(losses(train, train, **right))
     assert measured["largest_log10_ratio"] == 0
     assert measured["final_test_loss"] == 0.05
-    assert measured["final_test_accuracy"] == measured["share_of_drop_in_a_fifth"] == 1
+    assert measured["final_test_accuracy"] == measured["fraction_of_drop_in_a_fifth"] == 1
     apart = sequence_tasks.fresh_data(losses(train, steps((0, 2.4), (3000, 0.5)), **right))
     assert apart["largest_log10_ratio"] == pytest.approx(1)
     risen = sequence_tasks.fresh_data(losses(train, steps((0, 2.4), (3000, 5)), **right))
-    assert np.isnan(risen["share_of_drop_in_a_fifth"])
+    assert np.isnan(risen["fraction_of_drop_in_a_fifth"])
 
 
 def test_late_transition_on_limited_data_is_found_after_the_test_loss_rises():
     right = {"history_test_accuracy": steps((0, 0.1), (9000, 1))}
     late = steps((0, 2.4), (500, 8), (9000, 1.9))
     never = steps((0, 2.4), (500, 8), (9000, 2.1))
-    measured = sequence_tasks.transition_on_few(losses(TRAIN, late, **right))
+    measured = sequence_tasks.transition_on_fixed_set(losses(TRAIN, late, **right))
     assert (measured["train"], measured["test"], measured["test_over_train"]) == (300, 9000, 30)
     assert (measured["largest_test_loss"], measured["largest_at"], measured["final_test_loss"]) == (8, 500, 1.9)
-    measured = sequence_tasks.transition_on_few(losses(TRAIN, never, **right))
+    measured = sequence_tasks.transition_on_fixed_set(losses(TRAIN, never, **right))
     assert measured["test"] == INFINITY
     assert np.isnan(measured["test_over_train"])
 
 
-def test_gap_on_limited_data_is_that_of_the_first_run():
+def test_epochs_on_a_fixed_set_are_those_of_the_first_run():
     two = losses([TRAIN, TRAIN], [steps((0, 2.4), (1200, 0.05)), steps((0, 2.4), (400, 0.2))])
-    measured = sequence_tasks.gap_on_few(two)
+    measured = sequence_tasks.epochs_on_fixed_set(two)
     assert (measured["train"], measured["test"], measured["train_over_test"]) == (300, 1200, 0.25)
-    second = sequence_tasks.gap_on_few(two.isel(run=[1]))
+    second = sequence_tasks.epochs_on_fixed_set(two.isel(run=[1]))
     assert second["test"] == INFINITY
     assert np.isnan(second["train_over_test"])
 
 
 def test_halving_is_relative_to_the_first_loss():
-    measured = sequence_tasks.halving_on_few(losses(TRAIN, steps((0, 4), (500, 8), (5000, 2.1), (6000, 1.9))))
+    measured = sequence_tasks.halving_on_fixed_set(losses(TRAIN, steps((0, 4), (500, 8), (5000, 2.1), (6000, 1.9))))
     assert (measured["train"], measured["test"], measured["train_over_test"]) == (300, 6000, 0.05)
 
 
 def test_limited_data_compares_fresh_and_limited_data():
     learned = steps((0, 2.4), (3000, 0.05))
     fresh, few = losses(learned, learned, history_test_accuracy=learned), losses(TRAIN, steps((0, 4), (3000, 1)))
-    measured = sequence_tasks.fresh_against_few(fresh, few, fresh, losses(TRAIN, TRAIN))
+    measured = sequence_tasks.fresh_against_fixed_set(fresh, few, fresh, losses(TRAIN, TRAIN))
     assert measured["largest_log10_ratio_on_fresh_data"] == [0, 0]
-    assert measured["train_over_test_on_few"] == [0.1, 1]
+    assert measured["train_over_test_on_fixed_set"] == [0.1, 1]
 
 
 def test_digit_is_learned_when_its_loss_falls_fastest():
@@ -154,12 +159,12 @@ def test_digit_is_learned_when_its_loss_falls_fastest():
         for values in (curves, slow)
     ]
     measured = sequence_tasks.digits_in_turn(*by_answer)
-    assert measured["drop"] == pytest.approx(2.2)
+    assert measured["largest_drop"] == pytest.approx(2.2)
     assert np.abs(measured["steepest_at"] - falls).max() <= 1000  # half a window
-    assert measured["first"] < measured["second"]
-    assert measured["drop_of_saved_weights"] == pytest.approx(0.11)
-    assert measured["share_in_a_fifth"] == pytest.approx(1)
-    assert measured["share_in_a_fifth_of_saved_weights"] == pytest.approx(0.2, abs=0.01)
+    assert measured["steepest_at_first_digit"] < measured["steepest_at_second_digit"]
+    assert measured["largest_drop_of_saved_weights"] == pytest.approx(0.11)
+    assert measured["fraction_in_a_fifth"] == pytest.approx(1)
+    assert measured["fraction_in_a_fifth_of_saved_weights"] == pytest.approx(0.2, abs=0.01)
 
 
 def test_induction_circuit_is_read_off_the_first_and_the_last_layer():
@@ -230,8 +235,8 @@ def test_steps_to_a_loss_are_reported_by_fraction():
     assert measured["test"] == {"0.1": INFINITY, "0.3": 7000, "0.6": 1000}
     assert measured["test_below_1e-4"]["0.3"] == 5000
     assert measured["test_below_1e-2"]["0.3"] == 3000
-    assert (measured["latest_train"], measured["rises"], measured["largest_lag_from_06"]) == (900, 0, 100)
-    assert measured["rises_of_lag"] == 0
+    assert (measured["latest_train"], measured["rises"], measured["largest_delay_from_06"]) == (900, 0, 100)
+    assert measured["rises_of_delay"] == 0
 
 
 def test_zero_ablation_is_compared_with_mean_ablation_where_networks_generalize():
@@ -241,7 +246,7 @@ def test_zero_ablation_is_compared_with_mean_ablation_where_networks_generalize(
         intervention_loss=(dims, [[[1], [6], [3]], [[1], [9], [1]]]),
         intervention_accuracy=(dims, [[[1], [0.9], [1]], [[1], [0], [1]]]),
     )
-    measured = variants.skip_zeroed_by_type(runs.assign_coords(intervention=names, split=["all"]))
+    measured = variants.skip_zeroed_if_generalizing(runs.assign_coords(intervention=names, split=["all"]))
     assert measured["accuracy_change"] == pytest.approx([-0.1])
     assert measured["over_mean_ablation"] == [2]
 
@@ -257,7 +262,7 @@ def test_sparsity_over_neurons_is_compared_with_the_mainline():
 
 
 def test_runs_that_do_not_memorize_are_named_and_not_judged():
-    measured = variants.immediate(
+    measured = variants.delay_of_memorizing_runs(
         cube(
             {"weight_decay": [1.0, 8.0]},
             history_train_loss=[steps((0, 6), (500, 1e-3)), steps((0, 6))],

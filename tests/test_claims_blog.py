@@ -91,14 +91,14 @@ def test_components_are_counted_until_they_contain_nine_tenths():
     )  # fmt: skip
     measured = of.embedding_few_components(cube)
     assert measured["components_for_90_percent"] in (2, 3)  # 9 of 10, up to rounding
-    assert measured["share_of_largest"] == pytest.approx(1)
+    assert measured["fraction_of_largest"] == pytest.approx(1)
     assert measured["components_of_dimension_0"] == measured["components_for_90_percent"]
 
 
 def test_clusters_are_counted_above_the_threshold():
     share, frequency = [0.9, 0.86, 0.84, 0.95], [2, 2, 2, 5]
     measured = of.cluster_counts(made(**neurons(share, frequency)))
-    assert measured == {"sizes": {"2": 2, "5": 1}, "none": 1, "total": 4, "share_of_none": 0.25}
+    assert measured == {"sizes": {"2": 2, "5": 1}, "none": 1, "total": 4, "fraction_of_none": 0.25}
 
 
 def test_unclustered_neurons_that_are_always_active_are_counted():
@@ -187,7 +187,7 @@ def test_ratios_reach_half_of_their_final_value():
         made(**{of.EXPLAINED_BY_DIRECTIONS[name]: over_time(values) for name, values in curves.items()})
     )
     assert [measured[f"{name}_half"] for name in curves] == [100, 200, 100]
-    assert (measured["pre_lag"], measured["post_lag"]) == (100, 0)
+    assert (measured["lead_over_pre"], measured["lead_over_post"]) == (100, 0)
 
 
 def test_attention_is_symmetric_after_the_last_large_difference():
@@ -206,13 +206,13 @@ def test_losses_are_equal_within_a_tenth_of_a_decade():
         restricted_loss_train=over_time(train / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]),
     )  # fmt: skip
     measured = of.trig_losses(cube)
-    assert measured["share_alike"] == pytest.approx(6 / 7)
+    assert measured["fraction_alike"] == pytest.approx(6 / 7)
     assert measured["lead"] == 600
 
 
 def test_decrease_of_the_weights_is_divided_between_phases():
     measured = of.weights_peak(made(sum_of_squared_weights=over_time([1, 9, 8, 7, 6, 5, 5, 3, 2, 1])))
-    assert measured == {"peak_at": 100, "peak_over_final": 9, "share_before_fall": 0.5}
+    assert measured == {"peak_at": 100, "peak_over_final": 9, "fraction_before_fall": 0.5}
 
 
 def test_published_numbers_are_consistent():

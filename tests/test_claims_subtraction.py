@@ -53,7 +53,7 @@ def test_noise_is_not_a_wave():
 def test_an_embedding_of_two_waves_has_rank_four():
     measured = of.embedding_singular_values(embedding(ORTHOGONAL))
     assert measured["above_a_tenth_less_2n"] == [0]
-    assert measured["share_of_first_2n"] == pytest.approx([1])
+    assert measured["fraction_of_first_2n"] == pytest.approx([1])
     assert 0 < measured["random_least_over_largest"] < 1
 
 

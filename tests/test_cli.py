@@ -1,12 +1,14 @@
 """The command line: user errors give one message and exit status 2, and light commands import no heavy library."""
 
+import errno
 import json
+import os
 import sys
 
 import pytest
 
 from progress_measures.cli import app
-from progress_measures.errors import UserError
+from progress_measures.errors import UserError, user_message
 from progress_measures.paths import runs_folder, trained_record
 from support.experiments import folder_with
 from support.processes import command
@@ -119,3 +121,12 @@ def test_restart_removes_the_record_that_all_runs_are_trained(tmp_path, monkeypa
         app(["train", "small", "--run", "seed1", "--restart", "--device", "cpu"], standalone_mode=False)
     assert not record.exists()
     assert [run.name for run in runs.iterdir()] == ["seed0"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(errno.EACCES, "could not be read or written: "), (errno.ENOSPC, "could not be written: ")]
+)
+def test_file_without_permission_may_be_one_that_is_read(number, text):
+    message = user_message(OSError(number, os.strerror(number), "networks.pth"))
+    assert message.startswith(f"networks.pth {text}{os.strerror(number)}.")
+    assert ("disk space" in message) == (number == errno.ENOSPC)

@@ -559,7 +559,7 @@ def test_biases_and_layer_norms_are_computed_as_in_transformer_lens(rng, layers,
     np.testing.assert_allclose(checkpoint.first_attention, first_attention, rtol=1e-3, atol=1e-4)
     last_pre = cache[f"blocks.{layers - 1}.mlp.hook_pre"][:, -1].numpy()
     np.testing.assert_allclose(checkpoint.pre, last_pre, rtol=1e-3, atol=1e-4)
-    assert checkpoint.trained is weights
+    assert checkpoint.stored is weights
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])

@@ -134,7 +134,7 @@ def test_estimate_of_any_design_equals_its_definition(design):
         tokens = torch.cat([train_pairs, torch.full_like(train_pairs[:, :1], P)], 1)
         return answer_logits(weights, tokens, 2, design_of(run.model))[0]
 
-    draws = langevin_draws(run, checkpoint.trained, random_mask(P), run.task.label_table(), logits)
+    draws = langevin_draws(run, checkpoint.stored, random_mask(P), run.task.label_table(), logits)
     np.testing.assert_allclose(estimate(checkpoint, run.learning_coefficient).draws, draws, rtol=1e-6)
 
 

@@ -127,7 +127,7 @@ def test_measures_are_those_of_a_network_of_ours(folder):
 
     recorded = Recorder(operation="a+b", modulus=P, train=random_mask(P))
     for epoch, checkpoint in zip((50, 100), own, strict=True):
-        recorded.record(network(checkpoint.trained), epoch)
+        recorded.record(network(checkpoint.stored), epoch)
     recorded.save("results/mine")
     cube = open_cube("mine").load().sel(run="imported")
     assert cube.frequency.values[cube.key_frequency].tolist() == list(KEYS)

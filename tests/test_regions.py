@@ -98,7 +98,7 @@ def test_quantities_of_a_sweep_have_known_values():
     cube = phase_diagram(lambda decay, fraction: None if fraction == 0.1 else 400 / np.sqrt(decay * fraction))
     counts = region_counts(cube)
     assert [counts[name] for name in REGIONS] == [40, 20, 20, 0]
-    assert counts["share_of_cells_with_equal_seeds"] == 1
+    assert counts["fraction_of_cells_with_equal_seeds"] == 1
     exponents = delay_exponents(cube)
     assert list(exponents["exponent_of_weight_decay"]) == ["0.3", "0.6", "0.9"], "at 0.1 no network generalizes"
     assert list(exponents["exponent_of_train_fraction"]) == ["0.1", "0.3", "1", "3", "10"]
@@ -119,5 +119,5 @@ def test_exponents_of_a_delay_that_weight_decay_lengthens_are_positive():
 def test_seeds_in_different_regions_count_as_different():
     cube = phase_diagram(lambda decay, fraction: 200)
     cube["history_test_accuracy"][0] = 0.0
-    assert region_counts(cube)["share_of_cells_with_equal_seeds"] == 19 / 20
+    assert region_counts(cube)["fraction_of_cells_with_equal_seeds"] == 19 / 20
     assert region_counts(cube)["memorization"] == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from progress_measures.importing.contents import find_networks
 from progress_measures.importing.reading import read
-from progress_measures.importing.settings import _norm_doubts
+from progress_measures.importing.settings import _weight_norm_doubts
 from progress_measures.importing.stated import ALIASES, stated_settings
 from support import ROOT
 
@@ -220,4 +220,4 @@ def test_stated_norm_of_the_weights_is_compared(power, accepted):
     state = {name: rng.normal(size=(3, 4)) for name in ("W_E", "W_U")}
     norm = np.sqrt(sum(np.square(tensor).sum() for tensor in state.values()))
     contents = find_networks({"model": state, "weight_norm": float(norm**power)}, Path("theirs.pth"))
-    assert (_norm_doubts(contents, []) == []) == accepted
+    assert (_weight_norm_doubts(contents, []) == []) == accepted

@@ -157,7 +157,7 @@ def test_failures_are_counted_as_in_the_notebook():
     wrong[0, 1:9] = wrong[1:9, 0] = 1
     failures = of.component_ablation_failures(answers(wrong))
     assert (failures["count"], failures["with_a_zero_as_stated"], failures["symmetric"]) == (16, 1, 1)
-    assert failures["share_in_the_middle"] == 0
+    assert failures["fraction_in_the_middle"] == 0
     wrong[0, 0] = wrong[0, 9] = 1
     failures = of.component_ablation_failures(answers(wrong))
     assert failures["with_a_zero_as_stated"] == pytest.approx(17 / 19)

@@ -26,10 +26,15 @@ def user_message(error: Exception) -> str | None:
         return "the current folder is gone: change to the repository's folder and run the command again."
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS):
+    if isinstance(error, OSError) and error.errno == errno.EACCES:  # also of a file that is read
+        return (
+            f"{error.filename or 'a file'} could not be read or written: {error.strerror}. Earlier results are unchanged. "
+            "Correct the permissions, then run the same command again."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EDQUOT, errno.ENOSPC, errno.EROFS):
         return (
             f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are unchanged. "
-            "Free disk space or correct the permissions, then run the same command again."
+            "Free disk space, or write to another file system, then run the same command again."
         )
     if isinstance(error, OSError) and error.errno == errno.EIO:
         return (

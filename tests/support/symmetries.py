@@ -222,7 +222,7 @@ def neurons_scaled(network):
     factors = {"W_in": SCALE, "b_in": SCALE, "W_out": 1 / SCALE}
 
     def squares(values, checkpoint):
-        return values * np.array([factors.get(name, 1) ** 2 for name in checkpoint.trained])
+        return values * np.array([factors.get(name, 1) ** 2 for name in checkpoint.stored])
 
     def change(weights):
         return {name: tensor * factors.get(name, 1) for name, tensor in weights.items()}
@@ -234,7 +234,7 @@ def neurons_scaled(network):
             **dict.fromkeys(PROPORTIONAL_TO_W_L, lambda values, _: values / SCALE),
             "sum_of_squared_weights_by_parameter": squares,
             "sum_of_squared_weights": lambda _, checkpoint: sum(
-                np.square(tensor).sum() for tensor in change(checkpoint.trained).values()
+                np.square(tensor).sum() for tensor in change(checkpoint.stored).values()
             ),
         },
     )

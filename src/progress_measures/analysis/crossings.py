@@ -1,4 +1,4 @@
-"""Epochs at which curves cross a level, values of curves at epochs, and counts of rises and spikes."""
+"""Epochs at which curves cross a level, values of curves at epochs, and counts of rises and slingshots."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
 
 
 def median_smooth(curve: xr.DataArray) -> xr.DataArray:
-    """Compute the running median over five checkpoints, so that a spike at one checkpoint is ignored."""
+    """Compute the running median over five checkpoints, so that a rise at a single checkpoint is ignored."""
     return curve.rolling(epoch=5, center=True, min_periods=1).median()
 
 
@@ -129,8 +129,8 @@ def count_rises(curve: xr.DataArray) -> float:
     return int((np.diff(np.convolve(curve, np.full(window, 1 / window), "valid")) > 0).sum())
 
 
-def count_spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
-    """Count how often the train loss rises to ten times its running minimum or more, between two epochs.
+def count_slingshots(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
+    """Count the slingshots between two epochs: rises of the train loss to ten times its running minimum or more.
 
     The train loss is `history_train_loss_max`: at each evaluation, the largest loss since the previous evaluation. A running
     minimum below 1e-12 counts as 1e-12, because a loss can underflow to 0.
@@ -144,5 +144,5 @@ def count_spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -
         The number of these rises; NaN if no evaluation lies between the two epochs.
     """
     largest_loss = run_cube.history_train_loss_max.sel(history_epoch=slice(start, end)).values
-    is_spike = largest_loss >= 10 * np.minimum.accumulate(np.maximum(largest_loss, 1e-12))
-    return int((is_spike[1:] & ~is_spike[:-1]).sum()) if is_spike.size else np.nan
+    is_slingshot = largest_loss >= 10 * np.minimum.accumulate(np.maximum(largest_loss, 1e-12))
+    return int((is_slingshot[1:] & ~is_slingshot[:-1]).sum()) if is_slingshot.size else np.nan

@@ -1,4 +1,4 @@
-"""How W_L maps neurons to logits: angle-sum identities (the paper's Table 1), and key cosines in the logits (section 4.2).
+"""Compute the rows of Table 1, the loss of the key cosines alone (section 4.2), and controls for both, from cubes.
 
 W_L = W_out W_U. A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c. The
 coordinate `wave` (cos or sin) of the cube says whether the neurons are projected on the vector W_L cos_k or W_L sin_k, where
@@ -79,7 +79,8 @@ def cosine_loss(run_cube: xr.Dataset) -> float:
         run_cube: the cube of one run at one checkpoint, with `key_frequency` and `cosine_coefficient`.
     """
     p, keys = operand_count(run_cube), key_frequencies_of(run_cube)
-    # the stored coefficients are for cosines that are scaled to norm 1 over all (a, b, c)
+    # the stored coefficients are for cosines that are scaled to norm 1 over all (a, b, c), and a cosine at the Nyquist frequency
+    # has a norm that is sqrt(2) times as large
     cosine_norms = np.sqrt(p**3 / 2) / np.sqrt(nyquist_factor(p, keys))
     amplitudes = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / cosine_norms
     logits = amplitudes @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
@@ -119,7 +120,9 @@ def at_key_frequencies(cube: xr.Dataset, name: str) -> list[float]:
 
 
 def gaussian_similarity(cube: xr.Dataset) -> float:
-    """Compute the absolute cosine similarity of `W_L_logits` with Gaussian noise that is drawn with a fixed seed.
+    """Compute the absolute cosine similarity of the neurons' part of the logits, neurons times W_L, with Gaussian noise.
+
+    The noise is drawn with a fixed seed. The value is the chance level of such a similarity.
 
     Args:
         cube: cube with the variables that `pair_maps.W_L_logits` reads.

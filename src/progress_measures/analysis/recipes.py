@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.crossings import first_reaching
+from progress_measures.analysis.runs import GENERALIZES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
 BASELINE = "adamw"
 """The recipe of the mainline, with which the others are compared."""
-
-GENERALIZES = 0.95
-"""Test accuracy from which a network has generalized (Lee et al. 2024, Tveit et al. 2025)."""
 
 
 def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -33,5 +31,5 @@ def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:
 
 
 def generalization_epochs(cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return the first evaluation of each run with a test accuracy of at least `GENERALIZES`: [run]; infinity if none has."""
+    """Return the first evaluation of each run with a test accuracy of at least 95 %: [run]; infinity if none has."""
     return first_reaching(cube.history_test_accuracy, GENERALIZES)

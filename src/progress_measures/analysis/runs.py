@@ -14,6 +14,9 @@ from progress_measures.tasks import TASKS
 from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order
 
+GENERALIZES = 0.95
+"""Test accuracy from which a network generalizes: in claims, as the networks of Tables 5 and 6, and in comparisons of recipes."""
+
 
 def task_of(cube: xr.Dataset) -> Any:
     """Construct the task of a cube from its coordinates.

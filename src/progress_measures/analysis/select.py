@@ -138,8 +138,8 @@ def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
 def caveats(cubes: Iterable[xr.Dataset]) -> str:
     """Return a note on the cubes for a reader of a figure or table; an empty string if there is nothing to note.
 
-    For each cube that lacks runs, the note has a sentence such as `3 of the 9 runs of l1 are trained.` For each network that
-    was imported although its file contradicts what was computed, it lists the contradictions. For a cube that
+    For each cube that lacks runs, the note has a sentence such as `3 of the 9 runs of weight_decay are trained.` For each
+    network that was imported although its file contradicts what was computed, it lists the contradictions. For a cube that
     `select_named_run` returned, it names the run.
     """
     sentences = []
@@ -147,7 +147,7 @@ def caveats(cubes: Iterable[xr.Dataset]) -> str:
         if ONLY_RUN in cube.attrs:
             sentences.append(f"Run {cube.attrs[ONLY_RUN]} of {cube.attrs.get('experiment', 'the cube')}.")
         elif missing := cube.attrs.get("runs_missing", []):
-            trained = len(json.loads(cube.attrs["manifest"]))
+            trained = len(json.loads(cube.attrs["manifest"]))  # the manifest has one record per trained run
             verb = "is" if trained == 1 else "are"
             sentences.append(
                 f"{trained} of the {trained + len(missing)} runs of {cube.attrs['experiment']} {verb} trained."

@@ -107,7 +107,7 @@ _MEANINGS = {
     DIFFERS: f"The rule holds in at most {FEW:.0%} of the networks.",
     HOLDS_IN_SOME: f"The rule holds in more than {FEW:.0%} of the networks, but in less than {MOST:.0%}.",
     NOT_DISCRIMINATING: "The rule holds in most networks, but also in a control, so that it says nothing.",
-    CANNOT_BE_JUDGED: "No network has learned what the rule needs, or no network has its values.",
+    CANNOT_BE_JUDGED: "No network has learned what the rule needs, or no cube has the variables that the rule reads.",
     NOT_RUN: "Networks that the rule needs are not trained yet.",
     HOLDS: f"The rule holds in at least {MOST:.0%} of the networks, and in none of the controls (or the entry says why it "
     "also holds there).",
@@ -121,23 +121,24 @@ _MEANINGS = {
 _JUDGING = """
 ## How a claim is judged
 
-A rule is fixed before our values are known. It is judged on every network that the statement is about. Statements about the
-mainline are judged on the ten networks of `mainline` and `prime_109`, which by the paper (appendix C.2.2) behave alike. A rule
-that compares or counts runs is judged once on all runs, and once on all runs of each control; a rule that reads several cubes
-is judged once and has no controls.
+A rule is fixed before our values are known; the exceptions are listed under *Changed rules*. It is judged on every network that
+the statement is about. Statements about the mainline are judged on the ten networks of `mainline` and `prime_109`, which by the
+paper (appendix C.2.2) behave alike. A rule that compares or counts runs is judged once on all runs, and once on all runs of each
+control; a rule that reads several cubes is judged once and has no controls.
 
 - *Measured* values are those of the runs that the entry names, often seed 0 of the mainline. *Population* values are the range
   over all networks.
 - *Authors' network* is the one that the paper's authors published with weight decay 0.1 (`wd_10-1`), imported. It has one
   checkpoint and its loss curves.
 - *Controls* are networks without the algorithm: untrained networks (`untrained`), networks that memorized 10 and 20 % of all
-  pairs (`data_fraction_low`), and a network without weight decay (`no_weight_decay`); for statements about few fixed
-  sequences, networks that train on fresh ones, and the reverse.
+  pairs (`data_fraction_low`), and a network without weight decay (`no_weight_decay`); for statements about a
+  small fixed training set of sequences, networks trained on fresh sequences; for statements about fresh sequences, networks
+  trained on a fixed set.
 - *Our run* is a network that this project trained. *Published checkpoint* is the source's network, whose weights we do not
   have.
 - FVE: fraction of variance explained. n_key: number of key frequencies. OLS: least-squares fit. SD: standard deviation. A
   *3x3 block* of a frequency k is the nine products of 1, cos w_k a and sin w_k a with 1, cos w_k b and sin w_k b. *Skip* is
-  the skip connection around the MLP. A *cube* of logits or cosines is an array over (a, b, c)."""
+  the skip connection around the MLP."""
 
 
 def _changes(judgments: list[Judgment]) -> list[str]:
@@ -151,8 +152,9 @@ def _changes(judgments: list[Judgment]) -> list[str]:
         "",
         "A rule is changed only where the text of the source says otherwise than the rule; each entry quotes the text. Our",
         "values were known when these rules were changed, and where the text gives no number, the new bound is ours, so a reader",
-        "may judge both rules. Before these changes, bounds were never changed, but what a rule is applied to was changed after",
-        "values were known for `paper.fig30.finite_groks` (twice), `paper.c2_3.all_use_fourier` and `paper.d1.wd_times`.",
+        "may judge both rules. Before these changes, no bound was changed. The networks or values to which a rule is",
+        "applied had been changed, after our values were known, for `paper.fig30.finite_groks` (twice),",
+        "`paper.c2_3.all_use_fourier` and `paper.d1.wd_times`.",
         "",
         "| claim | text of the source | earlier rule | why it was changed | verdict before | verdict now |",
         "|---|---|---|---|---|---|",

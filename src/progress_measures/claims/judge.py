@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from progress_measures.analysis.runs import GENERALIZES
 from progress_measures.analysis.select import caveats, keep_only, select_run
 from progress_measures.claims.registry import Quantity, Values, load_quantity
 from progress_measures.claims.schema import FOLDER, Claim, Condition, Population, load_populations
@@ -23,7 +24,7 @@ VERDICTS = (HOLDS, HOLDS_IN_SOME, DIFFERS, NOT_DISCRIMINATING, CANNOT_BE_JUDGED,
 MOST, FEW = 0.8, 0.2
 """A claim holds if its rule holds in at least the fraction `MOST` of the networks, and differs if in at most `FEW`."""
 
-LEARNED = {"memorization": ("train_accuracy", 0.99), "generalization": ("test_accuracy", 0.95)}
+LEARNED = {"memorization": ("train_accuracy", 0.99), "generalization": ("test_accuracy", GENERALIZES)}
 """For each value of a claim's field `needs`: the accuracy, and its minimum at the last checkpoint of a network to be judged."""
 
 

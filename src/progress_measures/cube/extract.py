@@ -334,7 +334,7 @@ def _dataset(
     for m in measures:
         labels |= m.labels
     if "parameter" in used_dimensions:
-        labels["parameter"] = list(context.final.trained)
+        labels["parameter"] = list(context.final.stored)
     if "kept_neuron" in used_dimensions and isinstance(context, RunContext):
         labels["kept_neuron"] = kept_neurons(context.in_group_order)
     dataset = xr.Dataset(variables, {dim: (dim, list(labels[dim])) for dim in labels if dim in used_dimensions})

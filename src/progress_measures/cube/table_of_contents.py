@@ -13,7 +13,7 @@ def contents(cube: xr.Dataset, word: str = "") -> None:
 
     Args:
         cube: cube whose variables are listed, in its order.
-        word: part of the name or meaning of the listed variables, in any case; by default, all variables are listed.
+        word: part of the name or meaning of the listed variables, in upper or lower case; by default, all variables are listed.
 
     Raises:
         UserError: no variable has the word in its name or meaning.

@@ -40,7 +40,7 @@ def has_paper_design(run: Run) -> bool:
 
 
 def closed_form(run: Run) -> bool:
-    """Return whether the neurons of a network have the closed form of `models.pairs`, possibly after a change of weights.
+    """Return whether the fast path, `models.pairs`, can compute a network's neurons, possibly from its weights in native form.
 
     Such a network has one layer with an MLP of ReLUs and no norm, three tokens as in `a b =`, and answers at the last one.
     Attention biases, the attention scale, fixed or sinusoidal position vectors, and tied embeddings are folded into its other
@@ -61,7 +61,7 @@ def closed_form(run: Run) -> bool:
 
 
 def uses_fast_path(run: Run) -> bool:
-    """Return whether `models.pairs` trains a network: one layer of the paper's design on tokens `a b =`."""
+    """Return whether the fast path trains a network: one layer of the paper's design on tokens `a b =`."""
     return closed_form(run) and has_paper_design(run) and run.task.token_layout.is_paper
 
 

@@ -559,7 +559,7 @@ class Run(Section):
 
     @property
     def closed_form(self) -> bool:
-        """Whether the neurons have the closed form of `models.pairs`: one layer, an MLP of ReLUs, no norm, tokens a, b, =."""
+        """Whether the fast path can compute the neurons: one layer, an MLP of ReLUs, no norm, tokens a, b, =."""
         return derived.closed_form(self)
 
     @property

@@ -220,7 +220,7 @@ def logit_weights_of_cluster(fig: Figure, cube: xr.Dataset) -> None:
         return
     k, color = next(iter(colors.items()))
     cluster = cube.sel(run=run, frequency=k)
-    component_bars(ax, cluster.cluster_W_L_fourier_norm, {k: color})
+    component_bars(ax, cluster.cluster_W_L_fourier_norm.values, {k: color})
     ax.set(ylabel="Norm of $W_L$'s component", title=f"The {int(cluster.cluster_size)} neurons of k = {k}")
 
 

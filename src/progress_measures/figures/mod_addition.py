@@ -70,7 +70,7 @@ BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62
     "mod_addition/00_architecture",
     title="The network",
     reference="Modular addition blog, the task",
-    variables=("mean_attention", "neuron_frequency", "W_E"),
+    variables=("mean_attention", "neuron_frequency", "W_E"),  # for the numbers of heads, neurons and tokens
     size=(5.4, 4.4),
 )
 def architecture(fig: Figure, cube: xr.Dataset) -> None:
@@ -298,7 +298,7 @@ figure(
     "mod_addition/09_embedding_dim0_fft",
     title="One dimension of the embedding in the Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
-    variables=("W_E", "W_E_fourier_norm", "key_frequency"),
+    variables=("W_E", "key_frequency"),
     size=(5.4, 2.6),
 )
 def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
@@ -309,8 +309,7 @@ def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     """
     squares = np.square(fourier.basis(operand_count(cube)) @ operand_embedding(cube.isel(run=0))[:, 0])
     ax = fig.subplots()
-    component_bars(ax, last_checkpoint(cube.W_E_fourier_norm.isel(run=0)).copy(data=squares),
-                 frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
+    component_bars(ax, squares, frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Squared coefficient")
 
 
@@ -390,17 +389,18 @@ figure(
 )
 
 
-def energies(cube: xr.Dataset) -> xr.DataArray:
+def component_energies(cube: xr.Dataset) -> xr.DataArray:
     """Return the energy (squared norm) of each Fourier component of the first run's embedding at the last checkpoint."""
     return np.square(last_checkpoint(cube.W_E_fourier_norm.isel(run=0)))
 
 
+# The page of the figure below: a Plotly figure as a dictionary. The docstring is its caption.
 def energy_page(cube: xr.Dataset) -> dict[str, Any]:
     """Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E.
 
     All values are from the end of training. Hovering over a bar shows its name and height. Key frequencies are colored.
     """
-    values, colors = energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
+    values, colors = component_energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
     names = [str(component) for component in values.fourier_component.values]
     bar_colors = [colors.get(int(component.split()[1]), COLORS["other"]) for component in names]
     bars = {"type": "bar", "x": names, "y": values.values.tolist(), "name": "energy", "marker": {"color": bar_colors}}
@@ -425,7 +425,7 @@ def embedding_energy(fig: Figure, cube: xr.Dataset) -> None:
     colored and numbered.
     """
     ax = fig.subplots()
-    component_bars(ax, energies(cube), frequency_colors(cube, str(cube.run.values[0])))
+    component_bars(ax, component_energies(cube).values, frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Energy of $W_E$'s component")
 
 
@@ -553,7 +553,9 @@ def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
     a. Columns: cosine and sine of b. All values are from the end of training. If the neuron depended only on a + b, the
     two coefficients on the main diagonal would be equal and opposite, and the two off the diagonal would be equal.
     """
-    k = max(1, int(last_checkpoint(cube.neuron_frequency.isel(run=0)).sel(neuron=0)))
+    k = max(
+        1, int(last_checkpoint(cube.neuron_frequency.isel(run=0)).sel(neuron=0))
+    )  # a constant neuron has frequency 0
     products = spectrum_2d(neuron_map(cube, 0).values)[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1]
     largest = np.abs(products).max() or 1
     ax = fig.subplots()
@@ -593,7 +595,7 @@ def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
     "mod_addition/22_W_U_fourier",
     title="One row of the unembedding in the Fourier basis",
     reference="Modular addition blog, putting it all together",
-    variables=("W_U", "W_L_fourier_norm", "key_frequency"),
+    variables=("W_U", "key_frequency"),
     size=(5.4, 2.6),
 )
 def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
@@ -605,6 +607,5 @@ def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     p = operand_count(cube)  # outputs that are not residues mod p come last, and are left out
     squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=ROW).values)
     ax = fig.subplots()
-    component_bars(ax, last_checkpoint(cube.W_L_fourier_norm.isel(run=0)).copy(data=squares),
-                 frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
+    component_bars(ax, squares, frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Squared coefficient")

@@ -172,7 +172,7 @@ figure(
 figure(
     "demo/10_pcs",
     "subtraction/10_pcs",
-    plot=embedding.principal_waves,
+    plot=embedding.singular_vector_curves,
     title=by_source("First principal components of {network}'s embedding"),
     reference=sections(demo="analyze the embedding", subtraction="3.2"),
     variables=("W_E", "key_frequency"),

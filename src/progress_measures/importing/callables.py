@@ -85,12 +85,13 @@ class CallableNetwork:
         self._device = next((tensor.device for tensor in (self._tensors or {}).values()), torch.device("cpu"))
 
     def activations(self) -> dict[str, NDArray[np.floating]]:
-        """Compute the logits of all pairs and, where they are known, neurons and cosines between gradients.
+        """Compute the logits of all pairs and, where they are known, neurons and gradient cosines.
 
         Returns:
             `logits` [pair, output]; `neurons` [pair, neuron] if the callable returns them; `gradient_cosines` [triple] if the
-            task has a cyclic group and the network has embeddings with gradients. The arrays are float32, or float64 if the
-            network is.
+            task has a cyclic group and the network has embeddings with gradients: for random triples (a, b, c), the cosine
+            between the gradients of the logit of c with respect to the embeddings of a and of b (Zhong et al. 2023,
+            Definition 4.1). The arrays are float32, or float64 if the network is.
 
         Raises:
             UserError: the callable raises an error, or returns something else than finite logits.
@@ -192,7 +193,7 @@ class CallableNetwork:
             raise UserError(f"{self._prefix}: the network raised {type(error).__name__}: {error}") from None
 
     def _gradient_cosines(self, tokens: Tensor) -> NDArray[np.float64] | None:
-        """Return the cosines that `measures.algorithm` averages: [triple]; None if the network has no known embeddings."""
+        """Return the gradient cosines, see `activations`: [triple]; None if the network has no known embeddings."""
         task = self._task
         if "cyclic_group" not in task.provides:
             return None
@@ -263,12 +264,13 @@ class CallableNetwork:
     def _cosines_by_table(self, tokens: Tensor, order: Order) -> NDArray[np.float64] | None:
         """Compute the cosines by gradients with respect to a table of embeddings, for pairs with different a and b.
 
-        The table is the only tensor whose gradient for one example is zero except at the rows (or columns) of its tokens. Among
-        pairs without a common operand, the gradient at each operand's row belongs to one pair.
+        The table is the only tensor whose gradient for one example is zero except at the rows (or columns) of its tokens.
+        Operands are drawn such that no value occurs twice in a batch of pairs: the gradient of each row then belongs to one
+        pair.
         """
         tensors = {name: t for name, t in (self._tensors or {}).items() if t.is_floating_point() and t.ndim == 2}
         layout, n = self._task.token_layout, self._task.operand_count
-        if not tensors or layout.shared_operand_tokens is None:
+        if not tensors or layout.shared_operand_tokens is None:  # None: a and b have different tokens
             return None
         rng = np.random.default_rng(0)
         count = len(order.operands) // 2
@@ -316,7 +318,7 @@ class CallableNetwork:
         Args:
             gradients: gradients of one example's logit.
             tokens: the tokens of this example.
-            vocabulary: smallest number of tokens.
+            vocabulary: number of tokens; the table has at least this number of rows.
         """
         candidates = []
         for name, gradient in gradients.items():

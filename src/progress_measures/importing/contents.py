@@ -103,7 +103,7 @@ class Contents(NamedTuple):
         train, test: losses that the file contains; None if it has none.
         train_indices: training pairs as indices a * n + b; None if the file does not list them.
         assumed: descriptions of what was assumed.
-        stated: what the file states beside the weights, under standard names.
+        stated: what the file states besides the weights, under standard names.
         contradictions: descriptions of settings that the file states twice with different values.
         unused: where the file has values that no setting was read from.
         skipped: files or tensors that are not read as part of a network, with the reason.

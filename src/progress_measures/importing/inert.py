@@ -81,9 +81,9 @@ class Call:
 
     function: Global
     arguments: tuple[Any, ...]
-    is_new: bool = False  # `cls.__new__(cls, *arguments)`
+    is_new: bool = False  # the call makes an object of a class, such as `cls.__new__(cls, *arguments)`
     states: list[Any] = field(default_factory=list)  # of `__setstate__`
-    items: list[tuple[Any, Any]] = field(default_factory=list)  # of `__setitem__`
+    items: list[tuple[Any, Any]] = field(default_factory=list)  # of `__setitem__`, and keyword arguments
     appended: list[Any] = field(default_factory=list)
 
 
@@ -107,7 +107,7 @@ _PUSHED = re.compile(
 )
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": _MARK}
 _ARGUMENTS = frozenset(opcode.name for opcode in pickletools.opcodes if _PUSHED.fullmatch(opcode.name))
-_STORED = frozenset(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"))
+_MEMO_WRITES = frozenset(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"))
 
 
 class Machine:
@@ -138,7 +138,7 @@ class Machine:
                 stack.append(argument)
             elif name in _CONSTANTS:
                 stack.append(_CONSTANTS[name])
-            elif name in _STORED:
+            elif name in _MEMO_WRITES:
                 memo[len(memo) if argument is None else argument] = stack[-1]
             elif name in ("GET", "BINGET", "LONG_BINGET"):
                 stack.append(memo[argument])
@@ -177,7 +177,7 @@ class Machine:
     def _empty_list(self, _: Any) -> None:
         self._stack.append([])
 
-    _empty_set = _empty_list
+    _empty_set = _empty_list  # sets become lists, because their elements are not hashed
 
     def _empty_dict(self, _: Any) -> None:
         self._stack.append(UnhashedDict([]))
@@ -185,7 +185,7 @@ class Machine:
     def _list(self, _: Any) -> None:
         self._stack.append(self._to_mark())
 
-    _frozenset = _list
+    _frozenset = _list  # as for sets
 
     def _tuple(self, _: Any) -> None:
         self._stack.append(tuple(self._to_mark()))
@@ -268,14 +268,14 @@ class Machine:
         state, target = self._pop(), self._stack[-1]
         if not isinstance(target, Call):
             raise ValueError("the pickle sets the state of something that is not an object")
-        if isinstance(state, UnhashedDict) and {"_parameters", "_modules"} <= {
-            k for k, _ in state.items if type(k) is str
-        }:
+        state_names = {key for key, _ in state.items if type(key) is str} if isinstance(state, UnhashedDict) else set()
+        if {"_parameters", "_modules"} <= state_names:  # an entire torch module, which only its own code can build
             raise CodeFoundError(target.function.text)
         target.states.append(state)
 
     def _binpersid(self, _: Any) -> None:
         pid = self._pop()
+        # old versions of torch store an entire module with its source code
         if isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module" and isinstance(pid[1], Global):
             raise CodeFoundError(pid[1].text)
         if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[2], str | int)):
@@ -296,7 +296,7 @@ def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
 
     Raises:
         CodeFoundError: the function runs code.
-        ValueError: the pickle calls something that has no name.
+        ValueError: the pickle calls something that is not a function or class.
     """
     if not isinstance(function, Global) or not isinstance(arguments, tuple):
         raise ValueError("the pickle calls something that is not a function or class")
@@ -321,6 +321,7 @@ def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
         if not (is_member and type(attribute) is str):
             raise CodeFoundError(function.text)
     first = function.module.partition(".")[0]
+    # its argument is bytes, which protocols before 3 write as a call of `_codecs.encode`
     is_storage = name == "torch.storage._load_from_bytes"
     if (
         (first == "torch" and not _TORCH_CALLS.fullmatch(name))

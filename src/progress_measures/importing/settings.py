@@ -30,7 +30,10 @@ UNKNOWN_SETTINGS: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
     **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
-"""Training settings that a file may omit, with the values that the cube then has."""
+"""Training settings with their values in the cube for a network whose settings are unknown.
+
+They are unknown unless `_recipe` reads them from the file.
+"""
 
 NO_LEAD = "no operation leads the others"
 """Doubt if two operations agree with the answers almost equally well (`recognize.MIN_LEAD`)."""
@@ -43,7 +46,7 @@ class Options(NamedTuple):
     """What the user states about the file; None for what the import finds itself.
 
     Attributes:
-        names: path of a mapping file.
+        names: path of a mapping file, the option `--names`.
         split: training pairs, in one of the forms of `splits.FORMS`.
         operation: `a+b`, `a-b`, `b-a`, `a*b`, `a/b`, `sum`, `s5`, an expression of a and b, or a file with right answers.
         modulus: number n of operand values.
@@ -133,7 +136,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
         options: what the user states about the file.
 
     Raises:
-        UserError: an option does not fit the file, or the network is not one on pairs.
+        UserError: an option does not fit the file, or the network does not take pairs a, b.
     """
     choices = designs.stated_fields(contents, match, options.model, path)
     designs.check_norms(choices, match)
@@ -161,7 +164,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
         findings=findings,
         doubts=designs.contradictions(contents, match, choices, path)
         + _size_doubts(contents, weights[-1], sizes)
-        + _norm_doubts(contents, match.ignored),
+        + _weight_norm_doubts(contents, match.ignored),
         tried=f"{chosen.tested} designs" if chosen.tested > 1 else "the stated design",
         model=designs.model_section(weights[-1], design),
         provenance={"format": match.format.title, "ignored": match.ignored},
@@ -217,7 +220,7 @@ def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork,
         findings.append(Finding("skipped", "; ".join(contents.skipped), "file"))
     if contents.unused:
         findings.append(Finding("not interpreted", ", ".join(contents.unused), "file"))
-    content = {
+    experiment_fields = {
         "title": "".join(c if c.isprintable() else "?" for c in f"Imported from {path.name}")[:200],
         "seed": _seed(contents, split) or 0,
         "task": operation.task.model_dump(exclude_defaults=True) | {"kind": operation.task.kind},
@@ -240,7 +243,7 @@ def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork,
     if doubts and not options.accept_doubtful:
         raise UserError(_refusal(path, doubts, agreement))
     try:
-        experiment = Experiment.model_validate(content)
+        experiment = Experiment.model_validate(experiment_fields)
         experiment.runs(path.stem)  # raises an error if sections of the experiment contradict each other
     except ValidationError as error:
         raise UserError(validation_message(error, path)) from None
@@ -263,7 +266,7 @@ def _refusal(path: Path, doubts: list[str], agreement: Mapping[str, float]) -> s
     return (
         f"{path}: not imported, because {'; '.join(doubts)}. Its answers follow {tried} of the pairs. State what the file "
         "does not say: --tokens, --modulus, --operation, --split, --heads, --model activation=…, or in a mapping file; give "
-        "the forward pass with --forward; or import it with a mark as doubtful with --accept-doubtful."
+        "the forward pass with --forward; or import it all the same with --accept-doubtful, which marks it as doubtful."
     )
 
 
@@ -329,7 +332,7 @@ def _operation(
 
 
 def _operation_doubts(operation: CandidateOperation, choice: Choice, agreement: Mapping[str, float]) -> list[str]:
-    """Describe a low agreement with the operation, or other operations that fit as well if it is assumed."""
+    """Describe a low agreement with the operation, or say that no operation leads the others if it is assumed."""
     fraction = agreement[operation.name]
     if fraction < recognize.MIN_AGREEMENT:
         return [f"only {fraction:.2%} of its answers are those of {operation.name}"]
@@ -391,7 +394,7 @@ def _size_doubts(contents: Contents, weights: Weights, sizes: Sizes) -> list[str
     return doubts
 
 
-def _norm_doubts(contents: Contents, ignored: list[str]) -> list[str]:
+def _weight_norm_doubts(contents: Contents, ignored: list[str]) -> list[str]:
     """Describe a weight norm that the file states and that differs from the norm of its tensors.
 
     The norm may be squared or not, and may contain tensors that the format ignores or not.
@@ -513,7 +516,12 @@ def _describe_outputs(outputs: int, answers: int) -> str:
 
 
 def _is_from_optimizer(contradiction: str, contents: Contents) -> bool:
-    """Return whether the value that is used is that of the optimizer's state, which training certainly used."""
+    """Return whether the value that is used is that of the optimizer's state, which training certainly used.
+
+    Args:
+        contradiction: a text of `Statements.contradictions`, which begins with the name of the setting.
+        contents: what the file contains.
+    """
     stated = contents.stated.get(contradiction.partition(" ")[0])
     return stated is not None and ".param_groups." in stated.source
 
@@ -525,7 +533,10 @@ def _seed(contents: Contents, split: ImportedSplit) -> int | None:
 
 
 def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
-    """Return the fields of the section `training`; omit a learning rate or weight decay that is unknown or zero."""
+    """Return the fields of the section `training`; omit a learning rate or weight decay that is unknown or zero.
+
+    The learning rate of an experiment must be positive. `_settings_of_cube` states a weight decay of 0 in the cube.
+    """
     interval = max(math.gcd(*epochs), 1)
     stated: dict[str, Any] = {name: recipe[name] for name in ("learning_rate", "weight_decay") if recipe.get(name)}
     if "beta1" in recipe:

@@ -30,7 +30,7 @@ MAX_LOSS_RATIO = 1.5
 older."""
 
 MAX_RATIO_OF_OTHERS = 1.1
-"""Like `MAX_LOSS_RATIO`, for splits whose seed or fraction the file does not state."""
+"""Largest ratio of the two losses, as `MAX_LOSS_RATIO`, for splits whose seed or fraction the file does not state."""
 
 CONTROLS = 20
 """Number of random splits of the same size that are compared with a file's losses. The losses confirm a split only if none of

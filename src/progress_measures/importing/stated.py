@@ -1,4 +1,4 @@
-"""Find what a file states about the training and the network beside the weights, under standard names.
+"""Find what a file states about the training and the network besides the weights, under standard names.
 
 Programs name the same setting differently, such as `act_fn` and `activation`. `ALIASES` lists these names. Values stay as in
 the file, except percentages, which become fractions.
@@ -31,11 +31,12 @@ class StatedSetting(NamedTuple):
 
 
 class Statements(NamedTuple):
-    """Everything that a file states beside its weights.
+    """Everything that a file states besides its weights.
 
     Attributes:
         settings: the settings by their standard names.
-        contradictions: descriptions of settings that the file states twice with different values.
+        contradictions: descriptions of settings that the file states twice with different values; each begins with the name of
+            the setting.
         unused: where the file has values that no setting was read from.
     """
 
@@ -82,7 +83,7 @@ ALIASES = {
     "train_accuracy": "train_accuracy train_acc training_accuracy",
     "test_accuracy": "test_accuracy test_acc val_acc val_accuracy valid_acc validation_accuracy eval_acc",
 }
-"""Standard name of each setting, and the names that files use for it, in the order of their precedence."""
+"""Standard name of each setting, and the names that files use for it."""
 
 _SERIES = {  # lists with an entry per evaluation; the last entry counts if the file has no single value
     "train_loss": "train_losses train_loss training_losses",
@@ -283,6 +284,7 @@ def _agree(first: Any, second: Any) -> bool:
         return canonical(first) == canonical(second)
     if "bidirectional" in (first, second):
         return False in (first, second)
+    # a text and a switch agree if both are on or both are off, such as `LN` and true
     return first == second or bool(first) == bool(second)
 
 

@@ -9,8 +9,8 @@ The measures classify only networks that generalize. For an untrained network, `
 `distance_irrelevance` are both near 1: its attention is uniform, so its gradients are equal, and its correct logit varies as
 much at each a - b as over all pairs.
 
-The functions `models.gradients.gradient_cosines`, `correct_logit_irrelevance` and `embedding_circularity` have functions and
-arrays as arguments, not checkpoints. They also apply to networks that this project cannot compute.
+The functions `models.gradients.gradient_cosines`, `correct_logit_irrelevance` and `embedding_circularity` take functions and
+arrays, not checkpoints, so they also apply to networks that this project cannot compute.
 """
 
 from __future__ import annotations
@@ -98,17 +98,18 @@ def embedding_circularity(embedding: Array) -> float:
         the components is zero.
     """
     scores = components(embedding).scores[:, :COMPONENTS]
-    energies = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, component]
-    by_frequency = energies[1::2] + energies[2::2]
+    component_energies = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, principal component]
+    energies = component_energies[1::2] + component_energies[2::2]  # [frequency, principal component]
     with np.errstate(invalid="ignore"):
-        return float((by_frequency.max(0) / energies.sum(0)).mean())
+        return float((energies.max(0) / component_energies.sum(0)).mean())
 
 
 @cached_per_checkpoint
 def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
-    """Return the cosine between the gradients with respect to the embeddings of a and of b, in float64: [triple].
+    """Return, for each triple (a, b, c), the cosine between the gradients of the logit of c, in float64: [triple].
 
-    Operand values and outputs of the triples are in the order of the cyclic group.
+    The gradients are those with respect to the embeddings of a and of b. Operand values and outputs of the triples are in the
+    order of the cyclic group.
     """
     # not at the top: a dry run would import torch
     from progress_measures.models.design import design_of
@@ -117,15 +118,15 @@ def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
 
     context = checkpoint.context
     if "weights" not in context.run.provides:
-        return checkpoint.trained["gradient_cosines"]
+        return checkpoint.stored["gradient_cosines"]
     a, b, c = triples(context.n).T
     if context.closed_form:
-        float64_tensors = {name: tensor.astype(np.float64) for name, tensor in checkpoint.trained.items()}
+        float64_tensors = {name: tensor.astype(np.float64) for name, tensor in checkpoint.stored.items()}
         native = in_order(native_weights(float64_tensors, context.run), context.order)
         return gradient_cosines_in_closed_form(native, a, b, c)
     layout = context.run.task.token_layout
     return gradient_cosines_of_network(
-        checkpoint.trained,
+        checkpoint.stored,
         context.tokens[a * context.n + b],
         context.order.outputs[c],
         (layout.position("a"), layout.position("b")),

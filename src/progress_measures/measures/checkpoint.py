@@ -46,7 +46,7 @@ class RunContext:
         n: number of operand values; n = p in a modular task.
         labels: index of the right answer of each pair, in the order of the outputs [pair].
         defined: whether each pair has a right answer [pair].
-        closed_form: whether `models.pairs` can compute the neurons, as `Run.closed_form` says.
+        closed_form: whether the fast path, `models.pairs`, can compute the neurons; see `Run.closed_form`.
     """
 
     def __init__(
@@ -179,6 +179,7 @@ class RunContext:
         if "neurons" in self.run.provides:
             return key_frequencies(self._final_fractions)
         final = self.final
+        # sums over the pairs on a line of equal a + b, or of equal a - b for subtraction
         line_sums = final.logit_marginals.plus if self.sign == 1 else final.logit_marginals.minus
         centered = final.logits.astype(np.float64) - final.logit_mean
         return key_frequencies_of_logits(final.group_outputs(line_sums), float(np.square(centered).sum()))
@@ -214,14 +215,15 @@ class Checkpoint:
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        trained: the trained tensors, unchanged; for a run without the capability `weights`, its logits, and its neurons if they
-            are known, in natural order.
-        weights: the tensors in the form of `models.native`, in the order of the context; empty for a run without `weights`.
+        stored: what is stored of the checkpoint, unchanged: the trained tensors. For a run without the capability `weights`, they
+            are `logits`, and `neurons` and `gradient_cosines` if they are known, in natural order.
+        weights: the tensors in native form, which is that of the paper's design (see `models.native`), in the order of the
+            context; empty for a run without the capability `weights`.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
         self.context, self.epoch = context, epoch
-        self.trained = weights
+        self.stored = weights
         has_weights = "weights" in context.run.provides
         self.weights = in_order(native_weights(weights, context.run), context.order) if has_weights else {}
         self._natural: Checkpoint | None = None
@@ -239,7 +241,7 @@ class Checkpoint:
             return self
         view = None if self._view is None else self._view()
         if view is None:
-            view = Checkpoint(context, self.trained, self.epoch)
+            view = Checkpoint(context, self.stored, self.epoch)
             view._natural = self
             # weak, because in a cycle of references all results would stay in memory until Python's next garbage collection
             self._view = weakref.ref(view)
@@ -250,7 +252,7 @@ class Checkpoint:
         return _tables_of(self.weights)
 
     def logits_with(self, weights: dict[str, NDArray]) -> NDArray:
-        """Return the logits of all pairs with other weights in the form of `models.native`: [pair, output]; one layer only."""
+        """Return the logits of all pairs with other weights in native form: [pair, output]; one layer only."""
         return pairs.logits(_tables_of(weights), self.context.pairs)[0].numpy()
 
     @cached_property
@@ -262,13 +264,14 @@ class Checkpoint:
             return pre[index], post[index], logits[index][:, self.context.order.outputs]
         run = self.context.run
         if "weights" not in run.provides:
-            logits = self.trained["logits"]
+            logits = self.stored["logits"]
             unknown = np.empty((len(logits), 0), dtype=logits.dtype)
-            return unknown, self.trained.get("neurons", unknown), logits
+            return unknown, self.stored.get("neurons", unknown), logits
         if self.context.closed_form:
             pre, logits = (tensor[0].numpy() for tensor in pairs.neurons_and_logits(self._tables, self.context.pairs))
             return pre, np.maximum(pre, 0), logits
-        weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.trained.items()}
+        weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.stored.items()}
+        # an imported W_E may have more rows than the layout has tokens, which this forward pass does not allow
         if run.has_paper_design and run.imported is None:
             tensors = forward_at_answers.neurons_and_logits(
                 weights, self.context.token_sequences, run.model.doubled_residual
@@ -292,18 +295,18 @@ class Checkpoint:
         return Outcomes.of(self.logits, self.context.labels)
 
     @property
-    def train(self) -> Outcomes:
+    def train_outcomes(self) -> Outcomes:
         """Outcomes of the training pairs."""
         return self.outcomes.select(self.context.train)
 
     @property
-    def test(self) -> Outcomes:
+    def test_outcomes(self) -> Outcomes:
         """Outcomes of the test pairs."""
         return self.outcomes.select(self.context.test)
 
     @property
     def pre(self) -> NDArray:
-        """Pre-activations of the neurons, before the ReLU: [pair, neuron]."""
+        """Pre-activations of the neurons, before the ReLU or another activation: [pair, neuron]."""
         return self._forward[0]
 
     @property
@@ -327,8 +330,8 @@ class Checkpoint:
     def first_attention(self) -> NDArray:
         """Attention of the first layer between all positions, in float64: [pair, head, query, position]."""
         run = self.context.run
-        # not from `self.weights`: if there are attention biases, the form of `models.native` has the right queries only at `=`
-        weights = {name: torch.from_numpy(tensor.astype(np.float64))[None] for name, tensor in self.trained.items()}
+        # not from `self.weights`: if there are attention biases, the native form has the right queries only at `=`
+        weights = {name: torch.from_numpy(tensor.astype(np.float64))[None] for name, tensor in self.stored.items()}
         patterns: list[torch.Tensor] = []
 
         def record_pattern(name: str, value: torch.Tensor) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from progress_measures.measures.numerics import Array
 
 EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
-"""Parts to which the operands' embedding is reduced; PC stands for principal component."""
+"""Parts of the operands' embedding that are kept: all of it, its mean and first principal component (PC 1), all but PC 2."""
 
 
 @measure(

@@ -93,7 +93,7 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
     pair_count = int(train.sum())
     nbeta = pair_count * (settings.inverse_temperature or 1 / np.log(pair_count))
     center = {
-        name: torch.from_numpy(np.ascontiguousarray(checkpoint.trained[name]))
+        name: torch.from_numpy(np.ascontiguousarray(checkpoint.stored[name]))
         for name in _ordered_names(run, checkpoint)
     }
     objective_class = PairsObjective if derived.uses_fast_path(run) else AnyDesignObjective
@@ -124,7 +124,7 @@ def _ordered_names(run: Run, checkpoint: Checkpoint) -> list[str]:
     Each tensor's noise depends on this order.
     """
     order = list(Architecture.of(run).parameters)
-    return sorted(checkpoint.trained, key=lambda name: (order.index(name), "") if name in order else (len(order), name))
+    return sorted(checkpoint.stored, key=lambda name: (order.index(name), "") if name in order else (len(order), name))
 
 
 def _seed(run_seed: int, chain: int) -> int:

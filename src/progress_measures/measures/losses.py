@@ -62,7 +62,7 @@ def accuracy(checkpoint: Checkpoint) -> Number:
 )
 def train_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Mean cross-entropy over training pairs, or over the answers of the training examples of a task on sequences."""
-    return checkpoint.train.loss.mean()
+    return checkpoint.train_outcomes.loss.mean()
 
 
 @measure(
@@ -75,7 +75,7 @@ def train_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
 )
 def test_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Mean cross-entropy over test pairs, or over the answers of the test examples of a task on sequences."""
-    return checkpoint.test.loss.mean()
+    return checkpoint.test_outcomes.loss.mean()
 
 
 @measure(
@@ -83,7 +83,7 @@ def test_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
 )
 def train_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Fraction of correct answers on training pairs, or on training examples of a task on sequences."""
-    return checkpoint.train.correct.mean()
+    return checkpoint.train_outcomes.correct.mean()
 
 
 @measure(
@@ -91,7 +91,7 @@ def train_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
 )
 def test_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Fraction of correct answers on test pairs, or on test examples of a task on sequences."""
-    return checkpoint.test.correct.mean()
+    return checkpoint.test_outcomes.correct.mean()
 
 
 def _on_operand_zero(checkpoint: Checkpoint) -> NDArray[np.bool_]:

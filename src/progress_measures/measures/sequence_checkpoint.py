@@ -80,18 +80,18 @@ class SequenceCheckpoint:
         epoch: number of updates before the checkpoint.
 
     Attributes:
-        trained: the same as `weights`, under the name that a checkpoint of a network on pairs gives to the trained tensors.
+        stored: the same as `weights`, under the name that a checkpoint of a network on pairs gives to the stored tensors.
     """
 
     def __init__(self, context: SequenceRunContext, weights: dict[str, NDArray], epoch: int) -> None:
-        self.context, self.trained, self.weights, self.epoch = context, weights, weights, epoch
+        self.context, self.stored, self.weights, self.epoch = context, weights, weights, epoch
 
     @property
     def _tensors(self) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(w)[None] for name, w in self.weights.items()}
 
     @cached_property
-    def train(self) -> Outcomes:
+    def train_outcomes(self) -> Outcomes:
         """Loss and correctness of each answer of the training examples.
 
         If training draws fresh examples, these are the examples of the next update.
@@ -99,7 +99,7 @@ class SequenceCheckpoint:
         return self._outcomes(self.context.examples.train(self.epoch))
 
     @cached_property
-    def test(self) -> Outcomes:
+    def test_outcomes(self) -> Outcomes:
         """Loss and correctness of each answer of the test examples."""
         return self._outcomes(self.context.test)
 

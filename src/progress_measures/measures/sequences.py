@@ -32,7 +32,7 @@ def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
 )  # fmt: skip
 def train_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over training examples, for each answer of a sequence."""
-    return _by_answer(checkpoint, checkpoint.train.loss)
+    return _by_answer(checkpoint, checkpoint.train_outcomes.loss)
 
 
 @measure(
@@ -41,7 +41,7 @@ def train_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 )  # fmt: skip
 def test_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over test examples, for each answer of a sequence."""
-    return _by_answer(checkpoint, checkpoint.test.loss)
+    return _by_answer(checkpoint, checkpoint.test_outcomes.loss)
 
 
 @measure(
@@ -49,7 +49,7 @@ def test_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 )
 def test_accuracy_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Fraction of test examples in which the answer is right, for each answer of a sequence."""
-    return _by_answer(checkpoint, checkpoint.test.correct)
+    return _by_answer(checkpoint, checkpoint.test_outcomes.correct)
 
 
 def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
@@ -65,7 +65,7 @@ def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
 )  # fmt: skip
 def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over the training examples with each signal token; NaN for a token without examples."""
-    return _by_trigram(checkpoint, checkpoint.train)
+    return _by_trigram(checkpoint, checkpoint.train_outcomes)
 
 
 @measure(
@@ -74,7 +74,7 @@ def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
 )  # fmt: skip
 def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over the test examples with each signal token; NaN for a token without examples."""
-    return _by_trigram(checkpoint, checkpoint.test)
+    return _by_trigram(checkpoint, checkpoint.test_outcomes)
 
 
 @measure(dims=BY_HEAD, units="1", long_name="Induction score", requires={"repeats", "attention"}, reference=INDUCTION)

@@ -21,10 +21,10 @@ BY_COMPONENTS = ("run", "fourier_component_a", "fourier_component_b")
 
 
 def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
-    """Compute the norm of each 2D Fourier component over several functions of the pair.
+    """Compute the norm, over the functions, of their coefficients on each 2D Fourier component.
 
     Args:
-        checkpoint: checkpoint of a network on a modular task.
+        checkpoint: checkpoint of a network on a task with a cyclic group of n elements.
         values: functions of the pair [pair, function].
 
     Returns:
@@ -94,7 +94,9 @@ def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
     coefficients = np.zeros((len(frequency), len(TERMS)))
     for k in np.unique(frequency):
         at_frequency = frequency == k
-        basis = terms(checkpoint.context.n, k)[: None if k else 1]
+        basis = terms(checkpoint.context.n, k)[
+            : None if k else 1
+        ]  # k = 0: constant neurons, fitted by the constant alone
         squares = np.square(basis).sum(-1, keepdims=True)  # 0 for terms with a sine at the Nyquist frequency
         solution = basis @ checkpoint.post[:, at_frequency] / np.where(squares > 0, squares, 1)
         coefficients[at_frequency, : len(basis)] = solution.T

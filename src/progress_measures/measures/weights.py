@@ -47,7 +47,7 @@ def sum_of_squared_weights(checkpoint: Checkpoint | SequenceCheckpoint) -> Numbe
 @cached_per_checkpoint
 def sum_of_squared_weights_by_parameter(checkpoint: Checkpoint | SequenceCheckpoint) -> Array:
     """Sum of squares of the entries of each trained tensor."""
-    return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in checkpoint.trained.values()])
+    return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in checkpoint.stored.values()])
 
 
 @measure(

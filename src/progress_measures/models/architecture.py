@@ -90,7 +90,7 @@ class Architecture(NamedTuple):
 
     @property
     def _mlp_parameters(self) -> dict[str, dict[str, int]]:
-        """The same for an MLP without attention, whose tensors `models.mlp` describes."""
+        """Name and size of each dimension of each tensor of an MLP without attention; `models.mlp` describes the tensors."""
         neuron, output = {"neuron": self.d_mlp}, {"output": self.outputs}
         inputs = {
             "summed": self.d_model,

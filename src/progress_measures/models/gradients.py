@@ -46,13 +46,13 @@ def gradient_cosines(
 def gradient_cosines_in_closed_form(
     weights: Mapping[str, NDArray[np.floating]], a: NDArray[np.int64], b: NDArray[np.int64], outputs: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Compute `gradient_cosines` of one network in closed form, for the networks that `models.pairs` computes.
+    """Compute `gradient_cosines` of one network by a formula, for networks that the fast path computes.
 
     With fixed ReLUs, a logit is linear in the residual stream before the MLP. Its gradient there reaches the vectors x_a and
     x_b through the heads' values and through their attention scores.
 
     Args:
-        weights: tensors in the form of `models.native`, in float64, without a `run` dimension.
+        weights: tensors in native form, in float64, without a `run` dimension.
         a: first operand of each example, as its row of W_E: [example].
         b: second operand of each example, as its row of W_E: [example].
         outputs: index of the output whose logit is differentiated, one per example: [example].

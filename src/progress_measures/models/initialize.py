@@ -35,15 +35,15 @@ def initial_weights(run: Run) -> dict[str, Tensor]:
 
 
 def _zeros(architecture: Architecture) -> dict[str, Tensor]:
-    """Return the trained tensors, filled with zeros."""
+    """Return the tensors that training changes, filled with zeros."""
     return {name: torch.zeros(shape) for name, shape in architecture.shapes().items()}
 
 
 def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
     """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/vocabulary); biases are zero and weights of norms are one.
 
-    The authors' code draws from the same distributions, but without a seed. The matrices of an MLP without attention are
-    drawn from N(0, 1/rows), where the rows of a matrix are its inputs; its embedding from N(0, 1/d_model).
+    The authors' code for modular addition draws from the same distributions, but without a seed. The matrices of an MLP
+    without attention are drawn from N(0, 1/rows), where the rows of a matrix are its inputs; its embedding from N(0, 1/d_model).
     """
     weights = _zeros(architecture)
     for name, tensor in weights.items():
@@ -71,16 +71,19 @@ def _transformer_lens(architecture: Architecture, generator: torch.Generator) ->
 
 
 def _authors(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs), as the authors' code does after `torch.manual_seed`.
+    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs), after `torch.manual_seed`.
 
-    With the authors' seeds, 129000 and 6798, the first losses equal the losses printed in their notebook for
-    five-digit addition and skip trigrams, in every digit.
+    The authors' code for five-digit addition and skip trigrams does so. With its seeds, 129000 and 6798, the first losses equal
+    those printed in the authors' notebook, in every digit.
     """
     return _in_authors_order(architecture, generator, architecture.d_model, architecture.outputs)
 
 
 def _authors_by_head(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw in the authors' order: W_Q, W_K and W_V from N(0, 1/d_head), W_U from N(0, 1/vocabulary), others N(0, 1/d_model)."""
+    """Draw W_Q, W_K and W_V from N(0, 1/d_head), W_U from N(0, 1/vocabulary), other matrices from N(0, 1/d_model).
+
+    The authors' code for repeated subsequences does so, in the same order as their code for the other tasks.
+    """
     return _in_authors_order(architecture, generator, architecture.d_head, architecture.vocabulary)
 
 

@@ -1,4 +1,4 @@
-"""The weights of any network in the form that measures use: the paper's tensors, with operand values in order.
+"""The weights of any network in native form, which measures use: the paper's tensors, with operand values in order.
 
 The measures of weights and the fast path `models.pairs` use W_E with the operand values as its first rows, W_pos, W_Q, … as in
 `models.transformer`. A network of another design has the same logits at its answer position after some of its parts are
@@ -33,7 +33,7 @@ Weights = dict[str, NDArray[np.floating]]
 
 
 def native_weights(weights: Mapping[str, NDArray[np.floating]], run: Run) -> Weights:
-    """Convert a network's tensors to the form that measures use.
+    """Convert a network's tensors to native form.
 
     Args:
         weights: tensors of one checkpoint, without a `run` dimension.

@@ -5,8 +5,8 @@ backward passes that are written by hand therefore serve every loss. To add a lo
 `OTHER_LOSSES`.
 
 A network that has grokked has a loss of 1e-7 or less. In float32, rounding erases such a loss and its gradient, and the
-loss spikes ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate, at a
-fraction of the cost on a GPU. `float32` serves the paper's experiment on low precision (appendix D.2).
+loss rises suddenly ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate, at
+a fraction of the cost on a GPU. `float32` serves the paper's experiment on low precision (appendix D.2).
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
     squares_of_0 = np.sort(np.square(fourier.basis(len(dimension_0)) @ dimension_0))[::-1]
     return {
         "components_for_90_percent": int((cumulative < 0.9).sum()) + 1,
-        "share_of_largest": float(cumulative[2 * len(key_frequencies_of(last)) + 1]),
+        "fraction_of_largest": float(cumulative[2 * len(key_frequencies_of(last)) + 1]),
         "components_of_dimension_0": int((squares_of_0.cumsum() / squares_of_0.sum() < 0.9).sum()) + 1,
     }
 
@@ -270,7 +270,7 @@ def cluster_counts(cube: xr.Dataset) -> Values:
         "sizes": sizes,
         "none": unclustered,
         "total": sum(sizes.values()) + unclustered,
-        "share_of_none": unclustered / last.sizes["neuron"],
+        "fraction_of_none": unclustered / last.sizes["neuron"],
     }
 
 
@@ -402,7 +402,7 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
     keys = component_indices(key_frequencies_of(last))
     return {
         "share": float(squares[:, keys].sum() / squares.sum()),
-        "share_of_row_4": float(squares[4, keys].sum() / squares[4].sum()),
+        "fraction_of_row_4": float(squares[4, keys].sum() / squares[4].sum()),
     }
 
 
@@ -519,8 +519,8 @@ def trig_ratios(cube: xr.Dataset) -> Values:
         name: float(first_reaching(cube[variable].isel(run=[0]) / final[name], 0.5)[0])
         for name, variable in EXPLAINED_BY_DIRECTIONS.items()
     }
-    lags = {f"{name}_lag": lead(half_epoch[name], half_epoch["logits"]) for name in ("pre", "post")}
-    return final | {f"{name}_half": epoch for name, epoch in half_epoch.items()} | lags
+    leads = {f"lead_over_{name}": lead(half_epoch[name], half_epoch["logits"]) for name in ("pre", "post")}
+    return final | {f"{name}_half": epoch for name, epoch in half_epoch.items()} | leads
 
 
 @quantity(variables=(*PHASE_ENDS, "neuron_fraction_explained", "neuron_share_at_final_frequency"))
@@ -601,7 +601,7 @@ def trig_losses(cube: xr.Dataset) -> Values:
         decades = np.abs(np.log10(after_memorization.restricted_loss_train / after_memorization.restricted_loss)).values
     restricted, test = (float(first_below(cube[name].isel(run=[0]), 1)[0]) for name in ("restricted_loss", "test_loss"))
     return {
-        "share_alike": float((decades <= 0.1).mean()) if decades.size else np.nan,
+        "fraction_alike": float((decades <= 0.1).mean()) if decades.size else np.nan,
         "restricted_below_1": restricted,
         "test_below_1": test,
         "lead": lead(test, restricted),
@@ -636,5 +636,5 @@ def weights_peak(cube: xr.Dataset) -> Values:
     return {
         "peak_at": int(squares.idxmax()),
         "peak_over_final": peak / final,
-        "share_before_fall": (peak - at_formation_end) / (peak - final) if peak > final else np.nan,
+        "fraction_before_fall": (peak - at_formation_end) / (peak - final) if peak > final else np.nan,
     }

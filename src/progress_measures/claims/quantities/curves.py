@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.crossings import at_epochs, count_spikes, first_below, first_reaching, lead
+from progress_measures.analysis.crossings import at_epochs, count_slingshots, first_below, first_reaching, lead
 from progress_measures.analysis.phases import PHASE_ENDS, phase_slopes
 from progress_measures.analysis.runs import key_frequency_curves, uniform_loss
 from progress_measures.claims.registry import Values, quantity
@@ -52,7 +52,7 @@ def generalization_time(cube: xr.Dataset) -> Values:
 def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
     """Return the number of epochs from 99 % restricted accuracy to 99 % test accuracy."""
     test, restricted = (first_reaching(cube[f"{name}_accuracy"], 0.99) for name in ("test", "restricted"))
-    return {"gap": lead(test, restricted)}
+    return {"lead": lead(test, restricted)}
 
 
 @quantity(variables=("memorization_end", "restricted_loss", "test_loss"))
@@ -210,7 +210,7 @@ def cosine_growth(cube: xr.Dataset) -> Values:
         at_memorization_end, at_formation_end = curve.reindex(epoch=ends).values.tolist()
         growth.append(final / at_memorization_end)
         fraction_of_final.append(at_formation_end / final)
-    return {"final_over_memorized": growth, "share_at_start_of_cleanup": fraction_of_final}
+    return {"final_over_memorized": growth, "fraction_at_start_of_cleanup": fraction_of_final}
 
 
 @quantity(
@@ -263,15 +263,15 @@ def no_generalization(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("grok_time", "history_train_loss_max", "memorization_end"))
-def spikes_before_grokking(cube: xr.Dataset) -> Values:
+def slingshots_before_grokking(cube: xr.Dataset) -> Values:
     """Count the slingshots of each run between the end of memorization and the grokking time.
 
     A slingshot is a rise of the train loss to ten times its running minimum or more.
     """
     run_cubes = [cube.isel(run=i) for i in range(cube.sizes["run"])]
     return {
-        "spikes": [
-            count_spikes(run_cube, float(run_cube.memorization_end), float(run_cube.grok_time))
+        "slingshots": [
+            count_slingshots(run_cube, float(run_cube.memorization_end), float(run_cube.grok_time))
             for run_cube in run_cubes
         ],
         "grok_time": cube.grok_time,

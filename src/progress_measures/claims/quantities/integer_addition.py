@@ -80,7 +80,7 @@ def smooth_embedding(cube: xr.Dataset) -> Values:
     centered = operand_embedding(cube.isel(run=0))
     centered -= centered.mean(0)
     by_dimension = (centered[1:] * centered[:-1]).sum(0) / np.square(centered).sum(0)
-    return {"autocorrelation": by_dimension.mean(), "share_of_dimensions_above_0": (by_dimension > 0).mean()}
+    return {"autocorrelation": by_dimension.mean(), "fraction_of_dimensions_above_0": (by_dimension > 0).mean()}
 
 
 def _polynomial(values: NDArray[np.floating], degree: int) -> tuple[NDArray[Any], float]:
@@ -154,7 +154,7 @@ def sum_probe(cube: xr.Dataset) -> Values:
 def sum_neurons(cube: xr.Dataset) -> Values:
     """Count the neurons whose correlation with a + b is above 0.9 (`above`) or above 0.9 in absolute value (`in_size`).
 
-    Also return the ratio of the two counts, `share_positive`, NaN if the second is 0; `of` is the number of all neurons.
+    Also return the ratio of the two counts, `fraction_positive`, NaN if the second is 0; `of` is the number of all neurons.
     """
     correlation = correlations(cube)["a+b"]
     strong = int((np.abs(correlation) > STRONG_CORRELATION).sum())
@@ -162,7 +162,7 @@ def sum_neurons(cube: xr.Dataset) -> Values:
     return {
         "above": positive,
         "in_size": strong,
-        "share_positive": positive / strong if strong else np.nan,
+        "fraction_positive": positive / strong if strong else np.nan,
         "of": correlation.size,
     }
 
@@ -276,8 +276,8 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
     A pair fails if its answer is wrong. Among the pairs with an operand 0, the notebook's network fails at (0, 1) to
     (0, n - 2) and at (1, 0) to (n - 2, 0), but not at (0, 0), (0, n - 1) and (n - 1, 0). `with_a_zero_as_stated` is the
     fraction of the pairs with an operand 0 at which our network fails or succeeds like the notebook's. `symmetric` is the
-    fraction of pairs (a, b) at which it fails or succeeds like at (b, a). `share_in_the_middle` is the fraction of failing
-    pairs among the pairs with both operands from 2 to n - 3, `share_elsewhere` among all other pairs.
+    fraction of pairs (a, b) at which it fails or succeeds like at (b, a). `fraction_in_the_middle` is the fraction of failing
+    pairs among the pairs with both operands from 2 to n - 3, `fraction_elsewhere` among all other pairs.
     """
     wrong = _failing(cube)
     n = len(wrong)
@@ -289,8 +289,8 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
         "with_a_zero_as_stated": as_stated.mean(),
         "fails_at_0_0": bool(wrong[0, 0]),
         "symmetric": (wrong == wrong.T).mean(),
-        "share_in_the_middle": middle.mean(),
-        "share_elsewhere": (wrong.sum() - middle.sum()) / (wrong.size - middle.size),
+        "fraction_in_the_middle": middle.mean(),
+        "fraction_elsewhere": (wrong.sum() - middle.sum()) / (wrong.size - middle.size),
     }
 
 

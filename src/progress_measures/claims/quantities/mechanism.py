@@ -151,7 +151,7 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     return {
         "frequency": cube.attention_frequency.values.ravel(),
         "share": cube.attention_frequency_share.values.ravel(),
-        "share_of_head_0": cube.attention_frequency_share.values[:, 0],
+        "fraction_of_head_0": cube.attention_frequency_share.values[:, 0],
         "unknown_frequencies": is_key_or_significant.count(False),
     }
 
@@ -198,7 +198,7 @@ def neurons_1_to_4(cube: xr.Dataset) -> Values:
     ]
     return values | {
         "least_of_usual_neurons": min(not_always_on, default=np.nan),
-        "share_of_pairs_at_which_they_fire": active,
+        "fraction_of_pairs_at_which_they_fire": active,
     }
 
 
@@ -595,7 +595,7 @@ def OV_structure(cube: xr.Dataset) -> Values:
             match_count += int(energy.argmax() + 1 == int(run_cube.attention_frequency.sel(head=head)))
     return {
         "energy_in_key_frequencies": in_keys,
-        "share_of_strongest": at_strongest,
+        "fraction_of_strongest": at_strongest,
         "strongest_is_attentions": match_count,
     }
 
@@ -616,7 +616,7 @@ def key_rules(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("key_frequency",))
-def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
+def fraction_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     """Return the fraction of frequencies, directions and 2D components that are outside the key frequencies.
 
     n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components. The paper does not say how it

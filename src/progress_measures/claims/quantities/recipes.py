@@ -10,7 +10,8 @@ from progress_measures.analysis.algorithm import PIZZA_LIMIT
 from progress_measures.analysis.algorithm import VARIABLES as ALGORITHM_VARIABLES
 from progress_measures.analysis.crossings import first_reaching, lead
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.analysis.recipes import BASELINE, GENERALIZES, by_recipe, generalization_epochs
+from progress_measures.analysis.recipes import BASELINE, by_recipe, generalization_epochs
+from progress_measures.analysis.runs import GENERALIZES
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.stops import last_checkpoint
 
@@ -31,7 +32,7 @@ def acceleration(cube: xr.Dataset) -> Values:
     runs = by_recipe(cube)
     epochs = {name: generalization_epochs(part) for name, part in runs.items()}
     delays = {
-        name: float(np.median(lead(epochs[name], first_reaching(part.history_train_accuracy, GENERALIZES))))
+        name: float(np.median(lead(late=epochs[name], early=first_reaching(part.history_train_accuracy, GENERALIZES))))
         for name, part in runs.items()
     }
     values: Values = {}
@@ -62,13 +63,13 @@ def acceleration(cube: xr.Dataset) -> Values:
 def circuits_by_recipe(cube: xr.Dataset) -> Values:
     """Count, for each recipe, the networks that generalize, and those among them with a property of the mainline's networks.
 
-    `sparse`: at most 10 key frequencies, with which alone the network answers at least 95 % of the pairs, and without which it
-    answers at most 20 %. `clock`: the distance irrelevance is above that of typical Pizzas. `progress`: restricted accuracy
-    reaches 95 % at an earlier checkpoint than test accuracy. `phases`: the rule for phases finds all three ends. Values with
-    `share` are the smallest fraction over the recipes of which a network generalizes.
+    `sparse`: at most 10 key frequencies, a restricted accuracy of at least 95 % and an excluded accuracy of at most 20 %, at the
+    last checkpoint. `clock`: the distance irrelevance is above that of typical Pizzas. `progress`: restricted accuracy
+    reaches 95 % at an earlier checkpoint than test accuracy. `phases`: the rule for phases finds all three ends. The values
+    `fraction_…` are the smallest fraction over the recipes of which a network generalizes.
     """
     values: Values = {}
-    shares: dict[str, list[float]] = {}
+    fractions: dict[str, list[float]] = {}
     for name, part in by_recipe(cube).items():
         last = last_checkpoint(part)
         properties = {
@@ -84,8 +85,8 @@ def circuits_by_recipe(cube: xr.Dataset) -> Values:
         for key, holds in properties.items():
             values[f"{name}_{key}"] = int((np.asarray(holds) & generalizes).sum())
             if generalizes.any():
-                shares.setdefault(key, []).append(values[f"{name}_{key}"] / values[f"{name}_generalizing"])
-    return values | {f"share_{key}": min(of_recipes) for key, of_recipes in shares.items()}
+                fractions.setdefault(key, []).append(values[f"{name}_{key}"] / values[f"{name}_generalizing"])
+    return values | {f"fraction_{key}": min(of_recipes) for key, of_recipes in fractions.items()}
 
 
 def _restricted_first(cube: xr.Dataset) -> NDArray[np.bool_]:

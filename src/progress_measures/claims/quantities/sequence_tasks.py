@@ -27,7 +27,7 @@ def _smooth(curve: xr.DataArray) -> xr.DataArray:
 
 
 def _with_others(values: Values, values_of_others: Values, suffix: str = "as_stated") -> Values:
-    """Merge the values of one run with those of another run, and add a suffix to the names of the latter."""
+    """Merge the values of one cube with those of another cube, and add a suffix to the names of the latter."""
     return values | {f"{name}_{suffix}": value for name, value in values_of_others.items()}
 
 
@@ -58,17 +58,18 @@ def _fresh(cube: xr.Dataset) -> Values:
         "largest_log10_ratio": float(np.abs(test - train).max()),
         "final_test_loss": float(run_cube.history_test_loss[-1]),
         "final_test_accuracy": float(run_cube.history_test_accuracy[-1]),
-        "share_of_drop_in_a_fifth": float(largest_drop / total_drop) if total_drop else np.nan,
+        "fraction_of_drop_in_a_fifth": float(largest_drop / total_drop) if total_drop else np.nan,
     }
 
 
 @quantity(variables=("test_loss_by_answer",))
 def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
-    """Return, for each digit of the answer, the largest fall of its test loss within 5 % of the training, and its epoch.
+    """Return, for each digit of the answer, by how much and when its test loss falls.
 
-    The epoch is the center of the window, 5 % of the training, over which the logarithm of the loss falls most. A
-    window is used because differences of adjacent checkpoints are noisy at small losses. Also return the largest fall
-    within a fifth of the training, as a fraction of the total fall.
+    `largest_drop` is the largest drop of the loss within a window of 5 % of the training. `steepest_at` is the center of the
+    window of this length within which the logarithm of the loss falls most, an epoch; `steepest_at_first_digit` and
+    `steepest_at_second_digit` are its first entries. A window is used because differences of adjacent checkpoints are noisy at
+    small losses. `fraction_in_a_fifth` is the largest drop within a fifth of the training, as a fraction of the total drop.
 
     Args:
         notebook: runs with the settings of the authors' notebook, which plots the curves of single digits.
@@ -77,40 +78,40 @@ def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
     Returns:
         Values of `notebook`, and values of `saved` with names that end in `_of_saved_weights`.
     """
-    return _with_others(_digit_falls(notebook), _digit_falls(saved), "of_saved_weights")
+    return _with_others(_digit_drops(notebook), _digit_drops(saved), "of_saved_weights")
 
 
-def _digit_falls(cube: xr.Dataset) -> Values:
+def _digit_drops(cube: xr.Dataset) -> Values:
     """Return the quantities of `digits_in_turn` for the first run of one cube."""
     loss = cube.test_loss_by_answer.isel(run=0)
     window = max(1, int(WINDOW * loss.sizes["epoch"]))
     at_window_start, at_window_end = loss.values[:-window], loss.values[window:]
     start = np.log(at_window_start / at_window_end).argmax(0)
     fifth = max(1, int(0.2 * loss.sizes["epoch"]))
-    fall_in_a_fifth = (loss.values[:-fifth] - loss.values[fifth:]).max(0)
+    drop_in_a_fifth = (loss.values[:-fifth] - loss.values[fifth:]).max(0)
     center = (loss.epoch.values[start] + loss.epoch.values[start + window]) / 2
     return {
-        "drop": (at_window_start - at_window_end).max(0),
-        "share_in_a_fifth": fall_in_a_fifth / (loss.values[0] - loss.values.min(0)),
+        "largest_drop": (at_window_start - at_window_end).max(0),
+        "fraction_in_a_fifth": drop_in_a_fifth / (loss.values[0] - loss.values.min(0)),
         "steepest_at": center,
-        "first": center[0],
-        "second": center[1],
+        "steepest_at_first_digit": center[0],
+        "steepest_at_second_digit": center[1],
     }
 
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
-def gap_on_few(cube: xr.Dataset) -> Values:
-    """Return the first epochs of the first run with train and with test loss below 0.1, and their ratio."""
+def epochs_on_fixed_set(cube: xr.Dataset) -> Values:
+    """Return the first epochs of the first run with train and with test loss below 0.1, and the ratio of the two."""
     run_cube = cube.isel(run=[0])
     return _epochs_and_ratio(*(first_below(run_cube[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
 
 
 @quantity(variables=())
 def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
-    """Draw 1,000 skip-trigram sequences; return the fraction with exactly one token that determines the answer.
+    """Draw 1,000 skip-trigram sequences; return the fraction with exactly one signal token, which determines the answer.
 
-    Also return the number of tokens in the vocabulary that can determine an answer, and the fraction of sequences whose
-    label is the index of such a token. The values do not depend on the cube.
+    Also return the number of signal tokens in the vocabulary, and the fraction of sequences whose label is the index of their
+    signal token. The values do not depend on the cube.
     """
     from progress_measures.experiments import load_experiment
 
@@ -118,17 +119,17 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     task: Any = run.task  # one of several task models; here that of skip_trigram
     task_layout = task.layout
     examples = next(task.batches(run.seed, 1000))
-    # index of each token among those that determine the answer; negative for all other tokens
+    # index of each token among the signal tokens; negative for all other tokens
     index = examples.tokens - (task_layout.vocabulary - task_layout.outputs)
     return {
-        "tokens_that_tell": task_layout.outputs,
+        "signal_tokens": task_layout.outputs,
         "with_exactly_one": float(((index >= 0).sum(1) == 1).mean()),
-        "labeled_by_it": float((index.max(1) == examples.labels[:, 0]).mean()),
+        "labeled_by_signal_token": float((index.max(1) == examples.labels[:, 0]).mean()),
     }
 
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
-def transition_on_few(cube: xr.Dataset) -> Values:
+def transition_on_fixed_set(cube: xr.Dataset) -> Values:
     """Return the first epoch with train loss below 0.1, and the first with test loss below a quarter of its maximum.
 
     The second epoch is after the maximum. Also return the ratio of the second epoch to the first, the largest test loss and
@@ -162,7 +163,7 @@ def _halving(run_cube: xr.Dataset) -> tuple[float, float]:
 
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
-def halving_on_few(cube: xr.Dataset) -> Values:
+def halving_on_fixed_set(cube: xr.Dataset) -> Values:
     """Return the epochs at which train and test loss of the first run are first below half of their first value.
 
     Also return the ratio of the two epochs.
@@ -193,7 +194,7 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
         }
 
     last_run = with_induction(cube.isel(run=[-1]))
-    names = ("induction", "final_test_loss", "largest_log10_ratio", "share_of_drop_in_a_fifth")
+    names = ("induction", "final_test_loss", "largest_log10_ratio", "fraction_of_drop_in_a_fifth")
     values_of_last_run = {f"{name}_of_last_run": last_run[name] for name in names}
     return _with_others(with_induction(cube) | values_of_last_run, with_induction(as_stated))
 
@@ -212,7 +213,7 @@ def induction_circuit(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
-def fresh_against_few(*cubes: xr.Dataset) -> Values:
+def fresh_against_fixed_set(*cubes: xr.Dataset) -> Values:
     """Return how far train and test loss are apart on fresh data and on a fixed training set, for three tasks.
 
     On fresh data, the value is the largest absolute log10 ratio of the two losses. On the fixed set, it is the ratio of the
@@ -224,7 +225,7 @@ def fresh_against_few(*cubes: xr.Dataset) -> Values:
     fresh_cubes, fixed_set_cubes = cubes[::2], cubes[1::2]
     return {
         "largest_log10_ratio_on_fresh_data": [_fresh(cube)["largest_log10_ratio"] for cube in fresh_cubes],
-        "train_over_test_on_few": [halving_on_few(cube)["train_over_test"] for cube in fixed_set_cubes],
+        "train_over_test_on_fixed_set": [halving_on_fixed_set(cube)["train_over_test"] for cube in fixed_set_cubes],
     }
 
 
@@ -260,6 +261,6 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     )
     return {
         "draws_the_example": bool(all(starts_allowed) and (generated.tokens == example).all()),
-        "asked_of_it": generated.labels[0],
-        "told_by_the_repeat": float((repeats & earlier).any(-1).mean()),
+        "labels_of_example": generated.labels[0],
+        "fraction_determined_by_repeat": float((repeats & earlier).any(-1).mean()),
     }

@@ -84,7 +84,7 @@ def cosine_shapes(cube: xr.Dataset) -> Values:
     per frequency.
     """
     p, frequencies = operand_count(cube), cube.sizes["frequency"]
-    return {"cubes": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
+    return {"arrays": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
 
 
 @quantity(variables=())
@@ -276,7 +276,7 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
     return {
         "key_frequencies": by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube))),
         "above_a_tenth_less_2n": excess_counts,
-        "share_of_first_2n": fractions,
+        "fraction_of_first_2n": fractions,
         "random_least_over_largest": float(control[-1] / control[0]),
         "random_explained_by_a_line": float(np.corrcoef(np.arange(len(control)), control)[0, 1] ** 2),
     }
@@ -421,7 +421,7 @@ def cosine_pythagoras(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "W_L_fraction_explained"))
-def random_cube(cube: xr.Dataset) -> Values:
+def random_array(cube: xr.Dataset) -> Values:
     """Return the absolute cosine similarity of the first run's logits with a Gaussian array [a, b, c].
 
     These logits are computed from the neurons by W_L alone. Also return the fraction of the variance of the network's

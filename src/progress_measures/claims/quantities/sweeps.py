@@ -1,4 +1,4 @@
-"""Quantities for sweeps of weight decay and training fraction."""
+"""Quantities for sweeps of weight decay and train fraction."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ MIN_NETWORKS = 10
 def region_counts(cube: xr.Dataset) -> Values:
     """Return how many networks lie in each region of the phase diagram.
 
-    Also return the fraction of pairs of weight decay and training fraction at which all seeds lie in the same region.
+    Also return the fraction of pairs of weight decay and train fraction at which all seeds lie in the same region.
     """
     counts = np.bincount(regions(cube), minlength=len(REGIONS))
     region_of_seeds = diagram(cube).region.values.reshape(-1, len(np.unique(cube.seed)))
     return dict(zip(REGIONS, counts.tolist(), strict=True)) | {
-        "share_of_cells_with_equal_seeds": float((region_of_seeds == region_of_seeds[:, :1]).all(-1).mean())
+        "fraction_of_cells_with_equal_seeds": float((region_of_seeds == region_of_seeds[:, :1]).all(-1).mean())
     }
 
 
 @quantity(variables=VARIABLES)
 def delay_exponents(cube: xr.Dataset) -> Values:
-    """Fit the delay as a power of weight decay and as a power of training fraction; return exponents and their 95 % intervals.
+    """Fit the delay as a power of weight decay and as a power of train fraction; return exponents and their 95 % intervals.
 
-    `exponent_of_weight_decay` has one exponent for each training fraction, `exponent_of_train_fraction` one for each weight
+    `exponent_of_weight_decay` has one exponent for each train fraction, `exponent_of_train_fraction` one for each weight
     decay; `low_of_…` and `high_of_…` have the ends of the intervals that contain 95 % of bootstrap samples. Only networks
     that learn their test pairs later than their training pairs are used.
     """
@@ -54,9 +54,9 @@ def delay_exponents(cube: xr.Dataset) -> Values:
 
 @quantity(variables=VARIABLES)
 def delays_by_fraction(cube: xr.Dataset) -> Values:
-    """Return how many networks with the smallest training fraction learn their test pairs, and how many such networks there are.
+    """Return how many networks with the smallest train fraction learn their test pairs, and how many such networks there are.
 
-    Also return the largest delay, in updates, of networks with weight decay 1 and a training fraction of at least 0.6.
+    Also return the largest delay, in updates, of networks with weight decay 1 and a train fraction of at least 0.6.
     """
     delay = accuracy_delays(cube)
     fraction, decay = cube.train_fraction.values, cube.weight_decay.values

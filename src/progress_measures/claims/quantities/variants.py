@@ -1,4 +1,4 @@
-"""Quantities for other training fractions, weight decays, primes and losses (sections 5.3, C.2.2, C.2.3 and D).
+"""Quantities for other train fractions, weight decays, primes and losses (sections 5.3, C.2.2, C.2.3 and D).
 
 Values are lists with one entry per run, unless a docstring says otherwise.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.analysis.crossings import (
-    count_spikes,
+    count_slingshots,
     first_below,
     first_reaching,
     lead,
@@ -19,7 +19,7 @@ from progress_measures.analysis.crossings import (
     median_smooth,
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
-from progress_measures.analysis.runs import after_intervention, key_frequencies_of, uniform_loss
+from progress_measures.analysis.runs import GENERALIZES, after_intervention, key_frequencies_of, uniform_loss
 from progress_measures.analysis.select import first_runs_by_fraction, runs_with
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.measures.numerics import gini
@@ -36,18 +36,18 @@ def _by_fraction(runs: list[tuple[float, xr.Dataset]], function: Callable[[xr.Da
 
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
-def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
-    """Return the delay of generalization by train fraction: epochs from train loss below 1e-2 to test loss below 1e-2.
+def delay_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
+    """Return the delay by train fraction: the number of epochs from train loss below 1e-2 to test loss below 1e-2.
 
     Also return whether the delay falls from fraction 0.3 to 0.5, and the largest delay at fractions of at least 0.6,
     in epochs and divided by the delay at 0.3.
     """
-    delay_by_fraction = _by_fraction(first_runs_by_fraction(low, mainline, high), lambda run: loss_delays(run)[0])
-    delay_at = {float(name): delay for name, delay in delay_by_fraction.items()}
+    delays = _by_fraction(first_runs_by_fraction(low, mainline, high), lambda run: loss_delays(run)[0])
+    delay_at = {float(name): delay for name, delay in delays.items()}
     delays_03_to_05 = [delay_at[0.3], delay_at[0.4], delay_at[0.5]]
     delays_from_06 = [delay for fraction, delay in delay_at.items() if fraction >= 0.6]
     return {
-        "delay": delay_by_fraction,
+        "delay": delays,
         "at_0.3": delays_03_to_05[0],
         "at_0.4": delays_03_to_05[1],
         "at_0.5": delays_03_to_05[2],
@@ -73,9 +73,9 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
     The delay of a run is the number of epochs between the two. `latest_train` is the latest of the epochs for the train loss.
-    `rises` and `rises_of_lag` count the fractions at which the epoch for the test loss, or the delay, is larger than at the
-    next smaller fraction; `largest_lag_from_06` is the largest delay at fractions of at least 0.6. Also return the first
-    epochs with test loss below 1e-4 and 1e-2.
+    `rises` counts the fractions at which the epoch for the test loss is larger than at the next smaller fraction,
+    `rises_of_delay` those at which the delay is larger. `largest_delay_from_06` is the largest delay at fractions of at least
+    0.6. Also return the first epochs with test loss below 1e-4 and 1e-2.
     """
     runs = first_runs_by_fraction(low, mainline, high)
 
@@ -90,8 +90,8 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
         "test": test,
         "latest_train": max(train.values()),
         "rises": int((np.diff(finite_epochs) > 0).sum()),
-        "rises_of_lag": int((np.diff(delays) > 0).sum()),
-        "largest_lag_from_06": max(test[name] - train[name] for name in test if float(name) >= 0.6),
+        "rises_of_delay": int((np.diff(delays) > 0).sum()),
+        "largest_delay_from_06": max(test[name] - train[name] for name in test if float(name) >= 0.6),
         "test_below_1e-4": epochs_below("test", 1e-4),
         "test_below_1e-2": epochs_below("test", 1e-2),
     }
@@ -117,7 +117,7 @@ def structure(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
-def structure_of_all(*cubes: xr.Dataset) -> Values:
+def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
     `Gini_W_L` is the Gini coefficient of W_L. For `MLP_FVE`, the neurons are projected on the vectors W_L cos_k and
@@ -128,13 +128,13 @@ def structure_of_all(*cubes: xr.Dataset) -> Values:
     columns = {
         name: np.concatenate([table[name] for table in tables]) for name in ("Gini_W_L", "MLP_FVE", "test_accuracy")
     }
-    generalize = columns.pop("test_accuracy") >= 0.95
+    generalize = columns.pop("test_accuracy") >= GENERALIZES
     return {name: values[generalize] for name, values in columns.items()} | {"runs": int(generalize.sum())}
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
-def skip_at_mean_by_type(cube: xr.Dataset) -> Values:
-    """Return a row of Table 6: means over runs of loss and accuracy, and standard deviations of losses.
+def row_of_table_6(cube: xr.Dataset) -> Values:
+    """Return the row of Table 6 for the runs of one cube: means of loss and accuracy, and standard deviations of losses.
 
     Loss and accuracy are over all pairs, of the original network and with the skip connection around the MLP replaced
     by its mean over pairs (`ablated`). Also return the change of the accuracy and the ratio of the losses.
@@ -145,7 +145,7 @@ def skip_at_mean_by_type(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss", "test_accuracy"))
-def skip_zeroed_by_type(*cubes: xr.Dataset) -> Values:
+def skip_zeroed_if_generalizing(*cubes: xr.Dataset) -> Values:
     """Return what changes if the skip connection around the MLP is set to zero, for runs with at least 95 % test accuracy.
 
     Values are over all pairs: the change of the accuracy, and the ratio of the loss to the loss with the skip connection
@@ -153,7 +153,7 @@ def skip_zeroed_by_type(*cubes: xr.Dataset) -> Values:
     """
     changes, ratios = [], []
     for cube in cubes:
-        generalizes = cube.test_accuracy.values[:, -1] >= 0.95
+        generalizes = cube.test_accuracy.values[:, -1] >= GENERALIZES
         accuracy, original_accuracy = (
             after_intervention(cube, name, "accuracy", split="all") for name in ("MLP skip zeroed", "none")
         )
@@ -249,7 +249,7 @@ def slingshots(cube: xr.Dataset) -> Values:
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     counts = {
-        str(precision): count_spikes(cube.isel(run=i), memorization_epochs[i])
+        str(precision): count_slingshots(cube.isel(run=i), memorization_epochs[i])
         for i, precision in enumerate(cube.precision.values)
     }
     difference = counts["float32"] - counts["float64"]
@@ -257,15 +257,15 @@ def slingshots(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
-def structure_of_generalizing(cube: xr.Dataset) -> Values:
-    """Return the columns of Table 5 for deeper networks, and the number of seeds with the expected structure.
+def structure_with_count(cube: xr.Dataset) -> Values:
+    """Return the columns of Table 5 for each run, and the number of runs with the structure that the paper describes.
 
-    These seeds have a final test accuracy of at least 0.95 and a Gini coefficient of W_L of at least 0.6. Moreover, cos or
+    These runs have a final test accuracy of at least 95 % and a Gini coefficient of W_L of at least 0.6. Moreover, cos or
     sin of w_k(a + b) explains on average at least 0.7 of the variance of the neurons' projections on W_L cos_k and W_L sin_k.
     """
     values = structure(cube)
     conditions = (
-        np.asarray(values["test_accuracy"]) >= 0.95,
+        np.asarray(values["test_accuracy"]) >= GENERALIZES,
         np.asarray(values["Gini_W_L"]) >= 0.6,
         np.asarray(values["MLP_FVE"]) >= 0.7,
     )
@@ -277,19 +277,19 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     """Count the runs that generalize late, and those with slingshots after memorization.
 
     A run has memorized at 100 % train accuracy. It generalizes late if its test loss first falls below half the loss of
-    a uniform guess at least 1,000 epochs after memorization. A slingshot is a rise of the train loss to ten times its running
-    minimum or more. Also return this delay and the number of slingshots of each run.
+    a uniform guess at least 1,000 epochs after memorization. `delay` is the number of epochs between the two. A slingshot is
+    a rise of the train loss to ten times its running minimum or more; `slingshots` is their number in each run.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     generalization_epochs = first_below(cube.history_test_loss, 0.5 * uniform_loss(cube))
     delay = lead(generalization_epochs, memorization_epochs)
-    counts = [count_spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
+    counts = [count_slingshots(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
     late = (delay >= 1000) & np.isfinite(generalization_epochs)
     return {
         "delay": delay,
-        "spikes": counts,
+        "slingshots": counts,
         "late": int(late.sum()),
-        "with_spikes": sum(count > 0 for count in counts),
+        "with_slingshots": sum(count > 0 for count in counts),
     }
 
 
@@ -320,10 +320,10 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("history_test_loss", "history_train_loss", "test_accuracy"))
-def immediate(cube: xr.Dataset) -> Values:
-    """Return the delay from train loss below 1e-2 to test loss below 1e-2, and the final test accuracy.
+def delay_of_memorizing_runs(cube: xr.Dataset) -> Values:
+    """Return the delay of the runs that memorize, from train to test loss below 1e-2, and their final test accuracy.
 
-    Runs whose train loss never falls below 1e-2 are left out. Also return the weight decays of the runs left out.
+    A run memorizes if its train loss falls below 1e-2. Other runs are left out; also return their weight decays.
     """
     has_memorized = np.isfinite(first_below(cube.history_train_loss, 1e-2))
     return {
@@ -346,10 +346,6 @@ def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
         "accuracy_at_0.2": accuracy[at_20_percent],
         "delay_at_0.2": delay[at_20_percent],
     }
-
-
-GENERALIZES = 0.95
-"""Minimum final test accuracy of a network that generalizes, as those of Tables 5 and 6 do."""
 
 
 def _generalizing(cube: xr.Dataset) -> xr.Dataset:
@@ -375,7 +371,7 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
     are evaluated without dropout.
     """
     train = first_reaching(cube.history_train_accuracy, 0.999)
-    test = first_reaching(cube.history_test_accuracy, 0.95)
+    test = first_reaching(cube.history_test_accuracy, GENERALIZES)
     late = np.isfinite(test) & (lead(test, train) > 500)
     return {
         "test_accuracy": {
@@ -425,7 +421,7 @@ def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
     Also return, as lists with one entry per rate, the absolute change of the accuracy and the ratio of the losses.
     """
     cube = _generalizing(cube)
-    by_dropout = {rate: skip_at_mean_by_type(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
+    by_dropout = {rate: row_of_table_6(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
     return {
         "by_dropout": by_dropout,
         "accuracy_change": [abs(values["accuracy_change"]) for values in by_dropout.values()],
@@ -434,18 +430,20 @@ def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("test_accuracy",))
-def accuracy_by_type(dropout: xr.Dataset, fractions: xr.Dataset, prime_53: xr.Dataset, prime_109: xr.Dataset) -> Values:
-    """Return the final test accuracies of the runs that correspond to the networks of Table 5, by type.
+def accuracies_of_table_5(
+    dropout: xr.Dataset, fractions: xr.Dataset, prime_53: xr.Dataset, prime_109: xr.Dataset
+) -> Values:
+    """Return the final test accuracies of the runs that correspond to the networks of Table 5.
 
-    `dropout_0.2` has those of the runs with dropout 0.2, `others` those of all other types. Runs with dropout and less than
-    95 % are left out.
+    `dropout_0.2` has those of the runs with dropout 0.2. `others` has those of the runs with other train fractions, with the
+    primes 53 and 109, and with dropout 0.5. Runs with dropout and a test accuracy of less than 95 % are left out.
     """
     generalizing = _generalizing(dropout)
     accuracy = {rate: runs_with(generalizing, dropout=rate).test_accuracy.values[:, -1] for rate in (0.2, 0.5)}
-    other_types = [
+    others = [
         fractions.test_accuracy.values[:, -1],
         runs_with(prime_53, weight_decay=5).test_accuracy.values[:, -1],
         prime_109.test_accuracy.values[:, -1],
         accuracy[0.5],
     ]
-    return {"dropout_0.2": accuracy[0.2], "others": np.concatenate(other_types)}
+    return {"dropout_0.2": accuracy[0.2], "others": np.concatenate(others)}

@@ -8,7 +8,8 @@ import numpy as np
 
 from progress_measures.analysis.algorithm import PIZZA_LIMIT
 from progress_measures.analysis.crossings import first_reaching
-from progress_measures.analysis.recipes import GENERALIZES, by_recipe, generalization_epochs
+from progress_measures.analysis.recipes import by_recipe, generalization_epochs
+from progress_measures.analysis.runs import GENERALIZES
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import COLORS, label, panel_letters
 from progress_measures.figures.registry import figure
@@ -48,7 +49,6 @@ EVENTS = {
         "history_train_accuracy",
         "key_frequency",
         "restricted_accuracy",
-        "test_accuracy",
     ),
     size=(6.8, 4.4),
 )

@@ -20,14 +20,14 @@ PRECISIONS = ("float32", "float64")
     reference="Nanda et al. 2023, appendix D.2",
     experiment="low_precision",
     several_runs=True,
-    variables=("history_train_loss", "history_train_loss_max", "history_test_loss"),
+    variables=("history_train_loss_max", "history_test_loss"),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of two runs, with the softmax of the loss in float32 (left) and in float64 (right).
 
     The runs differ in nothing else. The float32 softmax rounds small losses to zero, which causes slingshots: sudden
-    spikes of the loss. Each point of the train loss is the maximum over all epochs since the previous evaluation, so
-    that spikes of a single epoch are visible.
+    rises of the loss. Each point of the train loss is the maximum over all epochs since the previous evaluation, so
+    that slingshots of a single epoch are visible.
     """
     axes = fig.subplots(1, len(PRECISIONS), sharey=True)
     for precision, ax in zip(PRECISIONS, axes, strict=True):

@@ -45,7 +45,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         return
     keys, p = list(colors), cube.sizes["token"] - 1
     a, b = round(A * p), round(B * p)
-    # The variable's coefficients are for cosines of norm 1 over all (a, b, c); cos w_k(a + b - c) has norm sqrt(p^3 / 2).
+    # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c). For odd p, as in the mainline, cos w_k(a + b - c) has
+    # norm sqrt(p^3 / 2).
     amplitudes = last_checkpoint(run_cube.cosine_coefficient).sel(frequency=keys).values / np.sqrt(p**3 / 2)
     strongest = keys[int(amplitudes.argmax())]
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.6))

@@ -32,7 +32,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     head_count = cube.sizes["head"]
     axes = panels(fig, head_count, columns=-(-head_count // 2), sharex=True, sharey=True)
     for head, ax in enumerate(axes):
-        component_bars(ax, run_cube.score_fourier_coefficient.sel(head=head), colors, signed=True)
+        component_bars(ax, run_cube.score_fourier_coefficient.sel(head=head).values, colors, signed=True)
         k, fraction = int(run_cube.attention_frequency[head]), float(run_cube.score_fraction_explained[head])
         ax.set(title=f"Head {head}: {fraction:.1%} in k = {k}", ylabel="Coefficient of $C_j$")
         ax.label_outer()

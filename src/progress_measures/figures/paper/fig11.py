@@ -32,7 +32,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     head_count = cube.sizes["head"]
     axes = panels(fig, head_count, columns=-(-head_count // 2), sharex=True, sharey=True)
     for head, ax in enumerate(axes):
-        component_bars(ax, run_cube.OV_fourier_norm.sel(head=head), colors)
+        component_bars(ax, run_cube.OV_fourier_norm.sel(head=head).values, colors)
         ax.set(title=f"Head {head}, attention at k = {int(run_cube.attention_frequency[head])}", ylabel="Norm")
         ax.label_outer()
     panel_letters(axes)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of two-layer networks.
 
-    Thin: one run per seed. Bold: median over runs at each epoch. Slingshots, which are sudden spikes of the loss, make the
+    Thin: one run per seed. Bold: median over runs at each epoch. Slingshots, which are sudden rises of the loss, make the
     curves hard to read.
     """
     losses(fig.subplots(), cube, "Two layers")

@@ -1,4 +1,4 @@
-"""Figure 30: on 700 fixed sums, a network memorizes long before it generalizes."""
+"""Figure 30: on 700 fixed sums, a network with the mainline's settings memorizes long before it generalizes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SAVED_RUN = ((1675, 8.51), (11_386, 1.0), (18_053, 0.204))
     size=(6.8, 2.6),
 )
 def draw(
-    fig: Figure, stated_settings_cube: xr.Dataset, saved_run_cube: xr.Dataset, fresh_settings_cube: xr.Dataset
+    fig: Figure, stated_settings: xr.Dataset, near_saved_run: xr.Dataset, settings_of_figure_29: xr.Dataset
 ) -> None:
     """Train and test loss of five-digit addition on a fixed set of 700 sums.
 
     Left: the settings that the paper states, which are those of the experiment `mainline`. The train loss falls early;
-    the test loss falls thousands of epochs later, in steps, some of them with a spike. Center: learning rate 3e-4
+    the test loss falls thousands of epochs later, in steps, some of them with a sudden rise. Center: learning rate 3e-4
     and weight decay 1, with which the train loss falls as in the authors' saved run. Crosses are points of the test loss
-    of that run. Our test loss rises as high, but has not fallen below 1 by epoch 20,000. Right: the settings of Figure
-    29, left, where sums are fresh at every update; the weight decay is a tenth of that on the left. The test loss stays
-    above the loss of a uniform guess.
+    of that run. Our test loss rises as high, but has not fallen below 1 by epoch 20,000. Right: the 700 fixed
+    sums with the settings of Figure 29 (a), whose own sums are fresh at every update; the weight decay is a tenth of that
+    on the left. The test loss stays above the loss of a uniform guess.
     """
     axes = panels(fig, count=3, columns=3, sharey=True)
-    cubes = (stated_settings_cube, saved_run_cube, fresh_settings_cube)
+    cubes = (stated_settings, near_saved_run, settings_of_figure_29)
     titles = ("700 sums,\nmainline's settings", "700 sums,\nnear the saved run", "700 sums,\nsettings of Figure 29 (a)")
     for ax, cube, title in zip(axes, cubes, titles, strict=True):
         losses(ax, cube.isel(run=[0]), title)

@@ -28,7 +28,7 @@ def draw(fig: Figure, saved_settings_cube: xr.Dataset, stated_settings_cube: xr.
     network computes 2x + attention(x) from the residual stream x, in place of x + attention(x). The network of the first
     panel is without this error, that of the second panel has it. Third panel: the settings that the paper states, which are
     those of the experiment `mainline` except the task, the two layers of attention and the batch. In the first and third
-    panel, the loss has spikes (slingshots), from which it takes many updates to fall again.
+    panel, the loss has slingshots (sudden rises), from which it takes many updates to fall again.
     """
     titles = {False: "Saved run's settings,\nstream added once", True: "Saved run's settings,\nstream added twice"}
     runs = [

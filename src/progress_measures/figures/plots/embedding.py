@@ -82,7 +82,7 @@ def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], N
     panel_letters([left, right])
 
 
-def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
+def singular_vector_curves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
     """Draw the first left singular vectors of the first run's embedding.
 
     Each title gives the frequency k with the largest fraction of the vector's Fourier energy, and this fraction. The curve
@@ -97,7 +97,8 @@ def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
     colors = frequency_colors(cube, str(cube.run.values[0]))
     axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
     for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):
-        energy = fourier.energies(vector) * len(vector)  # energies of a unit vector sum to 1
+        # `fourier.energies` divides by n; without this division, the energies of a unit vector sum to 1
+        energy = fourier.energies(vector) * len(vector)
         k = int(energy.argmax()) + 1
         ax.plot(np.arange(len(vector)), vector, ".-", ms=2, lw=0.7, color=colors.get(k, COLORS["other"]))
         ax.set_title(f"{i + 1}: k = {k} ({energy[k - 1]:.0%})")
@@ -140,7 +141,8 @@ def key_component_products(fig: Figure, cube: xr.Dataset) -> None:
     signed_map(fig, ax, products, "Dot product")
     for (i, j), value in np.ndenumerate(products):
         color = "white" if abs(value) > 0.6 * np.abs(products).max() else "black"
-        ax.text(j, i, f"{round(value, 1) + 0.0:.1f}", ha="center", va="center", fontsize=6, color=color)
+        text = f"{round(value, 1) + 0.0:.1f}"  # + 0.0, so that -0.0 is written as 0.0
+        ax.text(j, i, text, ha="center", va="center", fontsize=6, color=color)
     names = [fourier.component_names(p)[index] for index in indices]
     ax.set(xticks=range(len(names)), yticks=range(len(names)), xlabel="Component of $W_E$", ylabel="Component of $W_E$")
     ax.set_xticklabels(names, rotation=90)

@@ -174,7 +174,7 @@ def component_norms(fig: Figure, cube: xr.Dataset, name: str, text: str) -> None
     """
     run = str(cube.run.values[0])
     ax = fig.subplots()
-    component_bars(ax, last_checkpoint(cube[name].sel(run=run)), frequency_colors(cube, run))
+    component_bars(ax, last_checkpoint(cube[name].sel(run=run)).values, frequency_colors(cube, run))
     ax.set(ylabel=text)
 
 

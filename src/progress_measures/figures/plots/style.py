@@ -204,7 +204,7 @@ def signed_map(
         fig.colorbar(image, ax=ax, label=text, shrink=0.8, extend=extend)
 
 
-def component_bars(ax: Axes, values: xr.DataArray, colors: dict[int, str], signed: bool = False) -> None:
+def component_bars(ax: Axes, values: NDArray[np.floating], colors: dict[int, str], signed: bool = False) -> None:
     """Draw one bar per Fourier component, with the cosine and the sine of a frequency side by side.
 
     Args:
@@ -214,7 +214,7 @@ def component_bars(ax: Axes, values: xr.DataArray, colors: dict[int, str], signe
         signed: whether values may be negative.
     """
     frequencies = np.arange(1, (len(values) + 1) // 2)
-    cos, sin = values.values[1::2], values.values[2::2]
+    cos, sin = values[1::2], values[2::2]
     bar_colors = [colors.get(int(frequency), COLORS["other"]) for frequency in frequencies]
     ax.bar(frequencies - 0.21, cos, 0.42, color=bar_colors)
     ax.bar(frequencies + 0.21, sin, 0.42, color=bar_colors, alpha=0.55)

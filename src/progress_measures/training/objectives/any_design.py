@@ -1,4 +1,7 @@
-"""Losses and accuracies of networks of any design, by torch's autograd alone."""
+"""Losses and accuracies of networks of any design; gradients are those of torch's autograd.
+
+The other two modules of objectives have backward passes of their own.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class AnyDesignObjective(GeneralObjective):
         super().__init__(runs, train, device)
 
     def _logits(self, weights: Weights, sequences: TokenSequences, masks: DropoutMasks | None = None) -> Tensor:
-        """Compute the logits at the answer positions: [run, example x answer, output]. There is no dropout."""
+        """Compute the logits at the answer positions: [run, example x answer, output]. These runs have no dropout masks."""
         with self._autocast():
             return self._forward(weights, sequences).to(next(iter(weights.values())).dtype)
 
@@ -49,6 +52,7 @@ class AnyDesignObjective(GeneralObjective):
         if self._design.mlp_input is not None:
             return mlp.forward(weights, sequences.tokens, design=self._design)
         if self._answer_position is not None:
+            # the dimension of positions has size 1, that of the answer
             return transformer.forward(weights, sequences.tokens, None, self._design, self._answer_position)[:, :, 0]
         logits = transformer.forward(weights, sequences.tokens, design=self._design)  # [run, example, position, output]
         answers = sequences.answer_positions[..., None].expand(-1, -1, -1, logits.shape[-1])
