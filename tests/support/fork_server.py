@@ -56,13 +56,12 @@ def run(
 def _fork_server() -> Callable[[dict[str, object]], int]:
     """Start the process that forks programs, and return a function that runs a program and returns its exit status."""
     process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin
-    assert process.stdout
-    requests, statuses = process.stdin, process.stdout
 
     def fork(program: dict[str, object]) -> int:
-        print(json.dumps(program), file=requests, flush=True)
-        return int(statuses.readline())
+        assert process.stdin  # the function keeps `process`, whose deletion would raise a ResourceWarning in some test
+        assert process.stdout
+        print(json.dumps(program), file=process.stdin, flush=True)
+        return int(process.stdout.readline())
 
     return fork
 

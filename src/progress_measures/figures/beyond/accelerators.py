@@ -71,7 +71,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         style = {"c": fill, "edgecolors": COLORS["weights"], "s": 18, "zorder": 3}
         axes[1].scatter(part.key_frequency.sum("frequency"), rows[name], **style)
         axes[2].scatter(last_checkpoint(part.distance_irrelevance), rows[name], **style)
-    axes[0].set(xscale="log", xlabel="Epoch", yticks=[places.mean() for places in rows.values()])
+    axes[0].set(
+        xscale="log", xlabel="Epoch", ylabel="Networks, by recipe", yticks=[places.mean() for places in rows.values()]
+    )
     axes[0].set_yticklabels([TITLES.get(name, name) for name in rows])
     axes[0].invert_yaxis()
     axes[1].set(xlabel="Key frequencies", xlim=(0, None))
