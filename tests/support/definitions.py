@@ -28,7 +28,7 @@ def basis(p):
     for k in range(1, p // 2 + 1):
         rows += [np.cos(2 * np.pi * k * x / p), np.sin(2 * np.pi * k * x / p)]
     matrix = np.array([unit(row) for row in rows])
-    matrix.flags.writeable = False  # all callers share it
+    matrix.setflags(write=False)  # all callers share it
     return matrix
 
 
