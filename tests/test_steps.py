@@ -1,6 +1,8 @@
 """What Snakemake prints with the logger plugin of the default profile: one line per step, and a table for a dry run."""
 
+import importlib
 import re
+import sys
 
 import pytest
 
@@ -82,3 +84,12 @@ def test_failed_step_shows_its_command_and_its_log(checkout):
     assert "No such option" in failed.stderr
     assert "RuleException" not in failed.stderr
     assert "RuleException" in log(checkout)
+
+
+def test_plugin_is_imported_without_the_package(monkeypatch):
+    """Snakemake imports every plugin of the environment, also where `progress_measures` is another revision."""
+    monkeypatch.setitem(sys.modules, "progress_measures", None)  # an import of it or of its modules fails
+    for name in [name for name in sys.modules if name.startswith("progress_measures.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "snakemake_logger_plugin_steps", raising=False)
+    assert importlib.import_module("snakemake_logger_plugin_steps").LogHandler

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from progress_measures.plain_text import file_list, text_table
-from progress_measures.training.progress import duration
+# Functions import `progress_measures` when they need it, because Snakemake imports every plugin of the environment, also for a
+# workflow that runs another revision of that package.
 
 LOG_FILE_ONLY = (
     *("Assuming unrestricted shared filesystem usage", "Building DAG of jobs", "Using shell:", "Provided cores:"),
@@ -63,6 +63,8 @@ class WorkflowStep(NamedTuple):
     @classmethod
     def of(cls, record: Any) -> WorkflowStep:
         """Return the step in the log record of its start."""
+        from progress_measures.plain_text import file_list
+
         return cls(record.rule_name, file_list(record.output), getattr(record, "reason", ""), time.monotonic())
 
 
@@ -126,13 +128,13 @@ class LogHandler(LogHandlerBase):
         total = sum(self._counts.values())
         number = f"[{self._done:{len(str(total))}}/{total}]"
         rule = f"{step.rule:{max(map(len, self._counts), default=0)}}"
-        columns = (number, f"{duration(time.monotonic() - step.started):>12}", rule, state, step.makes)
+        columns = (number, f"{_time_since(step.started):>12}", rule, state, step.makes)
         self._print("  ".join(text for text in columns if text).rstrip())
 
     def _message(self, text: str) -> None:
         """Print a message of Snakemake, unless only its log file needs it."""
         if text.startswith(LOG_FILES):
-            elapsed = duration(time.monotonic() - self._began)
+            elapsed = _time_since(self._began)
             logs = ", ".join(_short(path) for path in text.removeprefix(LOG_FILES).split(", "))
             self._print(f"{self._done} of {_steps(self._counts)} in {elapsed}. Details: {logs}")
         elif text.startswith(END_OF_DRY_RUN):
@@ -166,6 +168,8 @@ def dry_run_table(counts: dict[str, int], steps: list[WorkflowStep]) -> str:
     Returns:
         The table, and how to list single steps.
     """
+    from progress_measures.plain_text import text_table
+
     rows = []
     for rule, count in counts.items():
         rule_steps = [step for step in steps if step.rule == rule]
@@ -178,6 +182,13 @@ def dry_run_table(counts: dict[str, int], steps: list[WorkflowStep]) -> str:
         f"{text_table(['rule', 'steps', 'makes', 'because'], rows)}\n\n"
         f"{_steps(counts)}. This was a dry run: nothing was run. `--verbose` lists each step with its inputs, reason and command."
     )
+
+
+def _time_since(start: float) -> str:
+    """Return the time since a time of `time.monotonic()` as a text."""
+    from progress_measures.training.progress import duration
+
+    return duration(time.monotonic() - start)
 
 
 def _reasons(text: str) -> list[str]:
