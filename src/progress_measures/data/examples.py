@@ -114,7 +114,7 @@ class SampledExamples:
         return Examples(*(values[indices] for values in self.fixed))
 
     def train(self, update: int) -> Examples:
-        """Return the examples of the train loss after `update` updates: the fixed training set, or the next batch of the stream."""
+        """Return the examples of which the train loss after `update` updates is the mean: a fixed set, or the next batch."""
         return self._stream_batch(update) if self.fixed is None else self.fixed
 
     def test(self) -> Examples:
