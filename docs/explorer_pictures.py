@@ -20,12 +20,12 @@ from progress_measures.explorer.page import write_page
 DOCS = Path(__file__).parent
 OUT = DOCS / "images/explorer.webp"
 EPOCHS = [*range(0, 8000, 400), *range(8000, 14_001, 2000)]
-SIZE = {"width": 1000, "height": 860}
-WRITTEN = (800, 688)  # pixels
-SHOWN = ("losses", "norms-W_E", "embedding", "interference")
+WINDOW_OF_ANIMATION = {"width": 1000, "height": 860}
+ANIMATION_PIXELS = (800, 688)  # pixels
+VIEWS_IN_ANIMATION = ("losses", "norms-W_E", "embedding", "interference")
 STYLE = f"""
 header, footer, .about, .foot, .note, .speed, .range {{ display: none !important; }}
-.card:not({", ".join(f"#{view}" for view in SHOWN)}) {{ display: none; }}
+.card:not({", ".join(f"#{view}" for view in VIEWS_IN_ANIMATION)}) {{ display: none; }}
 body {{ padding: 0 10px; }}
 main {{ margin-top: 10px; gap: 8px; }}
 main .card {{ grid-column: span 6 !important; padding-block: 8px; }}
@@ -33,7 +33,7 @@ main .card {{ grid-column: span 6 !important; padding-block: 8px; }}
 .card .numbers {{ min-height: 56px; align-content: start; }}
 .time {{ margin-top: 8px; }}
 """
-SIZE_FOR_VIEWS = {"width": 760, "height": 1000}
+WINDOW_OF_VIEWS = {"width": 760, "height": 1000}
 STYLE_OF_VIEWS = """
 header, footer, .about, .foot, .tools, #time { display: none !important; }
 main .card { grid-column: span 12 !important; border: 0 !important; }
@@ -41,19 +41,22 @@ main .card { grid-column: span 12 !important; border: 0 !important; }
 
 
 def frames(page):
-    """Yield a picture of the page at each of the epochs. Plots get the size of their changed cards when they are drawn again."""
+    """Yield a picture of the page at each of the epochs."""
+    # a change of epoch redraws the plots, which then fit the cards that STYLE has resized
     page.evaluate("() => { location.hash = location.hash.replace('epoch=0', 'epoch=100'); }")
     page.wait_for_selector('#losses[data-shown*="epoch=100&"]')
     for epoch in EPOCHS:
         page.evaluate("(epoch) => { location.hash = location.hash.replace(/epoch=\\d+/, `epoch=${epoch}`); }", epoch)
-        for view in SHOWN:
+        for view in VIEWS_IN_ANIMATION:
             page.wait_for_selector(f'#{view}[data-shown*="epoch={epoch}&"]')
-        yield Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize(WRITTEN, Image.Resampling.LANCZOS)
+        yield (
+            Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize(ANIMATION_PIXELS, Image.Resampling.LANCZOS)
+        )
 
 
-def write_moving_picture(page):
-    """Write the picture that replays the training."""
-    page.set_viewport_size(SIZE)
+def write_animation(page):
+    """Write the animation that replays the training."""
+    page.set_viewport_size(WINDOW_OF_ANIMATION)
     page.add_style_tag(content=STYLE)
     page.wait_for_selector("#losses[data-shown]")
     first, *others = frames(page)
@@ -63,8 +66,8 @@ def write_moving_picture(page):
 
 
 def write_pictures_of_views(page):
-    """Write a picture of each view of the page on the algorithm, at the last epoch of the story."""
-    page.set_viewport_size(SIZE_FOR_VIEWS)
+    """Write a picture of each view of the page on the algorithm, at epoch 14,000."""
+    page.set_viewport_size(WINDOW_OF_VIEWS)
     page.add_style_tag(content=STYLE_OF_VIEWS)
     for view in re.findall(r'data-view="([^"]+)"', (DOCS / "algorithm.md").read_text(encoding="utf-8")):
         page.evaluate("(view) => document.getElementById(view).scrollIntoView()", view)
@@ -81,7 +84,7 @@ def main():
         file = Path(folder) / "explorer.html"
         write_page([open_cube("mainline", published=True).isel(run=[0])], file)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for write, epoch, scale in ((write_moving_picture, 0, 1), (write_pictures_of_views, 14_000, 1.5)):
+        for write, epoch, scale in ((write_animation, 0, 1), (write_pictures_of_views, 14_000, 1.5)):
             page = browser.new_page(reduced_motion="reduce", device_scale_factor=scale)
             page.goto(f"{file.as_uri()}#epoch={epoch}&range=story&a=17&b=45")
             write(page)

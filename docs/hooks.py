@@ -1,4 +1,4 @@
-"""Adds generated pages to the documentation: the reference, the gallery, the explorer, and the files that pages link to.
+"""Hooks of MkDocs that add generated pages: the reference, the gallery, the explorer, and the files that pages link to.
 
 Pages link to files of the repository outside of docs/. Each such file also becomes a page of the site. Formulas become MathML,
 which browsers typeset themselves, so the site needs no script and no network for them. The page on the algorithm gets live
@@ -90,12 +90,12 @@ def on_files(files, config):
     linked_paths = set()
     for file in files.documentation_pages():
         for _, _, target, *_ in LINK.findall(file.content_string):
-            linked_paths.add(_in_repository(file.src_uri, target))
+            linked_paths.add(_repository_path(file.src_uri, target))
     for path in sorted(linked_paths - {None} - set(GENERATED_FROM)):
-        if _source(path) is not None and files.get_file_from_path(_source(path)) is None:
+        if _page_of_file(path) is not None and files.get_file_from_path(_page_of_file(path)) is None:
             language = {".py": "python", ".yaml": "yaml", ".smk": "python"}.get(Path(path).suffix, "text")
             text = f"# {path}\n\n````{language}\n{(ROOT / path).read_text(encoding='utf-8')}\n````\n"
-            files.append(File.generated(config, _source(path), content=text))
+            files.append(File.generated(config, _page_of_file(path), content=text))
     return files
 
 
@@ -131,11 +131,11 @@ def on_page_markdown(markdown, page, config, files):
 
     def relink(match):
         image, text, target, anchor, title = match.groups()
-        path = _in_repository(name, target)
+        path = _repository_path(name, target)
         if path is None:
             return match[0]
         site_path = (PAGES_OUTSIDE_DOCS | GENERATED_FROM).get(path) or (
-            path.removeprefix("docs/") if path.startswith("docs/") else _source(path)
+            path.removeprefix("docs/") if path.startswith("docs/") else _page_of_file(path)
         )
         if site_path is None:  # a folder
             return text if text.startswith("`") else f"`{text}`"
@@ -146,7 +146,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    """Typeset formulas, link technical terms, and add the time bar to the page on the algorithm."""
+    """Typeset formulas, link technical terms, and add the time bar, which selects the epoch, to the page on the algorithm."""
     content = with_mathml(content)
     if page.file.src_uri == ALGORITHM_PAGE:
         return content + _views()[0]
@@ -165,7 +165,7 @@ def on_post_page(output, page, config):
 
 @functools.cache
 def _views():
-    """Return the parts of the page on the algorithm that show the first run of the mainline."""
+    """Return the HTML of the views of the first run of the mainline: style sheet and time bar, and scripts and data."""
     return article_parts(open_cube("mainline", published=True).isel(run=[0]))
 
 
@@ -200,13 +200,13 @@ def with_linked_terms(content, page):
     return "".join(parts)
 
 
-def _in_repository(page, target):
+def _repository_path(page, target):
     """Return a link's target as a path from the repository's root, or None if the repository has no such file or folder."""
     page_path = next((path for path, name in PAGES_OUTSIDE_DOCS.items() if name == page), f"docs/{page}")
     path = os.path.normpath(PurePosixPath(page_path).parent / target)
     return path if not path.startswith("..") and (ROOT / path).exists() else None
 
 
-def _source(path):
+def _page_of_file(path):
     """Return the site's page for a file outside of docs/, or None for folders and files in docs/."""
     return f"source/{path}.md" if (ROOT / path).is_file() and not path.startswith("docs/") else None

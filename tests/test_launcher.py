@@ -343,7 +343,7 @@ def test_runs_are_spread_over_all_gpus(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "wait", lambda pool, jobs, label, left, retries: submitted.extend(left(set())))
     runs = Experiment.model_validate(small_experiment() | {"grid": {"seed": [0, 1, 2, 3, 4]}}).runs("small")
     plan = launch.local_plan(runs, "auto", None, None, 1)
-    with pytest.raises(UserError, match="ended without a record"):
+    with pytest.raises(UserError, match=r"ended without done\.json"):
         launch.train("small", runs, plan)
     assert plan.pool.gpus == ["0", "1"]
     assert plan.pool.at_once == 2

@@ -6,7 +6,11 @@ import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
 from progress_measures.analysis.regions import REGIONS, accuracy_delays, power_law, regions
-from progress_measures.claims.quantities.sweeps import delay_exponents, delays_by_fraction, region_counts
+from progress_measures.claims.quantities.sweeps import (
+    delay_exponents,
+    generalization_at_extreme_fractions,
+    region_counts,
+)
 from progress_measures.figures import load_figure
 
 
@@ -105,7 +109,7 @@ def test_quantities_of_a_sweep_have_known_values():
     for name in ("weight_decay", "train_fraction"):
         assert all(abs(exponent + 0.5) < 0.2 for exponent in exponents[f"exponent_of_{name}"].values())
         assert max(exponents[f"high_of_{name}"].values()) < 0
-    assert delays_by_fraction(cube) == {
+    assert generalization_at_extreme_fractions(cube) == {
         "generalizing_at_smallest_fraction": 0, "networks_at_smallest_fraction": 20, "largest_delay_from_0.6": 600,
     }  # fmt: skip
 

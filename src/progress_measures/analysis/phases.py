@@ -30,7 +30,7 @@ BEFORE_CLEANUP = "memorization or circuit formation"
 """State of a run that is still being trained, before its test loss has fallen."""
 
 PHASE_ENDS = ("memorization_end", "circuit_formation_end", "cleanup_end")
-"""Variables with the ends of the first three phases."""
+"""Variables with the ends of the three phases."""
 
 
 def phase_end_epochs(run_cube: xr.Dataset) -> list[float]:
@@ -46,8 +46,8 @@ def phase_at(run_cube: xr.Dataset, epoch: float) -> str:
         epoch: the epoch.
 
     Returns:
-        An entry of `PHASES`: the one that begins at the last phase end at or before the epoch. An empty string if the rule
-        finds no end of this phase, because the epoch may then belong to a later phase.
+        The entry of `PHASES` whose interval contains the epoch. An empty string if the rule finds no end of this interval,
+        because the epoch may then belong to a later phase.
     """
     ends = phase_end_epochs(run_cube)
     phase = _phase_after(ends, epoch)

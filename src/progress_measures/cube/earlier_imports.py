@@ -17,7 +17,8 @@ TENSORS_OF_FIELD = {"attention_biases": ("b_Q", "b_K", "b_V", "b_O"), "unembeddi
 def check_import(run: Run, names: Collection[str], outputs: int | None) -> None:
     """Check that the settings of an imported network declare all of its tensors and outputs.
 
-    Earlier versions did not write LayerNorms and biases to the section `model`, and ignored logits beyond the first n.
+    Earlier versions did not write LayerNorms and biases to the section `model`, and ignored
+    logits beyond the first n, where n is the number of operand values.
 
     Args:
         run: settings of the run.
@@ -32,7 +33,7 @@ def check_import(run: Run, names: Collection[str], outputs: int | None) -> None:
     undeclared = [
         field for field, tensors in TENSORS_OF_FIELD.items() if {*tensors} & {*names} and not getattr(run.model, field)
     ]
-    if run.imported.layer_norm:
+    if run.imported.layer_norm:  # only settings that earlier versions wrote have this field
         undeclared.append("normalization")
     if outputs is not None and outputs != run.task.layout.outputs:
         undeclared.append("outputs")

@@ -97,7 +97,7 @@ def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | 
     digest = hashlib.sha256(f"{family_fingerprint(family)} {run.hash} {first}".encode())
     digest.update(run.settings_of_family(family).encode())
     digest.update(b"" if train is None else np.packbits(train).tobytes())
-    with contextlib.suppress(FileNotFoundError):  # the weights of an unfinished training have no such record
+    with contextlib.suppress(FileNotFoundError):  # an unfinished training has weights but no done.json
         record = json.loads((runs_folder(run.experiment) / run.name / "done.json").read_bytes())
         # the other fields, such as times, may differ between trainings with equal results
         digest.update(repr([record.get(key) for key in ("config_hash", "code", "epochs", "final")]).encode())
@@ -123,8 +123,8 @@ class CheckpointReader:
         epochs: epochs of the checkpoints [checkpoint].
 
     Raises:
-        UserError: the weights are missing, a chunk fails its checksum, or an earlier version imported a network that this
-            version cannot compute.
+        UserError: the weights are missing, a chunk fails its checksum, or an earlier version imported the network without
+            declaring all of its tensors, so that it has to be imported again.
     """
 
     def __init__(self, run: Run) -> None:
@@ -190,7 +190,7 @@ def measures_for(family: str, run: Run, first: bool) -> list[Measure]:
 def checkpoint_of(
     run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray], last_epoch: int
 ) -> Checkpoint | SequenceCheckpoint:
-    """Return a checkpoint of a run, the argument of every measure's function.
+    """Return a checkpoint of a run. A measure's function takes the checkpoint's `view` for this measure.
 
     Args:
         run: settings of the run.
@@ -274,7 +274,9 @@ class MeasuringPass:
         checkpoint = self._context.checkpoint(weights, epoch)
         at_moment = self._at_moments if epoch in self._selected_epochs else []
         measures = [m for m in (*self._at_each_epoch, *at_moment) if m.name in self._results]
-        for m, view in [(m, m.view(checkpoint)) for m in measures]:  # all views first, so that they share their results
+        # The list keeps the checkpoint in group order alive: `checkpoint` has only a weak reference to it, and without the list
+        # each measure would compute the results of this order again.
+        for m, view in [(m, m.view(checkpoint)) for m in measures]:
             try:
                 self._results[m.name].append(_value(m, view))
             except NoFinalCheckpoint:

@@ -1,7 +1,7 @@
 """Measure a run while it trains: the training loop passes each checkpoint to an `Observer`.
 
-The loop imports this module by name during training, so that the fingerprint of the training code does not include the code
-of the measures.
+The loop imports this module with `importlib` during training, so that the fingerprint of the training code does not include
+the code of the measures.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Observer:
 
     def __init__(self, run: Run, train: NDArray[np.bool_]) -> None:
         self._run = run
+        # `first=True`: whether the run is the experiment's first is not known here; if it is not, the extra values are not used.
         # selected epochs are chosen from the kept checkpoints, after training
         self._measures = [
             m for family in families_of(run) for m in measures_for(family, run, first=True) if "epoch" in m.dims

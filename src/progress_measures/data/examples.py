@@ -1,14 +1,14 @@
 """The training examples of each update of a run, and its test examples.
 
-A run on pairs has a fixed training set, its training pairs, and is tested on all other pairs. A run on sequences samples its
-examples:
+A run on pairs has a fixed training set, its training pairs, and is tested on all other pairs that have a right
+answer. A run on sequences samples its examples:
 
 - If `split.examples` is set, the training set is fixed: it is one sample of this size.
 - Otherwise, update t trains on batch t of a stream of fresh examples, which the split seed determines. To resume at update t,
   the stream is generated again up to batch t, at a millisecond or less per batch.
 
 If an update trains on `training.batch` examples of a fixed training set, each pass over the set has a new order, which the split
-seed and the number of the pass determine. Pairs at the end of a pass that do not fill a batch are left out of this pass.
+seed and the number of the pass determine. Examples at the end of a pass that do not fill a batch are left out of this pass.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class SampledExamples:
         return Examples(*(values[indices] for values in self.fixed))
 
     def train(self, update: int) -> Examples:
-        """Return the examples of the train loss after `update` updates: the fixed training set, or the next batch."""
+        """Return the examples of which the train loss after `update` updates is the mean: a fixed set, or the next batch."""
         return self._stream_batch(update) if self.fixed is None else self.fixed
 
     def test(self) -> Examples:

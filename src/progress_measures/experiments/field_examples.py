@@ -25,7 +25,7 @@ training:
   clip_norm: 1.0
 """,
     "Schedules": """\
-title: A cosine schedule of the rate, and weight decay from epoch 1,000 on
+title: A cosine schedule of the learning rate, and weight decay from epoch 1,000 on
 task: {kind: modular_addition, prime: 59}
 training:
   epochs: 5000
@@ -84,7 +84,7 @@ grid:
   seed: [0, 1]
 """,
     "Settings of another experiment": """\
-title: The mainline with a higher rate
+title: The mainline with a higher learning rate
 extends: mainline  # all settings but these
 training:
   learning_rate: 0.002

@@ -31,7 +31,7 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
     images: list[Image.Image] = []
     for _ in figure.animation.frames(fig, *cubes):
         if not images:
-            arrange(fig, caveats(cubes))
+            add_note_and_freeze_layout(fig, caveats(cubes))
         canvas.draw()
         images.append(Image.fromarray(np.array(canvas.buffer_rgba())[..., :3]))
     durations = [round(1000 * figure.animation.seconds)] * len(images)
@@ -42,7 +42,7 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
         )
 
 
-def arrange(fig: MatplotlibFigure, note: str) -> None:
+def add_note_and_freeze_layout(fig: MatplotlibFigure, note: str) -> None:
     """Add a note, compute the layout and then freeze it.
 
     With a frozen layout, files are reproducible and panels do not move between the frames of an animation. The layout is

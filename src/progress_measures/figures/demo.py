@@ -14,7 +14,7 @@ from progress_measures import fourier
 from progress_measures.analysis.pair_maps import neuron_maps
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.analysis.runs import operand_count
-from progress_measures.figures.plots.curves import curves_by_frequency, ratio_over_phases
+from progress_measures.figures.plots.curves import curves_by_frequency, ratio_with_phases
 from progress_measures.figures.plots.fourier_basis import basis_waves, wave_product
 from progress_measures.figures.plots.neurons import (
     MAPS,
@@ -334,7 +334,7 @@ def norms_over_neurons(fig: Figure, cube: xr.Dataset) -> None:
 figure(
     "demo/39_ratio",
     plot=partial(
-        ratio_over_phases,
+        ratio_with_phases,
         numerator="test_loss",
         denominator="restricted_loss_neurons",
         text="Test loss / restricted loss",

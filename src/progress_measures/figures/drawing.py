@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure as MatplotlibFigure
 
 from progress_measures.analysis.select import caveats, select, select_named_run, variables_of_first_run
-from progress_measures.figures.animation import arrange, write_animation
+from progress_measures.figures.animation import add_note_and_freeze_layout, write_animation
 from progress_measures.figures.interactive_page import write_page
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
@@ -52,7 +52,7 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
     fig = MatplotlibFigure(figsize=figure.size, layout="constrained")
     figure.draw(fig, *cubes)
     mark_lone_points(fig)
-    arrange(fig, caveats(cubes))
+    add_note_and_freeze_layout(fig, caveats(cubes))
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
         file_format = path.suffix[1:]

@@ -306,13 +306,13 @@ figure(
 figure(
     "demo/33_training_curve",
     "subtraction/24_training_curve_phases",
-    plot=curves.losses_over_phases,
+    plot=curves.losses_with_phases,
     title=by_source("Training curve of {task}, with its phases"),
     reference=sections(demo="loss curves", subtraction="4.2.1"),
-    variables=curves.LOSSES_OVER_PHASES,
+    variables=curves.LOSSES_WITH_PHASES,
     size=(5.2, 3.2),
     caption=by_source(
-        """Train and test loss of the first run, with the phases that the rule finds. For its network, the {notebook}
+        """Train and test loss of the first run, with the phases that a rule finds. For its network, the {notebook}
         sets the ends of the phases by hand, at epochs 1,500, {insert}.""",
         demo="13,300 and 16,600",
         subtraction="22,500 and 24,000",
@@ -350,10 +350,10 @@ figure(
 figure(
     "demo/38_restricted",
     "subtraction/26_restricted",
-    plot=partial(curves.restricted_and_excluded_losses, names=("restricted",)),
+    plot=partial(curves.losses_of_projected_neurons, names=("restricted",)),
     title=by_source("Restricted loss of {task}"),
     reference=sections(demo="restricted loss", subtraction="4.3"),
-    variables=("restricted_loss_neurons", *curves.RESTRICTED_AND_EXCLUDED),
+    variables=("restricted_loss_neurons", *curves.LOSSES_AND_PHASE_ENDS),
     size=(5.2, 3.2),
     caption=by_source(
         """Train, test and restricted loss of the first run. As in the {notebook}, the restricted loss is the loss on
@@ -367,10 +367,10 @@ figure(
 figure(
     "demo/40_excluded",
     "subtraction/28_excluded",
-    plot=partial(curves.restricted_and_excluded_losses, names=("excluded", "restricted")),
+    plot=partial(curves.losses_of_projected_neurons, names=("excluded", "restricted")),
     title=by_source("Excluded and restricted loss of {task}"),
     reference=sections(demo="excluded loss", subtraction="4.4"),
-    variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.RESTRICTED_AND_EXCLUDED),
+    variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.LOSSES_AND_PHASE_ENDS),
     size=(5.2, 3.2),
     caption=by_source(
         """Train, test, restricted and excluded loss of the first run. As in the {notebook}, restricted and excluded

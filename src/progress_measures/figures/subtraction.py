@@ -13,7 +13,7 @@ from progress_measures.figures.interactive_page import (
     page_layout,
     scale_buttons,
 )
-from progress_measures.figures.plots.curves import LOSSES, ratio_over_phases, two_scales
+from progress_measures.figures.plots.curves import LOSSES, ratio_with_phases, two_scales
 from progress_measures.figures.plots.fourier_basis import basis_waves, key_waves
 from progress_measures.figures.plots.style import COLORS, label
 from progress_measures.figures.registry import figure
@@ -105,7 +105,7 @@ figure(
 figure(
     "subtraction/27_restricted_ratio",
     plot=partial(
-        ratio_over_phases,
+        ratio_with_phases,
         numerator="restricted_loss_neurons",
         denominator="test_loss",
         text="Restricted loss / test loss",

@@ -22,7 +22,7 @@ from progress_measures.importing.findings import Choice, Finding, Source
 from progress_measures.importing.names import FormatMatch, Weights
 from progress_measures.importing.operations import CandidateOperation
 from progress_measures.importing.sizes import Sizes, find_sizes
-from progress_measures.importing.splits import FileLosses, ImportedSplit
+from progress_measures.importing.splits import ImportedSplit, TrainAndTestLoss
 from progress_measures.importing.stated import is_number
 from progress_measures.tasks.tokens import TokenLayout
 
@@ -346,7 +346,7 @@ def _pair_losses(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDA
     return np.where(flat >= 0, losses, 0.0)
 
 
-def _file_losses(contents: Contents) -> FileLosses:
+def _file_losses(contents: Contents) -> TrainAndTestLoss:
     """Return the losses that the file states for its last checkpoint."""
 
     def value(losses: Losses | None, setting: str) -> float | None:
@@ -359,7 +359,7 @@ def _file_losses(contents: Contents) -> FileLosses:
         stated = contents.stated.get(setting)
         return float(stated.value) if stated and is_number(stated.value) else None
 
-    return FileLosses(value(contents.train, "train_loss"), value(contents.test, "test_loss"))
+    return TrainAndTestLoss(value(contents.train, "train_loss"), value(contents.test, "test_loss"))
 
 
 def _accuracy_doubts(

@@ -29,10 +29,10 @@ MAX_LOSS_RATIO = 1.5
 """Largest ratio of a loss that we compute to the file's, and of the file's to ours. The file's train loss may be one update
 older."""
 
-MAX_RATIO_OF_OTHERS = 1.1
-"""Largest ratio of the two losses, as `MAX_LOSS_RATIO`, for splits whose seed or fraction the file does not state."""
+MAX_LOSS_RATIO_IF_NOT_STATED = 1.1
+"""As `MAX_LOSS_RATIO`, for splits whose seed or fraction the file does not state. It is stricter, because many are tried."""
 
-CONTROLS = 20
+RANDOM_SPLITS = 20
 """Number of random splits of the same size that are compared with a file's losses. The losses confirm a split only if none of
 these fits them."""
 
@@ -58,17 +58,17 @@ class ImportedSplit(NamedTuple):
     doubt: str = ""
 
 
-class FileLosses(NamedTuple):
-    """Losses that the file states for its last checkpoint, in nats; None for a loss that it does not state."""
+class TrainAndTestLoss(NamedTuple):
+    """Train and test loss at the last checkpoint, in nats, as the file states or as we compute; None for an unknown loss."""
 
     train: float | None
     test: float | None
 
     def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> bool:
-        """Return whether the losses on training and test pairs are those of the file, up to `MAX_LOSS_RATIO`.
+        """Return whether the losses that we compute on training and test pairs are these, up to `MAX_LOSS_RATIO`.
 
         Args:
-            pair_losses: loss of every pair that we compute, [a, b].
+            pair_losses: loss of every pair, computed from the weights, [a, b].
             train: whether each pair is a training pair, [a, b].
             defined: whether each pair has a right answer, [a, b].
         """
@@ -79,7 +79,7 @@ class FileLosses(NamedTuple):
         return True
 
     def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> float:
-        """Return max |ln(loss in the file / loss we compute)| over train and test, for a split that fits."""
+        """Return max |ln(this loss / the loss that we compute)| over train and test, for a split that fits."""
         floor = 1e-12  # avoids the logarithm of 0
         return max(
             (
@@ -107,7 +107,7 @@ def _similar(loss: float, computed: float) -> bool:
 def find_split(
     option: str | None,
     contents: Contents,
-    losses: FileLosses,
+    losses: TrainAndTestLoss,
     pair_losses: NDArray[np.float64],
     defined: NDArray[np.bool_],
 ) -> ImportedSplit:
@@ -117,14 +117,15 @@ def find_split(
         option: the value of `--split`, in one of the `FORMS`; None to take the split from the file.
         contents: what the file contains.
         losses: the file's losses at the last checkpoint.
-        pair_losses: loss of every pair at the last checkpoint that we compute, [a, b].
+        pair_losses: loss of every pair at the last checkpoint, computed from the weights, [a, b].
         defined: whether each pair has a right answer, [a, b].
 
     Returns:
-        The split, with method `none` if neither the option nor the file states it.
+        The split, with method `none` if the option is `none` or no split is found. `doubt` is set if the file's losses contradict
+        the split that the option or the file lists, or if the file states losses but no split is found for them.
 
     Raises:
-        UserError: the option or the file's list of training pairs is wrong.
+        UserError: the option or the file's list of training pairs is wrong, or a split has no training pairs.
     """
     if option is not None:
         return _checked(_split_from_option(option, defined), losses, pair_losses, defined)
@@ -138,7 +139,7 @@ def find_split(
 
 
 def _checked(
-    split: ImportedSplit, losses: FileLosses, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
+    split: ImportedSplit, losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
     """Add a doubt if the file's losses are not those of a stated split."""
     if split.train is None or losses.fit(pair_losses, split.train, defined):
@@ -147,17 +148,17 @@ def _checked(
 
 
 def _describe_misfit(
-    split: ImportedSplit, losses: FileLosses, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
+    split: ImportedSplit, losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> str:
     assert split.train is not None
-    computed = FileLosses(train=pair_losses[split.train].mean(), test=pair_losses[defined & ~split.train].mean())
+    computed = TrainAndTestLoss(train=pair_losses[split.train].mean(), test=pair_losses[defined & ~split.train].mean())
     return f"the file has {losses}; with the split {split.finding.value} we compute {computed}"
 
 
 def _inferred_split(
-    contents: Contents, losses: FileLosses, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
+    contents: Contents, losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
-    """Infer the split from the seed and the fraction that the file states, and from its losses."""
+    """Infer the split from the file's losses, and from the seed or the fraction or both that it states."""
     stated = {
         name: contents.stated[name] for name in ("data_seed", "seed", "train_fraction") if name in contents.stated
     }
@@ -188,37 +189,42 @@ def _inferred_split(
                 if losses.fit(pair_losses, split.train, defined):
                     is_stated = seed in seeds and tried_fraction in fractions
                     distance = losses.distance(pair_losses, split.train, defined)
-                    if is_stated or distance < np.log(MAX_RATIO_OF_OTHERS):
+                    if is_stated or distance < np.log(MAX_LOSS_RATIO_IF_NOT_STATED):
                         fitting.append((distance, is_stated, split))
     fitting.sort(key=lambda entry: entry[0])
     for _, _, split in fitting:
         assert split.train is not None
         if _is_confirmed(split.train, losses, pair_losses, defined):
-            return _explained(split, f"confirmed by the file's {losses}")
+            return _with_detail(split, f"confirmed by the file's {losses}")
     for _, is_stated, split in fitting:
         if is_stated and split.method == "shuffle":
-            return _explained(split, f"fits the file's {losses}, as random splits do, so nothing confirms it (--split)")
+            return _with_detail(
+                split, f"fits the file's {losses}, as random splits do, so nothing confirms it (--split)"
+            )
     if fitting and not (seeds and fractions):
         return unknown
-    doubt = f"the file has {losses}; none of {tried} splits (shuffle and randperm, with its seed and fraction and others) fits"
+    doubt = (
+        f"the file has {losses}; of {tried} splits (its seed and fraction and common ones, each with shuffle and randperm), "
+        "none fits better than random splits"
+    )
     return unknown._replace(doubt=doubt)
 
 
-def _explained(split: ImportedSplit, detail: str) -> ImportedSplit:
-    """Return a split with a further detail in its finding."""
+def _with_detail(split: ImportedSplit, detail: str) -> ImportedSplit:
+    """Return a split with a detail added to its finding."""
     parts = [split.finding.detail, detail]
     return split._replace(finding=split.finding._replace(detail="; ".join(part for part in parts if part)))
 
 
 def _is_confirmed(
-    train: NDArray[np.bool_], losses: FileLosses, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
+    train: NDArray[np.bool_], losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> bool:
     """Return whether no random split with as many training pairs fits the file's losses."""
     rng, indices = np.random.default_rng(0), np.flatnonzero(defined.ravel())
-    for _ in range(CONTROLS):
-        control = np.zeros(defined.size, dtype=bool)
-        control[rng.permutation(indices)[: int(train.sum())]] = True
-        if losses.fit(pair_losses, control.reshape(defined.shape), defined):
+    for _ in range(RANDOM_SPLITS):
+        random_train = np.zeros(defined.size, dtype=bool)
+        random_train[rng.permutation(indices)[: int(train.sum())]] = True
+        if losses.fit(pair_losses, random_train.reshape(defined.shape), defined):
             return False
     return True
 
@@ -256,7 +262,7 @@ def _seeded_split(method: str, seed: int, fraction: float, defined: NDArray[np.b
 
 
 def _listed_split(indices: NDArray[Any], n: int, choice: Choice) -> ImportedSplit:
-    """Check a list of training pairs, as indices a * n + b, and return the split."""
+    """Check a list of training pairs, as indices a · n + b, and return the split."""
     if not indices.size or len(set(indices.tolist())) < indices.size or not 0 <= indices.min() <= indices.max() < n**2:
         raise UserError(f"split from {choice.detail}: expected distinct indices a · {n} + b, from 0 to {n**2 - 1}.")
     if indices.size == n**2:
@@ -269,7 +275,7 @@ def _listed_split(indices: NDArray[Any], n: int, choice: Choice) -> ImportedSpli
 def _split_from_indices(
     indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, name: str, choice: Choice
 ) -> ImportedSplit:
-    """Return the split with the training pairs `indices`, each a * n + b."""
+    """Return the split with the training pairs `indices`, each a · n + b."""
     train = np.zeros(n**2, dtype=bool)
     train[indices] = True
     finding = Finding("split", f"{name}, {train.sum()} of {n**2} pairs", choice.source, choice.detail)
@@ -290,5 +296,7 @@ def _read_indices(path: Path) -> NDArray[np.int64]:
         if not np.array_equal(indices, values.ravel()):
             raise ValueError("some values are not integers")
     except (ValueError, TypeError, OSError, EOFError, OverflowError, RecursionError) as error:
-        raise UserError(f"--split {path}: expected a file of integers a · p + b ({error}).") from None
+        raise UserError(
+            f"--split {path}: expected a file of integers a · n + b, with n operand values ({error})."
+        ) from None
     return indices

@@ -103,7 +103,7 @@ _NO_SETTINGS = re.compile(r"(lr_)?schedulers?(_state(_dict)?)?|scaler|rng(_state
 
 
 def canonical(name: str) -> str:
-    """Return a name in lower case, with _ in place of - and blanks."""
+    """Return a name in lower case, with _ in place of - and spaces."""
     return re.sub(r"[-\s]+", "_", name.strip()).lower()
 
 
@@ -116,7 +116,8 @@ def stated_settings(loaded: Any) -> Statements:
     """Find the settings in the data of a file, without its networks.
 
     Settings are read from the optimizer's state first, then from the file's own fields, then from mappings within it, such as
-    `config`. Of several statements of one setting, the first counts.
+    `config`. Of several statements of one setting, the first counts. A file that states a `data_seed` but no
+    `seed` has the `data_seed` as `seed`, too.
 
     Args:
         loaded: the data that `reading.read` returns; networks in them are left out.
@@ -153,7 +154,7 @@ def stated_settings(loaded: Any) -> Statements:
 
 
 def optimizer_group(loaded: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return where the state of an optimizer is, and the settings of its parameter group, if it has exactly one."""
+    """Return the place of the only parameter group in the state of an optimizer, and its settings; ("", {}) if there is none."""
     for key, value in loaded.items():
         if _OPTIMIZER.fullmatch(canonical(key)):
             state, source = (value[0], f"{key}.0") if isinstance(value, list) and len(value) == 1 else (value, key)

@@ -1,4 +1,4 @@
-"""Losses and accuracies by answer, and attention scores, of networks on sequences (appendix D.3)."""
+"""Losses and accuracies by answer, and induction and previous-token scores of heads, on sequences (appendix D.3)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INDUCTION = f"{SECTION}; Olsson et al. 2022"
 
 
 def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
-    """Return the mean over examples of values of answers, which are ordered as in `SequenceCheckpoint`: [answer]."""
+    """Return the mean over examples [answer] of values [example x answer], as `SequenceCheckpoint` orders them."""
     return values.reshape(-1, checkpoint.context.test.labels.shape[1]).mean(0)
 
 
@@ -53,7 +53,7 @@ def test_accuracy_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 
 
 def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
-    """Return, for each label, the mean loss over the examples with this label: [trigram]; NaN for a label without examples."""
+    """Return the mean loss over the examples of each trigram [trigram], which the label numbers; NaN for one without examples."""
     outputs = checkpoint.weights["W_U"].shape[-1]
     with np.errstate(invalid="ignore"):
         return np.bincount(outcomes.labels, outcomes.loss, outputs) / np.bincount(outcomes.labels, minlength=outputs)

@@ -16,8 +16,8 @@ from torch.nn.functional import embedding, embedding_bag, scaled_dot_product_att
 
 from progress_measures.models.gemm import multiply
 
-# A CPU uses the first backend. A GPU uses the second, whose gradients are deterministic, because FlashAttention supports
-# only half precision there.
+# A CPU uses the first backend. FlashAttention on a GPU supports half precision only, so a GPU uses the second, whose gradients
+# are deterministic.
 BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
 
 
@@ -29,8 +29,8 @@ def attend(queries: Tensor | None, keys_values: Tensor, heads: int, mask: Tensor
     Args:
         queries: at some positions, [run, example, query, head x d_head]; None for causal attention of queries at all
             positions.
-        keys_values: keys and values at all positions, [run, example, position, matrix x head x d_head]; if `queries` is None,
-            queries, keys and values.
+        keys_values: keys and values at all positions, [run, example, position, (key, value) x head x d_head]; if `queries` is
+            None, queries, keys and values, [run, example, position, (query, key, value) x head x d_head].
         heads: number of heads.
         mask: [run, example, query, position], -inf where a query does not attend to a position, else 0; None if every
             query attends to all positions, or if `queries` is None.
@@ -59,6 +59,7 @@ def _split_heads(queries: Tensor | None, keys_values: Tensor, heads: int) -> tup
 class _TableAttention(torch.autograd.Function):
     """Attention of one query per example to the example's rows of a table.
 
+    The table has a row for each position and token of the vocabulary; an example has one row for each of its positions.
     Every tensor has the leading dimension [run x head]. The forward pass gathers the few rows of each example. Gradients
     with respect to the table are matrix products with a matrix [example, row] that is zero except at the examples' rows.
     No row occurs twice in an example, because each row belongs to one position.

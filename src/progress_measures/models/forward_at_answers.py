@@ -37,7 +37,7 @@ DropoutMasks = list[Tensor]
 class TokenSequences:
     """Token sequences and their answer positions.
 
-    `fill` replaces the sequences without allocating memory.
+    `fill` writes other sequences into the same tensors, so that a CUDA graph that reads these tensors can be replayed.
 
     Args:
         tokens: [run, example, position], up to the last position that affects an answer.
@@ -55,7 +55,7 @@ class TokenSequences:
         self.tokens, self.answer_positions = tokens.clone(), answer_positions.clone()
         runs, examples, length = tokens.shape
         self.vocabulary, self.length = vocabulary, length
-        # A table [run x position x token] has fewer rows than the stream [run x example x position].
+        # whether a table [run x position x token] has fewer rows than the stream [run x example x position]
         self.uses_table = length * vocabulary < examples * length
         self._position = torch.arange(length, device=tokens.device)
         run = torch.arange(runs, device=tokens.device)[:, None, None]
@@ -92,8 +92,8 @@ class TokenSequences:
 
         Args:
             tokens: [run, example, position], of the same shape as in the constructor.
-            answer_positions: [run, example, answer], of the same shape as in the constructor. If all of
-                those were the last position, these must be too.
+            answer_positions: [run, example, answer], of the same shape as in the constructor. If all
+                answer positions in the constructor are the last position, these must be too.
         """
         self.tokens.copy_(tokens)
         self.answer_positions.copy_(answer_positions)
@@ -168,7 +168,7 @@ def _residual_mid(
 ) -> Tensor:
     """Compute the residual stream before the last MLP: [run, example x answer, d_model]."""
     heads = weights["W_Q"].shape[2]
-    # dropout masks differ between examples with the same first token
+    # `residual_mid` computes the first position once per token, but dropout masks differ between examples with the same token
     if sequences.is_short and len(layers) > 1 and not dropout:
         return residual_mid(weights, sequences.short_sequences(heads), doubled_residual)
     x: _EmbeddedStream | _DenseStream = _EmbeddedStream(weights, sequences)

@@ -48,8 +48,8 @@ def gradient_cosines_in_closed_form(
 ) -> NDArray[np.float64]:
     """Compute `gradient_cosines` of one network by a formula, for networks that the fast path computes.
 
-    With fixed ReLUs, a logit is linear in the residual stream before the MLP. Its gradient there reaches the vectors x_a and
-    x_b through the heads' values and through their attention scores.
+    As long as no neuron becomes active or inactive, a logit is linear in the residual stream before the MLP. Its gradient there
+    reaches the vectors x_a and x_b through the heads' values and through their attention scores.
 
     Args:
         weights: tensors in native form, in float64, without a `run` dimension.
@@ -66,9 +66,10 @@ def gradient_cosines_in_closed_form(
         [weights["W_E"][a] + weights["W_pos"][0], weights["W_E"][b] + weights["W_pos"][1], np.tile(x_eq, (len(a), 1))],
         axis=1,
     )
-    keys = np.einsum("hde,he->hd", W_K, np.einsum("d,hde->he", x_eq, W_Q)) / W_Q.shape[-1] ** 0.5
+    # The score of a position is the product of its row of x with W_K q, where q is the query at `=`: [head, d_model].
+    scaled_W_K_q = np.einsum("hde,he->hd", W_K, np.einsum("d,hde->he", x_eq, W_Q)) / W_Q.shape[-1] ** 0.5
     OV = W_V @ W_O  # [head, d_model, d_model]
-    scores = x @ keys.T  # [example, position, head]
+    scores = x @ scaled_W_K_q.T  # [example, position, head]
     attention = np.exp(scores - scores.max(1, keepdims=True))
     attention /= attention.sum(1, keepdims=True)
     attended = attention.swapaxes(1, 2) @ x  # [example, head, d_model]
@@ -78,7 +79,7 @@ def gradient_cosines_in_closed_form(
     grad_attended = np.stack([grad_mid @ matrix.T for matrix in OV], axis=1)  # [example, head, d_model]
     grad_attention = x @ grad_attended.swapaxes(1, 2)  # [example, position, head]
     grad_scores = attention * (grad_attention - (attention * grad_attention).sum(1, keepdims=True))
-    gradients = attention[:, :2] @ grad_attended + grad_scores[:, :2] @ keys  # [example, operand, d_model]
+    gradients = attention[:, :2] @ grad_attended + grad_scores[:, :2] @ scaled_W_K_q  # [example, operand, d_model]
     norms = np.linalg.norm(gradients, axis=-1)
     with np.errstate(invalid="ignore"):
         cosines: NDArray[np.float64] = (gradients[:, 0] * gradients[:, 1]).sum(-1) / norms.prod(-1)
@@ -100,7 +101,7 @@ def gradient_cosines_of_network(
         tokens: [example, position].
         outputs: index of the output whose logit is differentiated, one per example: [example].
         positions: positions of a and b.
-        answer_position: answer position; an MLP has none.
+        answer_position: answer position; not used for an MLP without attention.
         design: how the network computes with its weights.
 
     Returns:

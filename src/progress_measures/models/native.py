@@ -8,10 +8,10 @@ folded into these tensors:
 - Sinusoidal position vectors become W_pos, and tied embeddings W_U = W_E^T.
 - Weights of norms before attention, MLP and unembedding are folded into the matrices after them; the norms then only
   normalize.
-- In one-layer networks without norms, the attention scale is folded into W_Q. Attention weights sum to 1, so b_V and b_O add
-  the same vector to every residual stream, which moves to b_in and b_out. b_K adds the same number to the scores of all
-  positions and has no effect. Only x_=, the embedding at `=`, is used as a query, so b_Q moves to W_Q such that x_= W_Q
-  contains b_Q.
+- In networks whose neurons the fast path can compute (`closed_form`), the attention scale is folded into W_Q. Attention weights
+  sum to 1, so b_V and b_O add the same vector v to the residual stream at every position: v W_in is added to b_in, and v to
+  b_out. b_K adds the same number to the scores of all positions and has no effect. Only x_=, the embedding at `=`, is used as
+  a query, so W_Q gets a term of rank one with which x_= W_Q becomes x_= W_Q + b_Q.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _with_folded_norms(weights: Weights) -> Weights:
 
 
 def _with_folded_attention(weights: Weights, scale: float | None, d_head: int) -> Weights:
-    """Fold the attention scale and the attention biases of a one-layer network without norms into other tensors."""
+    """Fold the attention scale and the attention biases of a network that is `closed_form` into other tensors."""
     w = dict(weights)
     if "W_pos" not in w:
         w["W_pos"] = np.zeros((3, w["W_E"].shape[-1]), w["W_E"].dtype)

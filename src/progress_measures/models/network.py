@@ -19,7 +19,7 @@ def answer_logits(weights: Weights, tokens: Tensor, position: int, design: Desig
     Args:
         weights: as in `models.transformer` or `models.mlp`, for R runs.
         tokens: [example, position] or [run, example, position]; for an MLP, the tokens of a and b.
-        position: answer position; an MLP has none.
+        position: answer position; not used for an MLP without attention.
         design: how the network computes with its weights.
         hook: as in `models.transformer.forward`.
 

@@ -25,7 +25,7 @@ SOURCE_TITLES = {
     "mod_addition": "The blog's modular addition",
     "beyond": "Beyond the sources",
 }
-"""Title of each source, by the folder of its figures, in the order of the gallery."""
+"""Title of each gallery page, by the folder of its figures, in the order of the gallery."""
 
 CLAIMS_PAGE = Path("docs/claims.md")
 VERDICT_PATTERN = re.compile(r'^<details class="claim" id="([^"]+)" data-verdict="([^"]+)"', re.M)
@@ -73,7 +73,7 @@ class GalleryItem:
 
     @property
     def cubes_published(self) -> bool:
-        """Whether the figure or table can be made from the published cubes alone."""
+        """Whether the figure or table can be made from the published cubes alone; a partial table needs none of its cubes."""
         partial = getattr(self.declared, "partial", False)
         return partial or all(published_cube(name).exists() for name in self.declared.experiments)
 
@@ -151,7 +151,7 @@ def _page(source: str) -> str:
 
 
 def _entry(item: GalleryItem) -> list[str]:
-    """Return the Markdown lines of one figure or table: title, picture or rows, caption, reference, links and claims."""
+    """Return the Markdown lines of one figure or table: title, picture or table, caption, reference, links and claims."""
     declared = item.declared
     name = item.name if item.name != declared.id.partition("/")[2] else ""
     title = f"{name}: {declared.title}" if name else declared.title
@@ -171,7 +171,7 @@ def _entry(item: GalleryItem) -> list[str]:
 
 
 def _content(item: GalleryItem) -> list[str]:
-    """Return the Markdown lines of the picture or the rows, or of a note that says what is missing."""
+    """Return the Markdown lines of the picture or the table, or of a note that says what is missing."""
     if not item.cubes_published:
         missing = [name for name in item.declared.experiments if not published_cube(name).exists()]
         text = f"No cube of {', '.join(missing)} is published. `snakemake -c2 {item.file}` trains it first."
@@ -228,7 +228,7 @@ def claims_citing(item: GalleryItem) -> Iterator[Claim]:
 
     If the reference names the number of a figure or table, a claim must cite this number. If the reference names only a
     section, a claim must cite this section, cite no figure or table, and be about one of the item's experiments. If the
-    reference names neither, a claim must contain the heading that follows the first comma of the reference.
+    reference names neither, the field `where` of a claim must contain the heading that follows the first comma of the reference.
     """
     reference_places = cited_places(item.declared.reference)
     numbered = {place for place in reference_places if place[0] != "section"}

@@ -36,7 +36,8 @@ def _scheduled(schedule: CheckpointSchedule, last: int) -> NDArray[np.int64]:
 def kept_epochs(training: Training) -> NDArray[np.int64]:
     """Return the epochs of the checkpoints whose weights are stored, ascending: [checkpoint].
 
-    A run that stops early keeps its last checkpoint too. A schedule in `keep` omits epoch 0, whose weights follow from the seed.
+    If `training.keep` is a list of epochs, the checkpoints nearest to them and the last one are stored. A run that stops early
+    keeps its last checkpoint too. A schedule in `keep` omits epoch 0, whose weights follow from the seed.
     """
     epochs, keep = checkpoint_epochs(training), training.keep
     if keep == "all":
@@ -62,8 +63,8 @@ def evaluation_epochs(training: Training) -> NDArray[np.int64]:
 def log_spaced(last: int, count: int) -> list[int]:
     """Return different integers from 1 to `last` that are as evenly spaced on a logarithmic axis as integers can be.
 
-    The integer after x is x · (last / x)^(1 / remaining), rounded, and at least x + 1. If all remaining ratios equalled this one,
-    the last integer would be `last`.
+    The integer after x is x · (last / x)^(1 / remaining), rounded, and at least x + 1. With this
+    ratio for all remaining steps, the last integer is `last`.
 
     Args:
         last: the last integer.
@@ -80,7 +81,8 @@ def meets(rule: StopRule, epochs: NDArray[np.int64], evaluations: Sequence[NDArr
 
     Args:
         rule: the rule.
-        epochs: epochs of the evaluations, ascending, possibly with later epochs: [evaluation].
+        epochs: epochs of all evaluations of the training, ascending: [evaluation]. Those after the latest evaluation are not
+            used.
         evaluations: losses and accuracies [run, quantity] of each evaluation, in the order of `EVALUATED_QUANTITIES`.
 
     Returns:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MIN_NETWORKS = 10
-"""Minimum number of networks with a delay to which a power law is fitted."""
+"""Smallest number of networks with a finite delay above 0 to which a power law is fitted."""
 
 
 @quantity(variables=VARIABLES)
@@ -53,10 +53,11 @@ def delay_exponents(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=VARIABLES)
-def delays_by_fraction(cube: xr.Dataset) -> Values:
+def generalization_at_extreme_fractions(cube: xr.Dataset) -> Values:
     """Return how many networks with the smallest train fraction learn their test pairs, and how many such networks there are.
 
-    Also return the largest delay, in updates, of networks with weight decay 1 and a train fraction of at least 0.6.
+    Also return the largest delay by accuracy, in updates, of networks with weight decay 1 and a train fraction of at least
+    0.6: infinity if one of them learns only its training pairs, NaN if one of them learns neither.
     """
     delay = accuracy_delays(cube)
     fraction, decay = cube.train_fraction.values, cube.weight_decay.values

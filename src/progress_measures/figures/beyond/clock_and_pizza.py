@@ -34,7 +34,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Gradient symmetricity is the mean cosine between the gradients of a logit with respect to the embeddings of a and b.
     Distance irrelevance is the standard deviation of the correct logit over pairs with equal a − b, divided by that over all
     pairs.
-    (a) Both measures of the first run over the epochs, with the phases that the rule finds. Before training both are near 1.
+    (a) Both measures of the first run over the epochs, with the phases that a rule finds. Before training both are near 1.
     If the cube has values at few epochs only, these are marked by dots, and dotted lines connect them. (b) All runs at their
     last checkpoint. A run generalizes if its test accuracy is at least 99 %. Stars: the networks A and B of Zhong et al., a
     Pizza and a Clock. Shaded: the distance irrelevance of typical Pizzas, at most 0.4; that of typical Clocks is larger. The

@@ -44,7 +44,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     rise of the train loss at weights that Langevin dynamics samples near the network's. Bars are standard errors over the
     chains; chains have not converged if their split R̂ exceeds 1.1. The restricted loss is the loss with only the directions
     of the final network's key frequencies in the logits; for the excluded loss, these are removed. Shaded areas are the phases
-    that the rule finds.
+    that a rule with fixed thresholds finds.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     above, below = fig.subplots(2, 1, sharex=True)

@@ -1,4 +1,4 @@
-"""Beyond the paper: train and test loss of networks that differ from the mainline in their operation or architecture."""
+"""Beyond the paper: train and test loss of networks with other operations or architectures than the mainline's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beyond the paper: phases that the rule finds in each run, and phases whose ends two sources set by hand."""
+"""Beyond the paper: phases that a rule finds in each run, and phases whose ends two sources set by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     size=(6.8, 3.0),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """Phases that the rule finds in each run (plain bars), and phases set by hand (hatched bars).
+    """Phases that a rule finds in each run (plain bars), and phases set by hand (hatched bars).
 
     Triangles: the end of memorization, found from the largest excluded loss of any one frequency, which does not depend
     on the final network. Circles: the first epoch with a test loss below 1. Hatched bars: phases that the paper and the

@@ -32,8 +32,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Left: attention of head 0 from `=` to a, over all pairs. Middle: neuron 0 after the ReLU, over all pairs. Both are
     periodic; the title gives the frequency k that explains most of their variance. Right: norm over outputs of each 2D
     Fourier component of the logits, in percent of the largest norm. Rows (over a) and columns (over b) are the constant
-    and cos and sin of the key frequencies. The axis label gives the largest norm that is not shown. The large norms are
-    in the 2 x 2 cells on the diagonal, in which a and b have the same key frequency.
+    and cos and sin of the key frequencies. The component that is constant in both a and b, the top left cell, is left
+    out. The axis label gives the largest norm that is not shown. The large norms are in the 2 x 2 cells on the diagonal,
+    in which the components over a and over b have the same key frequency.
     """
     run = str(cube.run.values[0])
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.1))
@@ -53,12 +54,14 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> AxesImage:
     """Draw the norms at the constant and the key frequencies; the x label gives the largest norm that is not drawn.
 
+    The component that is constant in both a and b is left out and drawn as 0.
+
     Returns:
-        The image, in percent of the largest norm.
+        The image, in percent of the largest of the other norms.
     """
     components = [0] + [i for k in keys for i in (2 * k - 1, 2 * k)]
     values = norms.values.copy()
-    values[0, 0] = 0
+    values[0, 0] = 0  # the mean of the logits over all pairs, which no frequency explains
     selected = values[np.ix_(components, components)]
     not_drawn = values.copy()
     not_drawn[np.ix_(components, components)] = 0

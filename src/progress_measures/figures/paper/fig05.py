@@ -61,6 +61,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     left.legend(loc="lower left", ncols=2, handlelength=0.6, columnspacing=0.8)
     k = next(iter(colors))
     cluster = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
+    # measured for the first run only, so the cube has it without the dimension `run`
     weights = cube.W_L_fourier.values[cluster].T[1:]
     signed_map(fig, right, weights, "Weight")
     # the cosine and the sine of frequency k are rows 2 k - 2 and 2 k - 1, because the row of the constant is left out

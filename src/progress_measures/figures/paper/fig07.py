@@ -33,7 +33,7 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
 
     Hovering shows the values of all curves at an epoch. Zooming in on the epoch axis applies to all rows; a double click
     shows all epochs. The excluded and the restricted loss change while train and test loss are flat. Shaded areas are
-    the phases that the rule finds.
+    the phases that a rule with fixed thresholds finds.
     """
     run_cube = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
@@ -80,8 +80,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     logits) rises while train and test loss are flat. Top right: the restricted loss (on all pairs, with only these cos
     and sin and the mean left in the logits) falls before the test loss does. Bottom left: the Fourier spectra of the
     embedding W_E and of the neuron-logit map W_L = W_out W_U become sparse. Bottom right: the sum of squared weights
-    falls, most sharply in cleanup. Shaded areas are the phases that the rule finds; w = 2πk/p for frequency k. The
-    epoch axis ends at about twice the epoch at which cleanup ends; its label gives the last trained epoch.
+    falls, most sharply in cleanup. Shaded areas are the phases that a rule with fixed thresholds finds; w = 2πk/p for
+    frequency k. The epoch axis ends at about twice the epoch at which cleanup ends; its label gives the last trained epoch.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     axes = fig.subplots(2, 2, sharex=True).ravel()

@@ -34,8 +34,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     The Fourier norms are the norms of the Fourier components of the embedding W_E and of the neuron-logit map
     W_L = W_out W_U. A Gini coefficient near 1 means that a few components hold nearly all of the norm. Shaded areas are
-    the phases that the rule finds in each run. Both coefficients rise slowly during circuit formation and fast in
-    cleanup.
+    the phases that a rule with fixed thresholds finds in each run. Both coefficients rise slowly during circuit
+    formation and fast in cleanup.
     """
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 LOSSES = ("history_train_loss", "history_test_loss")
 """Variables that `losses` and `two_scales` read."""
 
-LOSSES_OVER_PHASES = (*LOSSES, *PHASE_ENDS)
-"""Variables that `losses_over_phases` reads."""
+LOSSES_WITH_PHASES = (*LOSSES, *PHASE_ENDS)
+"""Variables that `losses_with_phases` reads."""
 
-RESTRICTED_AND_EXCLUDED = ("train_loss", "test_loss", *PHASE_ENDS)
-"""Variables that `restricted_and_excluded_losses` reads besides `restricted_loss_neurons` and `excluded_loss_neurons`."""
+LOSSES_AND_PHASE_ENDS = ("train_loss", "test_loss", *PHASE_ENDS)
+"""Variables that `losses_of_projected_neurons` reads besides `restricted_loss_neurons` and `excluded_loss_neurons`."""
 
 
 def losses(
@@ -139,13 +139,13 @@ def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) 
     phase_names(fig, cube, run)
 
 
-def restricted_and_excluded_losses(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
-    """Draw train, test, and restricted or excluded loss of the first run, with phases shaded.
+def losses_of_projected_neurons(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
+    """Draw train and test loss, and restricted or excluded loss of projected neurons, of the first run, with phases shaded.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `RESTRICTED_AND_EXCLUDED`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
-        names: losses to draw besides train and test loss: `restricted`, `excluded` or both.
+        cube: cube with the variables `LOSSES_AND_PHASE_ENDS`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
+        names: losses of projected neurons to draw: `restricted`, `excluded` or both. They are also the labels of the curves.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
@@ -191,12 +191,12 @@ def two_scales(fig: Figure, cube: xr.Dataset) -> None:
     panel_letters([left, right])
 
 
-def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
+def losses_with_phases(fig: Figure, cube: xr.Dataset) -> None:
     """Draw train and test loss of the first run, as recorded during training, with phases shaded.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `LOSSES_OVER_PHASES`.
+        cube: cube with the variables `LOSSES_WITH_PHASES`.
     """
     ax = fig.subplots()
     for split in ("train", "test"):
@@ -218,7 +218,8 @@ def curves_by_frequency(
         cube: cube with the variables to draw, `key_frequency` and `PHASE_ENDS`.
         name: name of the variable [run, epoch, frequency].
         text: label of the y axis.
-        residual: name of a variable [run, epoch], drawn as a dashed curve labeled `residual of all`; by default, none.
+        residual: name of a variable [run, epoch] with the norm of what is left if the parts along all frequencies are removed.
+            It is drawn as a dashed curve labeled `residual of all`. By default, none.
         top: upper end of the y axis; by default, matplotlib chooses it.
 
     Returns:
@@ -244,7 +245,7 @@ def curves_by_frequency(
     return ax
 
 
-def ratio_over_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator: str, text: str) -> None:
+def ratio_with_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator: str, text: str) -> None:
     """Draw the ratio of two losses of the first run at each epoch, with phases shaded.
 
     Args:

@@ -1,4 +1,4 @@
-"""Trains the runs of an experiment in a pool, and lists its jobs."""
+"""Train the runs of an experiment in a pool; list and cancel its jobs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
     def jobs_left(in_progress: set[str]) -> list[JobSpec]:
         """Return jobs for all runs that are neither trained nor in progress; `in_progress` contains `<run> <hash>`."""
         names = {entry.split()[0] for entry in in_progress}
-        unfinished = [run for run in runs if _done(run, any_code) is None]
+        unfinished = [run for run in runs if _record_of_training(run, any_code) is None]
         conflicting = [run.name for run in unfinished if run.name in names and _name_and_hash(run) not in in_progress]
         if conflicting:
             raise UserError(
@@ -73,9 +73,12 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
         return [_job_spec(shard, plan) for shard in shards(to_submit, max_runs)]
 
     wait(plan.pool, jobs_folder(experiment), experiment, jobs_left, plan.retries)
-    untrained = [run.name for run in runs if _done(run, any_code) is None]
+    untrained = [run.name for run in runs if _record_of_training(run, any_code) is None]
     if untrained:
-        raise UserError(f"{experiment}: {', '.join(untrained)} ended without a record. Run the same command again.")
+        raise UserError(
+            f"{experiment}: {', '.join(untrained)} ended without done.json, the record of a finished training. "
+            "Run the same command again."
+        )
 
 
 def write_trained(experiment: str, runs: list[Run], any_code: bool = False) -> None:
@@ -86,7 +89,7 @@ def write_trained(experiment: str, runs: list[Run], any_code: bool = False) -> N
         runs: all runs of the experiment.
         any_code: whether a run counts as trained if the code has changed since its training.
     """
-    records = {run.name: _done(run, any_code) for run in runs}
+    records = {run.name: _record_of_training(run, any_code) for run in runs}
     if any(record is None for record in records.values()):
         return
     keys = ("config_hash", "code", "epochs", "seconds", "runs_in_batch", "final", "machine")
@@ -144,7 +147,7 @@ def slurm_plan(
         The plan.
 
     Raises:
-        UserError: a setting is invalid, such as a time limit too short to save before it, or this machine has no Slurm.
+        UserError: a setting is invalid, such as a time limit that leaves no time to save, or this machine has no Slurm.
     """
     with_gpu = bool(settings.get("gpus") or settings.get("gres")) and device != "cpu"
     max_runs = runs_per_shard or (runs_that_fit(runs, gpu_memory_gb * 1e9) if with_gpu else 1)
@@ -189,8 +192,8 @@ def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Submissio
 def cancel(experiment: str | None = None) -> Iterator[str]:
     """Cancel the jobs of one experiment, or of all experiments.
 
-    Each job is first requested to end, in its submission's folder. So the process that waits for it does not submit it again,
-    even if the pool does not respond.
+    First a request to cancel the job is written to its submission's folder. The process that waits for the job then does not
+    submit it again, even if the pool does not respond.
 
     Args:
         experiment: name of the experiment; None for all experiments.
@@ -280,7 +283,8 @@ def _row(submission: Submission, index: int, status: JobStatus) -> JobRow:
     return JobRow(name, job, status.state, progress, status.reason, status.machine)
 
 
-def _done(run: Run, any_code: bool) -> dict[str, Any] | None:
+def _record_of_training(run: Run, any_code: bool) -> dict[str, Any] | None:
+    """Return the record of a finished training; None if the run is not trained, or was trained with other settings or code."""
     return finished_training(runs_folder(run.experiment) / run.name, run, None if any_code else code_fingerprint(run))
 
 
