@@ -125,7 +125,8 @@ def test_numbers_of_the_page_on_results_are_measured(published):
 def test_numbers_of_the_front_page_are_measured(published):
     progress, train, norm = (factors(published, method, 0.1) for method in METHODS)
     sentence = (
-        f"at epoch T/10 is off by a factor of {np.median(progress):.1f} from progress measures, of {np.median(train):.1f} from "
-        f"the train loss and of {np.median(norm):.1f} from the weight norm (medians of {len(progress)} runs)."
+        f"At epoch T/10, a forecast of T that uses progress measures is wrong by a factor of {np.median(progress):.1f}, one that "
+        f"uses the train loss by {np.median(train):.1f}, and one that uses the weight norm by {np.median(norm):.1f} (medians of "
+        f"{len(progress)} runs)."
     )
     assert sentence in " ".join((ROOT / "README.md").read_text().split())
