@@ -430,7 +430,7 @@ def test_integer_sums_are_recognized(folder):
 
 CONTRADICTIONS = {
     "train loss": (lambda t: {"train_loss": 0.5}, "the file has train loss 0.5"),
-    "test loss": (lambda t: {"val_loss": 0.5}, "test loss 0.5; none of"),
+    "test loss": (lambda t: {"val_loss": 0.5}, "test loss 0.5; of"),
     "losses": (lambda t: {"train_losses": [1.0] * 400}, "the file has train loss 1"),
     "train accuracy": (lambda t: {"train_acc": 60.0}, "train_acc is 0.6 in the file, and we compute 1"),
     "test accuracy": (lambda t: {"history": {"val_acc": [0.1, 0.999]}}, "is 0.999 in the file, and we compute 0.29"),
@@ -441,7 +441,7 @@ CONTRADICTIONS = {
     "split": (
         lambda t: {"config": {"seed": 0, "frac_train": 0.3}, "train_loss": losses_of(t, "train", 400).item()} |
         {"test_loss": 1e-3},
-        "none of",
+        "none fits better than random splits",
     ),
 }  # fmt: skip
 
