@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,10 +81,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes[1].xaxis.get_major_locator().set_params(integer=True)
     axes[2].set(xlabel=label(cube.distance_irrelevance), xlim=(0, 1))
     axes[2].axvspan(0, PIZZA_LIMIT, color="#EEEEEE", lw=0, zorder=-2)
-    borders = [
-        (last.max() + first.min()) / 2
-        for last, first in zip(list(rows.values()), list(rows.values())[1:], strict=False)
-    ]
+    borders = [(last.max() + first.min()) / 2 for last, first in pairwise(rows.values())]
     for ax in axes:
         ax.tick_params(axis="y", length=0)
         for border in borders:
