@@ -107,6 +107,19 @@ def test_named_settings_and_nested_fields_vary():
     assert [run.task.prime for run in runs[:2]] == [13, 17]
 
 
+def test_runs_are_created_once_and_share_no_changed_settings():
+    changes = {"training.weight_decay": [0.5, 2.0], "training.betas": [[0.9, 0.98], [0.8, 0.9]], "seed": [0, 1]}
+    experiment = Experiment.model_validate(load_experiment("mainline").model_dump() | {"grid": changes})
+    runs = experiment.runs("sweep")
+    assert [(run.training.weight_decay, run.training.betas[0], run.seed) for run in runs] == [
+        (decay, beta, seed) for decay in (0.5, 2.0) for beta in (0.9, 0.8) for seed in (0, 1)
+    ]
+    assert all(again is run for again, run in zip(experiment.runs("sweep"), runs, strict=True))
+    runs.clear()
+    assert len(experiment.runs("sweep")) == 8
+    assert [run.experiment for run in experiment.runs("another")] == ["another"] * 8
+
+
 def test_hash_depends_only_on_settings_of_training():
     (run,) = Experiment.model_validate(MINIMAL).runs("mine")
     (retitled,) = Experiment.model_validate(MINIMAL | {"title": "other"}).runs("other")

@@ -10,7 +10,6 @@ settings, for a key that names no field:
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import re
@@ -51,17 +50,18 @@ def combinations(grid: Grid) -> Iterator[Entry]:
 
 
 def replace_settings(base: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of nested settings in which some fields have other values.
+    """Return nested settings in which some fields have other values. Sections without such a field are not copied.
 
     Args:
         base: sections and fields, nested as in an experiment file.
         settings: new values of fields, by their dotted names.
     """
-    changed = copy.deepcopy(base)
+    changed = dict(base)
     for name, value in settings.items():
         *path, field = name.split(".")
         section = changed
         for part in path:
+            section[part] = dict(section[part])
             section = section[part]
         section[field] = value
     return changed

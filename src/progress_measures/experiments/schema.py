@@ -804,6 +804,7 @@ class Experiment(Section):
     )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # see `with_sources`
+    _runs: dict[str, list[Run]] = PrivateAttr(default_factory=dict)  # by name of the experiment; see `runs`
 
     @field_validator("title")
     @classmethod
@@ -848,10 +849,13 @@ class Experiment(Section):
         Args:
             experiment: Name of the experiment, which is the name of its file.
         """
-        base = self.model_dump(include={"seed", *_SECTIONS_OF_A_RUN})
-        if self.imported:
-            return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
-        return [self._run(base, entry, experiment) for entry in grids.combinations(self.grid or {"seed": [self.seed]})]
+        if experiment not in self._runs:  # a grid may have a thousand runs, and several callers need them
+            base = self.model_dump(include={"seed", *_SECTIONS_OF_A_RUN})
+            entries = grids.combinations(self.grid or {"seed": [self.seed]})
+            if self.imported:
+                entries = iter([grids.Entry("imported", {}, {})])
+            self._runs[experiment] = [self._run(base, entry, experiment) for entry in entries]
+        return list(self._runs[experiment])
 
     def _run(self, base: dict[str, Any], entry: grids.Entry, experiment: str) -> Run:
         """Return one run of the grid."""
@@ -865,7 +869,7 @@ class Experiment(Section):
     def with_sources(self, hashes: dict[str, str]) -> "Experiment":
         """Return the experiment with the hashes of the runs from which its runs start, by the names that `source_of` returns."""
         copy = self.model_copy()
-        copy._sources = hashes
+        copy._sources, copy._runs = hashes, {}
         return copy
 
 
