@@ -92,7 +92,7 @@ def _range(values: NDArray[np.float64], runs: list[str], pattern: str, unit: str
         unit: text after the values.
 
     Returns:
-        A text such as `1,300 to 2,100 (not in seed3)`; one number if both are equal, and a dash if no run has a value.
+        A text such as `1,300 to 2,100 (not in seed3)`: one number if both are equal, and `— (in no run)` if no run has a value.
     """
     finite = np.isfinite(values)
     if not finite.any():

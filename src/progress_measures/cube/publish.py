@@ -52,8 +52,8 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
     """Write `published/<experiment>.zarr.zip` and, if possible, `published/<experiment>.weights.zarr.zip`.
 
     The second file has the last weights of every run and, if it stays small enough, the first run's weights at up to six
-    earlier epochs (see `epochs_to_publish`). It is not written, and an earlier one is deleted, if the networks differ in
-    size, because one store cannot hold them, or if the last weights are too large.
+    earlier epochs (see `epochs_to_publish`). It is not written, and an earlier one is deleted, if no weights are stored, if the
+    networks differ in size, because one store cannot hold them, or if the last weights are too large.
 
     If `results/` lacks a run that the published cube has, the run stays published, provided that its settings have not changed.
 

@@ -196,8 +196,8 @@ class StopRule(Section):
         alias="for",
         ge=0,
         le=10_000_000,
-        description="Number of epochs for which the conditions must hold. The run ends at the first checkpoint at which they have "
-        "held that long.",
+        description="Number of epochs for which the conditions must hold. The run ends at the first checkpoint at which they "
+        "have held that long.",
     )
 
     @model_validator(mode="after")
@@ -282,8 +282,8 @@ class Training(Section):
     gradient_filter: Literal["none", "grokfast_ema", "grokfast_ma", "orthograd"] = Field(
         "none",
         description="Change of the gradient before the optimizer uses it. `grokfast_ema` and `grokfast_ma` (Lee et al. 2024) add "
-        "`grokfast_factor` times a running mean of the gradients; `orthograd` (Prieto et al. 2025) removes the component along the "
-        "weights, in each tensor of each layer, and restores the gradient's norm.",
+        "`grokfast_factor` times a running mean of the gradients; `orthograd` (Prieto et al. 2025) removes the component along "
+        "the weights, in each tensor of each layer, and restores the gradient's norm.",
     )
     grokfast_decay: float = Field(
         0.98,
@@ -544,7 +544,7 @@ class Run(Section):
     start_from: StartFrom | None = None
     labels: dict[str, str] = Field(
         default_factory=dict,
-        description="Names of settings, such as `muon`, by their key in the grid, such as `recipe`. The cube has them as coordinates.",
+        description="Names of settings, such as `muon`, by their key in the grid, such as `recipe`; coordinates of the cube.",
     )
 
     @model_validator(mode="after")

@@ -109,7 +109,7 @@ def pack(cube: xr.Dataset) -> Packed:
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
-    """Select evenly spaced checkpoints of a cube, and the last: at most `MAX_CHECKPOINTS`, summed over runs, but two or more."""
+    """Select evenly spaced checkpoints of a cube, and the last: at most `MAX_CHECKPOINTS`, summed over runs, or two per run."""
     per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
     step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1
     last = cube.sizes["epoch"] - 1
