@@ -55,6 +55,7 @@ DIMENSIONS = {
     "answer": "answer of a sequence, in order",
     "trigram": "signal token that determines the answer of a sequence, numbered from 0",
 }
+"""Dimensions of the variables of a cube; each text is the `long_name` of the dimension's coordinate."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Measure:
         }
 
 
-_REGISTRY: dict[str, Measure] = {}
+_REGISTRY: dict[str, Measure] = {}  # measures by name, in the order in which they are declared
 
 
 F = TypeVar("F", bound=Callable[..., Any])
