@@ -2,7 +2,7 @@
 
 A network has learned a set of pairs at the first evaluation with an accuracy of at least 90 % on it. The regions are:
 
-comprehension   training and test pairs are learned, the test pairs less than 1,000 updates after the training pairs
+comprehension   test pairs are learned less than 1,000 updates after the training pairs, or before them
 grokking        both are learned, the test pairs at least 1,000 updates after the training pairs
 memorization    only training pairs are learned
 confusion       training pairs are not learned
