@@ -16,8 +16,8 @@ import xarray as xr
 
 from progress_measures import Recorder, open_cube, open_run
 from progress_measures.cube import gather, publish
-from progress_measures.cube.measured_in_training import read_measured_in_training
 from progress_measures.cube.extract import CheckpointReader
+from progress_measures.cube.measured_in_training import read_measured_in_training
 from progress_measures.cube.omitted_chunks import store_omitted_chunks
 from progress_measures.cube.structure import encoding
 from progress_measures.cube.zipping import zip_store

@@ -3,9 +3,9 @@
 A network has learned a set of pairs at the first evaluation with an accuracy of at least 90 % on it. The regions are:
 
 comprehension   test pairs are learned less than 1,000 updates after the training pairs, or before them
-grokking        both are learned, the test pairs at least 1,000 updates after the training pairs
+grokking        test pairs are learned at least 1,000 updates after the training pairs
 memorization    only training pairs are learned
-confusion       training pairs are not learned
+confusion       neither training nor test pairs are learned
 
 A region depends on the length of training: a run in the region memorization might grok if it were trained longer.
 """

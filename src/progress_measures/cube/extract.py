@@ -14,8 +14,8 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from progress_measures.cube.measured_in_training import read_measured_in_training
 from progress_measures.cube.earlier_imports import check_import
+from progress_measures.cube.measured_in_training import read_measured_in_training
 from progress_measures.cube.structure import coordinates, describe_dimensions, encoding, moments, with_epochs
 from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
@@ -62,7 +62,9 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
         weights = CheckpointReader(run)
         measures = {family: measures_for(family, run, first) for family in out_of_date}
         earlier_values = read_measured_in_training(run, out_of_date)
-        remaining = {family: [m for m in measures[family] if m.name not in earlier_values[family]] for family in out_of_date}
+        remaining = {
+            family: [m for m in measures[family] if m.name not in earlier_values[family]] for family in out_of_date
+        }
         context = context_of(run, weights, train)
         measuring_pass = MeasuringPass(run, list(chain(*remaining.values())), context, weights.epochs)
         measuring_pass.add_all(weights)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from progress_measures.cube.measured_in_training import write_measured_in_training
 from progress_measures.cube.extract import MeasuringPass, measures_for
+from progress_measures.cube.measured_in_training import write_measured_in_training
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.registry import families_of, family_fingerprint
 from progress_measures.measures.sequence_checkpoint import SequenceRunContext

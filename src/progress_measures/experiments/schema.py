@@ -489,7 +489,9 @@ class Imported(Section):
     file: str = Field(description="Name of the imported file.")
     sha256: str = Field(description="SHA-256 checksum of the imported file.")
     format: str = Field(description="Naming and layout of the tensors in the imported file.")
-    recognized: list[str] = Field(description="Properties read from the file or inferred from the network's predictions.")
+    recognized: list[str] = Field(
+        description="Properties read from the file or inferred from the network's predictions."
+    )
     assumed: list[str] = Field(description="Assumptions, each with the option that changes it.")
     ignored: list[str] = Field(description="Tensors of the file that were ignored.")
     layer_norm: bool | None = Field(
