@@ -210,7 +210,7 @@ def test_significant_frequencies_exceed_the_median(cube):
         key_frequency=run_cube.key_frequency.copy(data=run_cube.frequency.values == 2),
     )
     assert embedding.significant_frequencies(made).tolist() == [2, 5]
-    assert embedding.operand_embedding(run_cube).shape == embedding.gaussian_control(run_cube).shape == (13, 32)
+    assert embedding.operand_embedding(run_cube).shape == embedding.gaussian_matrix(run_cube).shape == (13, 32)
 
 
 def test_deviation_of_the_single_term_is_relative():

@@ -234,7 +234,7 @@ def test_family_with_changed_code_is_measured_at_kept_checkpoints(after, during,
     shutil.copytree(folders["during"], tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     runs = small_runs(**RECIPE | DURING)
-    original = "progress_measures.cube.during.family_fingerprint"
+    original = "progress_measures.cube.measured_in_training.family_fingerprint"
     monkeypatch.setattr(original, lambda family: "changed" if family == "losses" else "unchanged")
     for module in ("extract", "during"):
         monkeypatch.setattr(f"progress_measures.cube.{module}.family_fingerprint", lambda family: "changed")

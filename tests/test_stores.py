@@ -16,8 +16,8 @@ import xarray as xr
 
 from progress_measures import Recorder, open_cube, open_run
 from progress_measures.cube import gather, publish
-from progress_measures.cube.during import read_measured_during_training
 from progress_measures.cube.extract import CheckpointReader
+from progress_measures.cube.measured_in_training import read_measured_in_training
 from progress_measures.cube.omitted_chunks import store_omitted_chunks
 from progress_measures.cube.structure import encoding
 from progress_measures.cube.zipping import zip_store
@@ -106,7 +106,7 @@ READERS = {
         "git checkout -- published/small.weights.zarr.zip",
     ),
     DURING_STORE: (
-        lambda run: read_measured_during_training(run, families_of(run)),
+        lambda run: read_measured_in_training(run, families_of(run)),
         "progress-measures train during --run seed0",
     ),
     "results/recorded/dataset.zarr": (

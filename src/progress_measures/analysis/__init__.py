@@ -4,18 +4,19 @@ Functions take a cube, or the part of a cube that belongs to one run; none reads
 
 runs          task, split, key frequencies and interventions of a run
 select        runs by their settings, sweeps as grids, and variables by name
-crossings     epochs at which curves cross a level, values at epochs, counts of rises
+crossings     epochs at which curves cross a level, values at epochs, counts of rises and slingshots
 phases        the phase of a run at an epoch
 pair_maps     attention, neurons and logits over all pairs, and their 2D Fourier coefficients
 embedding     the number embedding, its singular vectors and Fourier spectrum
 clusters      neuron clusters
-readout       how W_L maps neurons to logits
+readout       rows of the paper's Tables 1 and 3, and the loss of the key cosines alone
 paper_tables  rows of the paper's Tables 5 and 6
-algorithm     whether networks add by the algorithm Clock or Pizza
-story         a summary of the runs of a cube, in four lines
+algorithm     whether networks add by the algorithm Clock or the algorithm Pizza
+story         a summary of the runs of a cube, in a few lines
+recipes       runs of a sweep of named recipes
 integer_sums  how a network that adds integers represents the sum
 forecast      prediction of when a network generalizes
-regions       regions of a phase diagram, and power laws of the delay of generalization
+regions       regions of a phase diagram, and fits of power laws
 """
 
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead

@@ -1,4 +1,7 @@
-"""Where the networks of a cube lie between the algorithms Clock and Pizza (Zhong, Liu, Tegmark & Andreas 2023)."""
+"""Two measures that distinguish the algorithms Clock and Pizza (Zhong, Liu, Tegmark & Andreas 2023), for each network of a cube.
+
+`progress_measures.measures.algorithm` defines the measures.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,16 @@ GENERALIZED = 0.99
 """Test accuracy from which a run counts as one that generalizes; the networks of Zhong et al. have a test accuracy of 100 %."""
 
 PIZZA_LIMIT = 0.4
-"""Largest distance irrelevance of typical Pizzas; that of typical Clocks is larger, up to 1 (Zhong et al., section 4)."""
+"""Distance irrelevance up to which a network is a typical Pizza; that of typical Clocks is larger, up to 1 (Zhong et al.,
+section 4)."""
 
 
 class Network(NamedTuple):
-    """One network in the plane of gradient symmetricity and distance irrelevance.
+    """Gradient symmetricity and distance irrelevance of one network.
 
     Attributes:
         name: name of the network.
-        symmetricity: its gradient symmetricity, a mean cosine.
+        symmetricity: its gradient symmetricity, a mean cosine, -1 to 1.
         irrelevance: its distance irrelevance, 0 to 1.
         generalized: whether its test accuracy is at least `GENERALIZED`.
     """
@@ -43,7 +47,7 @@ ZHONG_NETWORKS = (
 
 
 def networks_at_last_checkpoint(cube: xr.Dataset) -> list[Network]:
-    """Return the network of each run at the run's last checkpoint. A run without values there is left out.
+    """Return the network of each run at the run's last checkpoint. A run for which one of the measures is NaN is left out.
 
     Args:
         cube: cube with the variables `VARIABLES`.

@@ -45,28 +45,30 @@ def _first(curve: xr.DataArray, condition: xr.DataArray) -> NDArray[np.float64]:
 
 
 def lead(late: Epochs, early: Epochs) -> Epochs:
-    """Compute by how many epochs one event precedes another; NaN if both epochs are infinite.
+    """Compute by how many epochs one event precedes another.
 
     Args:
         late: epoch of the event that is expected later: a number, or [run].
         early: epoch of the event that is expected earlier: a number, or [run].
 
     Returns:
-        `late` minus `early`, with the shape of the arguments; negative if the order is reversed.
+        `late` minus `early`, with the shape of the arguments: negative if the order is reversed, infinite if only one event
+        occurs, NaN if neither does.
     """
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         return late - early
 
 
 def loss_delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
-    """Compute by how many epochs the test loss first falls below a level after the train loss does.
+    """Compute by how many epochs the test loss falls below a level later than the train loss.
 
     Args:
         cube: cube with `history_train_loss` and `history_test_loss`.
         level: level of both losses, in nat.
 
     Returns:
-        The delays [run]: infinite if only the train loss falls below the level, NaN if neither does.
+        The delays [run]: infinity if only the train loss falls below the level, minus infinity if only the test loss does,
+        NaN if neither does.
     """
     train, test = (first_below(cube[f"history_{split}_loss"], level) for split in ("train", "test"))
     return lead(test, train)
@@ -80,7 +82,7 @@ def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
         epochs: one epoch per run [run].
 
     Returns:
-        The values [run]; NaN where the curve has no checkpoint at the epoch of the run.
+        The values [run]; NaN where the curve has no checkpoint at the run's epoch, or the run's epoch is not finite.
     """
     return np.array(
         [
@@ -112,7 +114,9 @@ def nearest_checkpoint(curve: xr.DataArray, epoch: float) -> xr.DataArray:
 
 
 def count_rises(curve: xr.DataArray) -> float:
-    """Count the checkpoints at which a curve, smoothed by a running mean over 1,000 epochs, has risen since the one before.
+    """Count the checkpoints at which a smoothed curve is higher than at the checkpoint before.
+
+    The curve is smoothed by a running mean over 1,000 epochs.
 
     Args:
         curve: the curve [epoch].

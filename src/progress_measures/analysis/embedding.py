@@ -1,4 +1,4 @@
-"""The embedding of the operands, which is W_E without the token `=`: its singular vectors and its Fourier spectrum."""
+"""The embedding of the operands, which is W_E without the row of the token `=`: its singular vectors and its Fourier spectrum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def operand_embedding(run_cube: xr.Dataset) -> Array:
     return run_cube.W_E.values[:-1].astype(float)
 
 
-def gaussian_control(run_cube: xr.Dataset) -> NDArray[np.float64]:
+def gaussian_matrix(run_cube: xr.Dataset) -> NDArray[np.float64]:
     """Return a matrix of Gaussian noise, drawn with a fixed seed, with the shape of the operand embedding."""
     return np.random.default_rng(0).standard_normal(operand_embedding(run_cube).shape)
 
@@ -34,20 +34,22 @@ def singular_vectors(matrix: Array) -> tuple[Array, Array]:
 
 
 def frequency_energies(norms: Array) -> Array:
-    """Add the squared norms of the cosine and the sine of each frequency; the constant is left out.
+    """Return the sum of the squared norms of the cosine and the sine of each frequency; the constant is left out.
 
     Args:
         norms: norms of Fourier components […, fourier_component]: constant, cos 1, sin 1, cos 2, ….
 
     Returns:
-        Sums of the two squared norms […, frequency].
+        Sums […, frequency].
     """
     squares = np.square(norms)
     return squares[..., 1::2] + squares[..., 2::2]
 
 
 def significant_frequencies(run_cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequencies whose norm in W_E exceeds five times the median norm of non-key frequencies.
+    """Return the frequencies with a large norm in W_E: more than five times the median norm of frequencies that are not key.
+
+    The norm of a frequency is that of its cosine and sine together.
 
     Args:
         run_cube: the cube of one run at its last checkpoint, with `W_E_fourier_norm` and `key_frequency`.

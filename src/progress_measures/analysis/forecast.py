@@ -2,8 +2,8 @@
 
 T is the first epoch with a test loss below 1 nat. At an epoch t < T, a ridge regression on a few measures at t predicts
 log10(T/t). It is fitted to other runs, at each of their epochs before their T. The predictors must not depend on epochs after
-t. This excludes the restricted and excluded losses, which use the final network's key frequencies. Their substitutes
-are the maximum over frequencies of the excluded loss of a single frequency, and the fraction of the logits' sum of
+t. This rules out the restricted and excluded losses, which use the final network's key frequencies. Two substitutes take
+their place: the maximum over frequencies of the excluded loss of a single frequency, and the fraction of the logits' sum of
 squares that the cosines cos w(a + b - c) of all frequencies explain.
 """
 
@@ -51,11 +51,16 @@ METHODS: dict[str, tuple[str, ...]] = {
     "weight norm": ("sum of squared weights",),
     "progress measures": tuple(PREDICTORS),
 }
-"""The predictors of each method, as names in `PREDICTORS`. All methods but the first also use the logarithm of the epoch."""
+"""The predictors of each method, as names in `PREDICTORS`.
+
+The first method predicts the geometric mean of the other runs' T. The others are regressions, whose predictors also include the
+logarithm of the epoch.
+"""
 
 VARIABLES = (
     "test_loss", "train_loss", "maximal_excluded_loss", "cosine_residual_all", "gini_W_E", "gini_W_L", "sum_of_squared_weights",
 )  # fmt: skip
+"""Variables of a cube from which T and the predictors are computed."""
 
 
 class Trajectory(NamedTuple):
@@ -80,8 +85,8 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
     """Extract the trajectories of runs that generalize late enough for a prediction.
 
     Returns:
-        The trajectories, and the names `experiment/run` of all other runs: those that never generalize, or that have
-        fewer than three checkpoints from `FIRST_EPOCH` to T.
+        The trajectories, and the names `experiment/run` of all other runs: they never generalize, or have fewer than three
+        checkpoints from `FIRST_EPOCH` on and before T.
     """
     predictable, left_out = [], []
     for cube in cubes:
@@ -106,7 +111,7 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
 
 
 def _design_matrix(trajectory: Trajectory, predictors: tuple[str, ...]) -> Array:
-    """Return a matrix [epoch, predictor]: the logarithm of the epoch and the predictors."""
+    """Return the predictors of a regression [epoch, predictor]; the first is the logarithm of the epoch."""
     return np.stack([np.log10(trajectory.epochs), *(trajectory.predictors[name] for name in predictors)], -1)
 
 
@@ -115,11 +120,11 @@ def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> A
 
     Args:
         trajectory: The trajectory to predict.
-        others: The trajectories to fit. Each has the same total weight, however many epochs it has.
+        others: The trajectories that are fitted. Each has the same total weight, however many epochs it has.
         method: A key of `METHODS`.
 
     Returns:
-        The predicted T at each epoch, at least this epoch: [epoch].
+        The predicted T at each epoch: [epoch]. A prediction below its epoch is replaced by the epoch.
     """
     if not METHODS[method]:
         return np.maximum(np.exp(np.mean([np.log(other.generalization_epoch) for other in others])), trajectory.epochs)
@@ -128,7 +133,7 @@ def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> A
     weight = np.concatenate([np.full(len(other.epochs), 1 / len(other.epochs)) for other in others])
     weight /= weight.sum()
     x_mean, y_mean = weight @ x, weight @ y
-    scale = np.sqrt(weight @ np.square(x - x_mean)) + 1e-9
+    scale = np.sqrt(weight @ np.square(x - x_mean)) + 1e-9  # not 0 for a constant predictor
     z = (x - x_mean) / scale
     slope = np.linalg.solve((z * weight[:, None]).T @ z + RIDGE * np.eye(z.shape[1]), z.T @ (weight * (y - y_mean)))
     prediction = y_mean + (_design_matrix(trajectory, METHODS[method]) - x_mean) / scale @ slope
@@ -139,9 +144,9 @@ def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experim
     """Predict T of each trajectory from a fit to the other trajectories.
 
     Args:
-        all_trajectories: The trajectories to predict, which are also those to fit.
+        all_trajectories: The trajectories to predict. Each prediction is fitted to the others among them.
         method: A key of `METHODS`.
-        whole_experiment: Whether the fit leaves out all runs of the predicted run's experiment; otherwise only this run.
+        whole_experiment: Whether the fit leaves out all runs of the predicted run's experiment, not only the predicted run.
 
     Returns:
         The predicted T of each trajectory: [epoch] each.
@@ -161,20 +166,20 @@ def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experim
 
 
 def error_factor(trajectory: Trajectory, predicted: Array) -> Array:
-    """Compute the factor between predictions of T and T, whichever is larger: 10^|log10(predicted / T)|.
+    """Compute by which factor predictions of T are wrong, predicted / T or T / predicted, whichever is larger.
 
     Args:
         trajectory: The trajectory with the true T.
         predicted: Predicted T: [epoch].
 
     Returns:
-        The factor, 1 for a correct prediction: [epoch].
+        The factor, which is 1 for a correct prediction: [epoch].
     """
     return 10 ** np.abs(np.log10(predicted / trajectory.generalization_epoch))
 
 
 def value_at_fraction(trajectory: Trajectory, values: Array, fraction: float) -> float:
-    """Return the value at the last epoch of a trajectory that is at most `fraction` times T.
+    """Return the value at the last epoch of a trajectory not after `fraction` times T.
 
     Args:
         trajectory: The trajectory with the true T.

@@ -1,4 +1,4 @@
-"""How a network that adds integers represents the operands and their sum, from the embedding and neurons in its cube.
+"""How a network that adds integers represents the operands and their sum, computed from its embedding and neurons.
 
 Functions of a cube use its first run at the last checkpoint. Principal components (PCs) and their scores are defined in
 `progress_measures.principal_components`.
@@ -19,14 +19,14 @@ from progress_measures.analysis.runs import operand_count
 Array = NDArray[np.floating]
 
 NEURON_VARIABLES = ("W_E", *ACTIVATION_VARIABLES)
-"""Variables from which the activations of neurons over all pairs and the embedding of the operands are computed."""
+"""Variables of a cube from which the embedding of the operands and the activations of neurons over all pairs are computed."""
 
 PROBE_SEED, PROBE_TEST_FRACTION = 42, 0.3
-"""Seed of the probe's random split of the pairs, and fraction of held-out pairs. The notebook has the same split:
+"""Seed of the split of the pairs for the probe, and fraction of held-out pairs. The split is that of the notebook:
 `train_test_split(test_size=0.3, random_state=42)`."""
 
 REGRESSORS = ("PC1(a)", "PC2(a)", "PC1(b)", "PC2(b)")
-"""Names of the first two PC scores of a and of b in the dictionary that `functions_of_pair` returns."""
+"""Names of the first two PC scores of a and of b, as keys of the dictionary that `functions_of_pair` returns."""
 
 
 def embedding_components(cube: xr.Dataset) -> principal_components.Components:
@@ -35,7 +35,7 @@ def embedding_components(cube: xr.Dataset) -> principal_components.Components:
 
 
 def functions_of_pair(cube: xr.Dataset) -> dict[str, Array]:
-    """Return a, b, a + b and the first two PC scores of a and of b at all pairs: [pair] each, by name."""
+    """Return seven functions of the pair, by name: a, b, a + b, and the first two PC scores of a and of b: [pair] each."""
     scores = embedding_components(cube).scores
     a, b = np.indices((len(scores), len(scores))).reshape(2, -1)
     score_values = [scores[a, 0], scores[a, 1], scores[b, 0], scores[b, 1]]
@@ -81,7 +81,7 @@ def neurons_by_correlation(cube: xr.Dataset) -> NDArray[np.int64]:
 
 
 def r_squared(values: Array, fitted: Array) -> float:
-    """Compute R²: 1 minus the ratio of the residual sum of squares to the sum of squares about the mean.
+    """Compute R²: 1 minus the residual sum of squares divided by the sum of squares about the mean.
 
     Args:
         values: true values [row].
@@ -96,7 +96,7 @@ class LinearFit(NamedTuple):
     Attributes:
         coefficients: least-squares solution of minimal norm [regressor].
         intercept: intercept of the fit.
-        r2: R² on the rows that were fitted.
+        r2: R² on the rows that are fitted.
     """
 
     coefficients: Array
@@ -127,7 +127,7 @@ class Probe(NamedTuple):
     Attributes:
         sums: a + b of the held-out pairs [pair].
         predicted: the probe's predictions of these sums [pair].
-        baseline: mean of a + b over the pairs on which the probe is fitted.
+        baseline: mean of a + b over the pairs to which the probe is fitted.
     """
 
     sums: Array
@@ -146,7 +146,7 @@ class Probe(NamedTuple):
 
 
 def probe(cube: xr.Dataset) -> Probe:
-    """Fit a linear probe of a + b on 70 % of all pairs, drawn with the notebook's seed, and predict the other 30 %."""
+    """Fit a linear probe of a + b to 70 % of all pairs, drawn with the notebook's seed, and predict a + b of the other 30 %."""
     neurons, sums = activations(cube), functions_of_pair(cube)["a+b"]
     order = np.random.RandomState(PROBE_SEED).permutation(len(sums))
     test, train = np.split(order, [int(np.ceil(PROBE_TEST_FRACTION * len(sums)))])
@@ -173,8 +173,8 @@ def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
 def failures(cube: xr.Dataset) -> xr.DataArray:
     """Return whether the network's answer differs from a + b: [embedding, a, b].
 
-    The dimension `embedding` says which part of the embedding the network has: the whole, or the whole without some
-    principal components.
+    The dimension `embedding` says which part of the operands' embedding the network has: the whole, or its mean and some of
+    its principal components.
     """
     answers = cube.answer_by_embedding.isel(run=0)
     return answers != answers.a + answers.b

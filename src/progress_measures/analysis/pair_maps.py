@@ -1,8 +1,9 @@
-"""Attention and neuron activations over all pairs, computed exactly from smaller arrays of a cube.
+"""Attention, neuron activations and logits over all pairs, computed exactly from smaller arrays of a cube.
 
 An attention score from `=` is the sum of a term that depends on the attended token and a term that depends on its
 position: the variables `attention_score_token` and `attention_score_position` of the cube. A head's contribution to the
-pre-activation of a neuron, per unit of attention, is such a sum too: `neuron_value_token` plus `neuron_value_position`.
+pre-activation of a neuron, per unit of attention, is the sum of two such terms too: `neuron_value_token` plus
+`neuron_value_position`. `neuron_offset` is the pre-activation without attention.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: in
         cube: cube with `attention_score_token` and `attention_score_position`. If `epoch` is given, it needs
             `moment_attention_score_token` and `moment_attention_score_position` instead.
         head: index of the head.
-        run: name of the run; by default, the first run.
-        epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint. At selected epochs, the cube has the
-            scores of the first run only.
+        run: name of the run; by default, the first run. Not used if `epoch` is given: at the selected epochs, the cube has
+            the scores of the first run only.
+        epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint.
 
     Returns:
         Attention [a, b, position], which sums to 1 over the positions a, b, `=`.
     """
     token, position = _terms(cube, "attention_score", run, epoch)
     score_token, score_position = token.sel(head=head).values, position.sel(head=head).values
-    n = len(score_token) - 1
+    n = len(score_token) - 1  # the last token is `=`
     scores = np.empty((n, n, 3))
     scores[..., 0] = (score_token[:n] + score_position[0])[:, None]
     scores[..., 1] = score_token[:n] + score_position[1]
@@ -149,7 +150,17 @@ def _activations(cube: xr.Dataset, selection: dict[str, int], epoch: int | None,
 
 
 def _terms(cube: xr.Dataset, name: str, run: str | None, epoch: int | None) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return the token term [head, token, …] and the position term [head, position, …] of a score or value, for one run."""
+    """Return the token term and the position term of attention scores or of contributions to pre-activations, for one run.
+
+    Args:
+        cube: the cube.
+        name: `attention_score` or `neuron_value`.
+        run: name of the run; the first run if None.
+        epoch: a selected epoch; the last checkpoint if None.
+
+    Returns:
+        The token term [head, token, …] and the position term [head, position, …].
+    """
     if epoch is None:
         token, position = cube[f"{name}_token"], cube[f"{name}_position"]
     else:

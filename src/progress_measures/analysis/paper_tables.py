@@ -17,7 +17,7 @@ TABLE_5_VARIABLES = (
     "logit_fraction_explained_cosines_centered_over_pairs",
     "test_loss",
 )
-"""Variables that `table_5_row` reads."""
+"""Variables that `table_5_row` reads, at one checkpoint of one run."""
 
 
 def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
@@ -27,10 +27,11 @@ def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
         run_cube: the cube of one run at its last checkpoint, with `TABLE_5_VARIABLES`.
 
     Returns:
-        Values by name of the column: test loss, Gini coefficients of W_E and W_L, key frequencies, and fractions of
-        variance explained (FVE): of the logits by cosines cos w_k(a + b - c), and of the neurons' projections on W_L cos_k and
-        W_L sin_k by cos and sin of w_k(a + b), as mean and standard deviation (SD) over the key frequencies k and the two
-        projections. The fractions are NaN if the run has no key frequencies.
+        Values by name of the column. `keys` are the key frequencies as text, separated by commas. Columns with `FVE` are
+        fractions of variance explained. `logit FVE` is that of the logits, centered over pairs, by the key cosines
+        cos w_k(a + b - c). `MLP FVE` is that of the neurons' projections on W_L cos_k and W_L sin_k by cos and sin of
+        w_k(a + b): the mean over the key frequencies k and the two projections; `MLP FVE SD` is the standard deviation.
+        These three are NaN if the run has no key frequencies.
     """
     explained = [row.fraction_explained for row in readout_rows(run_cube)]
     return {
@@ -51,8 +52,9 @@ def table_6_row(cube: xr.Dataset) -> dict[str, float]:
         cube: cube with `intervention_loss` and `intervention_accuracy`, of one or more runs.
 
     Returns:
-        Values by name of the column: means over runs of loss and accuracy, and standard deviations of the losses, for the
-        original network and with the skip connection around the MLP mean-ablated (`ablated`).
+        Values by name of the column: means of loss and accuracy over runs, and standard deviations (`SD`) of the losses, for the
+        original network and for the network whose skip connection around the MLP is mean-ablated (`ablated`). Means are NaN
+        if the cube has no run, standard deviations if it has fewer than two.
     """
 
     def mean_and_sd(intervention: str, measure: str) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Phases of a run: memorization, circuit formation and cleanup, and the epochs at which they end.
 
-The rule that finds the ends is in `progress_measures.measures.phases`. This module reads the ends from a cube, or
-applies the rule to a run that is still being trained.
+The rules that find the ends are in `progress_measures.measures.phases`. This module reads the ends from a cube, or applies
+the rules to a run that is still being trained.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PHASES = ("memorization", "circuit formation", "cleanup", "generalized")
 """Names of the three phases in order, and `generalized`, the state of a run from the end of cleanup on."""
 
 BEFORE_CLEANUP = "memorization or circuit formation"
-"""State of a run that is still being trained, before its test loss has fallen."""
+"""State of a run that is still being trained and whose test loss has not fallen yet."""
 
 PHASE_ENDS = ("memorization_end", "circuit_formation_end", "cleanup_end")
 """Variables with the ends of the three phases."""
@@ -46,7 +46,7 @@ def phase_at(run_cube: xr.Dataset, epoch: float) -> str:
         epoch: the epoch.
 
     Returns:
-        The entry of `PHASES` whose interval contains the epoch. An empty string if the rule finds no end of this interval,
+        The entry of `PHASES` whose interval contains the epoch. An empty string if the end of this interval was not found,
         because the epoch may then belong to a later phase.
     """
     ends = phase_end_epochs(run_cube)
@@ -57,11 +57,11 @@ def phase_at(run_cube: xr.Dataset, epoch: float) -> str:
 def phase_so_far(measures_so_far: xr.Dataset) -> str:
     """Return the phase at the last checkpoint of a run that is still being trained.
 
-    The rule for phase ends is applied to the measures so far. It finds no end before the test loss has fallen, so until
-    then memorization and circuit formation cannot be distinguished. The end of memorization is found from the maximal
-    excluded loss, which is the largest excluded loss of any single frequency, because the excluded loss itself requires the
-    key frequencies of the final network. The rule takes the final level of the test loss from the last fraction
-    `FINAL_FRACTION` of training. An end of cleanup within this fraction does not count, because the level may still fall.
+    The rules for phase ends are applied to the measures so far. They find no end before the test loss has fallen, so until
+    then memorization and circuit formation cannot be distinguished. The excluded loss requires the key frequencies of the
+    final network; the end of memorization is found from the maximal excluded loss instead, which is the largest excluded
+    loss of any single frequency. The final level of the test loss is its median over the last fraction `FINAL_FRACTION` of
+    training. An end of cleanup within this fraction does not count, because the level may still fall.
 
     Args:
         measures_so_far: measures of one run over `epoch`, with `test_loss` and `maximal_excluded_loss`.
@@ -96,7 +96,7 @@ def phase_checkpoints(run_cube: xr.Dataset) -> list[int]:
         run_cube: the cube of one run, with the variables `PHASE_ENDS`.
 
     Returns:
-        Four epochs; an empty list if the rule does not find all three ends.
+        Four epochs; an empty list if any of the three ends was not found.
     """
     ends = phase_end_epochs(run_cube)
     last = last_checkpoint(run_cube).epoch
@@ -110,7 +110,7 @@ def last_plotted_epoch(run_cube: xr.Dataset) -> int | None:
         run_cube: the cube of one run, with the variable `cleanup_end`.
 
     Returns:
-        The epoch; None if the rule finds no end of cleanup, or one at epoch 1,000 or earlier.
+        The epoch; None if the end of cleanup was not found, or is at epoch 1,000 or earlier.
     """
     end = float(run_cube.cleanup_end)
     return int(np.ceil(2 * end / 1000)) * 1000 if np.isfinite(end) and end > 1000 else None
@@ -124,8 +124,8 @@ def phase_slopes(cube: xr.Dataset, curve: xr.DataArray) -> list[NDArray[np.float
         curve: one curve per run [run, epoch].
 
     Returns:
-        The slopes per epoch in circuit formation and in cleanup, [run] each. NaN where the rule does not find both ends of the
-        phase, or the curve has no checkpoint there.
+        The slopes per epoch in circuit formation and in cleanup, [run] each. NaN where the start or the end of the phase was
+        not found, or the curve has no checkpoint there.
     """
     ends = [cube[name].values for name in PHASE_ENDS]
     values = [at_epochs(curve, end) for end in ends]

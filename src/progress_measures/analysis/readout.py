@@ -1,4 +1,4 @@
-"""Compute the rows of Table 1, the loss of the key cosines alone (section 4.2), and controls for both, from cubes.
+"""Rows of the paper's Tables 1 and 3, the loss of the key cosines alone (section 4.2), and checks of both, from cubes.
 
 W_L = W_out W_U. A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c. The
 coordinate `wave` (cos or sin) of the cube says whether the neurons are projected on the vector W_L cos_k or W_L sin_k, where
@@ -19,18 +19,19 @@ from progress_measures.fourier import nyquist_factor
 READOUT_VARIABLES = (
     "key_frequency", "readout_product_coefficient", "readout_coefficient", "readout_fraction_explained",
 )  # fmt: skip
-"""Variables that `readout_rows` reads."""
+"""Variables that `readout_rows` reads, at one checkpoint of one run."""
 
 
 class ReadoutRow(NamedTuple):
-    """One row of Table 1: the projection of the neurons on W_L cos_k or W_L sin_k, fitted by functions of the pair.
+    """One row of Table 1: the neurons projected on W_L cos_k or W_L sin_k, and this projection fitted by functions of the pair.
 
     Attributes:
         frequency: the key frequency k.
         wave: `cos` or `sin`.
         first_product: coefficient on cos w_k a cos w_k b if the wave is cos, on sin w_k a cos w_k b if it is sin.
         second_product: coefficient on sin w_k a sin w_k b if the wave is cos, on cos w_k a sin w_k b if it is sin.
-        single: coefficient on cos w_k(a + b) or sin w_k(a + b).
+        single: coefficient on cos w_k(a + b) if the wave is cos, on sin w_k(a + b) if it is sin; for subtraction, a - b
+            replaces a + b.
         fraction_explained: fraction of the projection's variance over pairs that this single function explains.
     """
 
@@ -49,7 +50,7 @@ def readout_rows(run_cube: xr.Dataset) -> list[ReadoutRow]:
         run_cube: the cube of one run, with `READOUT_VARIABLES`.
 
     Returns:
-        Two rows for each key frequency, for `cos` and for `sin`.
+        Two rows for each key frequency, for `cos` and for `sin`; an empty list if the run has no key frequencies.
     """
     rows = []
     for k in key_frequencies_of(run_cube):
@@ -73,14 +74,14 @@ def readout_rows(run_cube: xr.Dataset) -> list[ReadoutRow]:
 def cosine_loss(run_cube: xr.Dataset) -> float:
     """Compute the loss, in nat, of logits that consist of the fitted key cosines only.
 
-    These logits depend only on a + b - c, so the loss is equal at every pair.
+    These logits depend only on a + b - c, so the loss is equal at every pair. Without key frequencies, all logits are 0.
 
     Args:
         run_cube: the cube of one run at one checkpoint, with `key_frequency` and `cosine_coefficient`.
     """
     p, keys = operand_count(run_cube), key_frequencies_of(run_cube)
-    # the stored coefficients are for cosines that are scaled to norm 1 over all (a, b, c), and a cosine at the Nyquist frequency
-    # has a norm that is sqrt(2) times as large
+    # The stored coefficients are for cosines scaled to norm 1 over all (a, b, c). Without this scale, the norm is sqrt(p^3 / 2);
+    # at the Nyquist frequency it is sqrt(2) times as large.
     cosine_norms = np.sqrt(p**3 / 2) / np.sqrt(nyquist_factor(p, keys))
     amplitudes = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / cosine_norms
     logits = amplitudes @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
@@ -120,9 +121,9 @@ def at_key_frequencies(cube: xr.Dataset, name: str) -> list[float]:
 
 
 def gaussian_similarity(cube: xr.Dataset) -> float:
-    """Compute the absolute cosine similarity of the neurons' part of the logits, neurons times W_L, with Gaussian noise.
+    """Compute the absolute cosine similarity of Gaussian noise with the neurons' part of the logits: neurons times W_L.
 
-    The noise is drawn with a fixed seed. The value is the chance level of such a similarity.
+    The noise is drawn with a fixed seed. The value is the similarity that is expected by chance.
 
     Args:
         cube: cube with the variables that `pair_maps.W_L_logits` reads.

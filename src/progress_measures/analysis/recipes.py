@@ -31,5 +31,5 @@ def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:
 
 
 def generalization_epochs(cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return the first evaluation of each run with a test accuracy of at least 95 %: [run]; infinity if none has."""
+    """Return the epoch of each run's first evaluation with a test accuracy of at least 95 %, or infinity: [run]."""
     return first_reaching(cube.history_test_accuracy, GENERALIZES)

@@ -2,12 +2,12 @@
 
 A network has learned a set of pairs at the first evaluation with an accuracy of at least 90 % on it. The regions are:
 
-comprehension   training and test pairs are learned, the test pairs less than 1,000 updates after the training pairs
-grokking        both are learned, the test pairs 1,000 updates or more after the training pairs
+comprehension   test pairs are learned less than 1,000 updates after the training pairs, or before them
+grokking        test pairs are learned at least 1,000 updates after the training pairs
 memorization    only training pairs are learned
-confusion       training pairs are not learned
+confusion       neither training nor test pairs are learned
 
-A region depends on the number of updates: a run in the region memorization might grok if it were trained longer.
+A region depends on the length of training: a run in the region memorization might grok if it were trained longer.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from progress_measures.analysis.crossings import first_reaching, lead
 from progress_measures.analysis.select import grid
 
 REGIONS = ("comprehension", "grokking", "memorization", "confusion")
-"""Names of the regions."""
+"""Names of the regions, in the order of the indices that `regions` returns."""
 VARIABLES = ("history_train_accuracy", "history_test_accuracy")
-"""Variables of a cube that this module reads."""
+"""Variables of a cube from which the regions are computed."""
 
 AXES = ("weight_decay", "train_fraction")
 """Settings that span the phase diagram."""
@@ -32,15 +32,15 @@ AXES = ("weight_decay", "train_fraction")
 LEARNED = 0.9
 """Accuracy at which a set of pairs is learned."""
 
-DELAY = 1000
+MIN_GROKKING_DELAY = 1000
 """Smallest delay of generalization, in updates, that counts as grokking."""
 
 
 def accuracy_delays(cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return by how many updates each run learns the test pairs after the training pairs: [run].
+    """Return by how many updates each run learns the test pairs later than the training pairs: [run].
 
-    The delay is infinite for a run that learns only training pairs, 0 for a run that learns only test pairs, and NaN for a run
-    that learns neither.
+    The delay is negative if the test pairs are learned first, infinite for a run that learns only training pairs, 0 for a run
+    that learns only test pairs, and NaN for a run that learns neither.
     """
     train, test = (first_reaching(cube[name], LEARNED) for name in VARIABLES)
     return lead(test, np.where(np.isinf(train) & np.isfinite(test), test, train))
@@ -49,7 +49,7 @@ def accuracy_delays(cube: xr.Dataset) -> NDArray[np.float64]:
 def regions(cube: xr.Dataset) -> NDArray[np.int64]:
     """Return the region of each run, as an index of `REGIONS`: [run]."""
     delay = accuracy_delays(cube)
-    return np.select([delay < DELAY, np.isfinite(delay), np.isinf(delay)], [0, 1, 2], 3)
+    return np.select([delay < MIN_GROKKING_DELAY, np.isfinite(delay), np.isinf(delay)], [0, 1, 2], 3)
 
 
 def spans_diagram(cube: xr.Dataset) -> bool:
@@ -64,9 +64,10 @@ def diagram(cube: xr.Dataset) -> xr.Dataset:
         cube: cube of the sweep, with the variables `VARIABLES`.
 
     Returns:
-        Variables [weight_decay, train_fraction, seed]: `region`, an index of `REGIONS`; `delay`, as `accuracy_delays` returns
-        it; and `test_learned`, the epoch of the first evaluation with a test accuracy of at least 90 %, or infinity. NaN where
-        there is no run.
+        Variables [weight_decay, train_fraction, …], with a further dimension for every other setting that varies, such as
+        `seed`: `region`, an index of `REGIONS`; `delay`, as `accuracy_delays` returns it; and `test_learned`, the epoch of
+        the first evaluation with a test accuracy of at least 90 %, or infinity if there is none. Values are NaN where there
+        is no run.
     """
     measured = cube.drop_vars(list(cube.data_vars)).assign(
         region=("run", regions(cube).astype(float)),
@@ -93,6 +94,7 @@ class PowerLaw(NamedTuple):
 
 
 BOOTSTRAP_SAMPLES = 2000
+"""Number of bootstrap samples from which the interval of an exponent is computed."""
 
 
 def power_law(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> PowerLaw | None:
@@ -100,7 +102,7 @@ def power_law(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> 
 
     Args:
         x: positive values [point].
-        y: values [point]; points whose y is not positive or not finite are left out.
+        y: values [point]. Points whose y is not positive or not finite are left out.
         seed: seed of the bootstrap samples.
 
     Returns:

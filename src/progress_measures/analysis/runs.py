@@ -15,15 +15,15 @@ from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order
 
 GENERALIZES = 0.95
-"""Test accuracy from which a network generalizes: in claims, as the networks of Tables 5 and 6, and in comparisons of recipes."""
+"""Test accuracy from which a network counts as one that generalizes: in claims and in comparisons of recipes."""
 
 
 def task_of(cube: xr.Dataset) -> Any:
     """Construct the task of a cube from its coordinates.
 
     Args:
-        cube: cube of a task on pairs. A task that is given as a table of labels is not possible, because the cube does not have
-            the table.
+        cube: cube of a task on pairs. A task that is given as a table of answers is not supported, because the cube does not
+            have the table.
     """
     kind = str(np.ravel(cube.task)[0])
     task = TASKS[kind]
@@ -32,7 +32,7 @@ def task_of(cube: xr.Dataset) -> Any:
 
 
 def operand_count(cube: xr.Dataset) -> int:
-    """Return n, the number of operand values in the measures of a cube: p for sums mod p, and p - 1 for products mod p."""
+    """Return n, the number of operand values in the measures of a cube, such as p for sums mod p, or p - 1 for products mod p."""
     for name in ("prime", "operands"):
         if name in cube.coords:
             return int(np.ravel(cube[name])[0])
@@ -41,7 +41,7 @@ def operand_count(cube: xr.Dataset) -> int:
 
 
 def uniform_loss(cube: xr.Dataset) -> float:
-    """Return the loss of a uniform guess, in nat: the logarithm of the number of outputs, which is p for modular tasks."""
+    """Return the loss of a network that gives all outputs the same probability, in nat: log of the number of outputs."""
     return float(np.log(cube["outputs" if "outputs" in cube.coords else "prime"].values[0]))
 
 
@@ -51,8 +51,8 @@ class SplitSizes(NamedTuple):
     Attributes:
         pairs: number of all pairs for which the task defines an answer.
         train: number of training pairs.
-        test: number of test pairs.
-        train_fraction: fraction of all pairs to train on, as the experiment sets it.
+        test: number of test pairs, which are all other pairs.
+        train_fraction: fraction of these pairs to train on, as the experiment sets it.
     """
 
     pairs: int
@@ -99,7 +99,7 @@ def labeled_inputs(cube: xr.Dataset, pairs: NDArray[np.int64]) -> tuple[list[lis
         pairs: indices a * n + b [pair]; a negative index counts from the last pair.
 
     Returns:
-        The input tokens of each pair, such as a, b, `=`, and the label of each pair.
+        The input tokens of each pair, such as those of a, b and `=`, and the label of each pair.
     """
     task = task_of(cube)
     n = task.layout.operand_count
@@ -148,9 +148,9 @@ def after_intervention(cube: xr.Dataset, name: str, measure: str = "loss", split
         cube: cube with `intervention_loss` or `intervention_accuracy`.
         name: name of the intervention, an entry of the coordinate `intervention`.
         measure: `loss` or `accuracy`.
-        split: the pairs over which the measure is taken: `test`, `train` or `all`.
+        split: the pairs over which the mean is taken: `test`, `train` or `all`.
 
     Returns:
-        The values [run].
+        The values [run]; NaN for a run to which the intervention does not apply.
     """
     return cube[f"intervention_{measure}"].sel(intervention=name, split=split).values

@@ -21,6 +21,9 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
         variables: names of the variables.
         reader: name of the figure or table that reads the variables, for the error message, such as `Figure paper/fig07`.
 
+    Returns:
+        The cube with these variables only, and with the settings of the runs.
+
     Raises:
         UserError: the cube lacks some of the variables.
     """
@@ -63,22 +66,22 @@ def keep_only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
          "head": "heads", "other_head": "heads"}  # fmt: skip
-"""The setting that gives the size of each dimension of a network. For `singular_value` it is an upper bound, because W_L has no
-more singular values than outputs."""
+"""The setting that gives the length of each dimension. For `singular_value` it is an upper bound, because W_L has no more
+singular values than outputs."""
 
 
 def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
     """Cut a cube to the neurons, heads, layers and residual dimensions that one run's network has.
 
-    If the networks of a cube differ in size, entries that only the larger networks have are NaN for the smaller
-    networks.
+    If the networks of a cube differ in size, the cube has the dimensions of the largest. The values of a smaller network are
+    NaN, or false, at the entries that it lacks.
 
     Args:
         cube: cube with one or more runs.
         run: name of the run.
 
     Returns:
-        The cube with all its runs, without the entries that this run's network lacks.
+        The cube with all its runs, without the entries that this run's network lacks. A cube with a single run is unchanged.
     """
     if cube.sizes["run"] == 1:
         return cube
@@ -94,8 +97,9 @@ def select_run(cube: xr.Dataset, index: int) -> xr.Dataset:
         index: index of the run along `run`.
 
     Returns:
-        The cube of this run, cut to the size of its network, with the dimension `run`. Variables without this dimension, which
-        a cube has of its first run only, are left out for every other run.
+        The cube of this run, cut to the size of its network, with the dimension `run`. Variables without this dimension belong
+        to the experiment's first run, and are left out for every other run. A cube without coordinate `run` is returned
+        as it is, or with the entry at this index if it has a dimension `run`.
     """
     if "run" not in cube.coords:
         return cube.isel(run=[index], missing_dims="ignore")
@@ -110,7 +114,7 @@ ONLY_RUN = "only_run"
 
 
 def variables_of_first_run(cube: xr.Dataset) -> set[str]:
-    """Return the variables that a cube has of its experiment's first run only: they lack the dimension `run`."""
+    """Return the names of the variables that a cube has for its experiment's first run only: they lack the dimension `run`."""
     return {str(name) for name in cube.data_vars if "run" not in cube[name].dims}
 
 
@@ -158,11 +162,14 @@ def caveats(cubes: Iterable[xr.Dataset]) -> str:
 
 
 def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
-    """Select the runs of a cube with certain settings; the result may have no run.
+    """Select the runs of a cube with certain settings.
 
     Args:
         cube: cube with one or more runs.
-        settings: values by name of the setting, such as `weight_decay=0.3`.
+        settings: values by name of the setting, such as `weight_decay=0.3`. Numbers need to be equal up to rounding.
+
+    Returns:
+        The cube of these runs. It has no run if none has these settings, or if the cube lacks one of the settings.
     """
     matches = np.ones(cube.sizes["run"], dtype=bool)
     for name, value in settings.items():
@@ -198,7 +205,8 @@ def grid(cube: xr.Dataset, *settings: str) -> xr.Dataset:
         settings: names of settings, which are coordinates along `run`, in the order of the new dimensions.
 
     Returns:
-        The cube, in which combinations of settings without a run are NaN.
+        The cube. Its values are NaN at combinations of settings without a run; coordinates of settings that are not
+        dimensions are dropped.
 
     Raises:
         UserError: a setting is not a coordinate along `run`, or is the same in all runs.
@@ -217,7 +225,7 @@ def grid(cube: xr.Dataset, *settings: str) -> xr.Dataset:
 
 
 def _independent(along_run: dict[str, xr.DataArray], chosen: list[str], varying: list[str]) -> list[str]:
-    """Return the settings that are required, besides the chosen ones, to distinguish all runs.
+    """Return the settings that, together with the chosen ones, distinguish all runs.
 
     Args:
         along_run: values of each setting [run], by name.
@@ -225,7 +233,8 @@ def _independent(along_run: dict[str, xr.DataArray], chosen: list[str], varying:
         varying: names of the settings that vary among the runs.
 
     Returns:
-        Names in `varying`, without the settings whose values follow from the settings before them.
+        Names in `varying`, without the chosen settings, and without those whose values follow from the chosen settings and
+        the names before them.
     """
     further: list[str] = []
 

@@ -1,4 +1,4 @@
-"""A summary of the runs of a cube in a few lines: memorization, circuit formation, grokking, and the algorithm at the end."""
+"""A summary of the runs of a cube in a few lines: memorization, circuit formation, grokking and the final algorithm."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ VARIABLES = (
 """Variables that `story` reads."""
 
 GROKKED = 0.99
-"""Test accuracy from which a run counts as grokked."""
+"""Test accuracy whose first occurrence the summary states as the epoch of grokking."""
 
 LOW_LOSS = 1.0
-"""Level of the restricted loss and of the test loss, in nat, whose first crossing the summary states."""
+"""Level of the restricted loss and of the test loss, in nat; the summary states the first epochs below it."""
 
 MAX_RUNS_LISTED = 5
-"""Largest number of runs whose key frequencies are listed."""
+"""Largest number of runs for which the summary lists the key frequencies; for more runs, it states only how many they have."""
 
 RANGES = "{} runs. Each range is over the runs: the earliest and the latest epoch, the smallest and the largest value."
 """First line of the summary of several runs."""
@@ -73,7 +73,7 @@ def story(cube: xr.Dataset) -> list[str]:
 
 
 def _keys(cube: xr.Dataset) -> str:
-    """Return a text that lists the key frequencies of each run; for more than `MAX_RUNS_LISTED` runs, only their numbers."""
+    """Return a text that lists the key frequencies of each run; for more than `MAX_RUNS_LISTED` runs, how many they have."""
     keys = {run: key_frequencies_of(cube.sel(run=run)) for run in cube.run.values.tolist()}
     if len(keys) > MAX_RUNS_LISTED:
         numbers = np.array([len(frequencies) for frequencies in keys.values()])
@@ -83,13 +83,16 @@ def _keys(cube: xr.Dataset) -> str:
 
 
 def _range(values: NDArray[np.float64], runs: list[str], pattern: str, unit: str = "") -> str:
-    """Return a text with the smallest and the largest value, and the names of the runs that have none.
+    """Return a text with the smallest and the largest value, and the names of the runs without a value.
 
     Args:
-        values: one value per run [run]; not finite for a run without a value.
+        values: one value per run [run]; NaN or infinity for a run without a value.
         runs: names of the runs.
         pattern: format of a value, such as `{:.1f}`.
         unit: text after the values.
+
+    Returns:
+        A text such as `1,300 to 2,100 (not in seed3)`: one number if both are equal, and `— (in no run)` if no run has a value.
     """
     finite = np.isfinite(values)
     if not finite.any():

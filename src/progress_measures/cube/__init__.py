@@ -1,7 +1,7 @@
 """The cube: all measures of an experiment in one labeled dataset.
 
-`extract` computes one family of measures of one run at a time, `gather` joins all runs, and `open_cube` opens a cube by
-name. The package `progress_measures.analysis` interprets cubes.
+`extract` computes the measures of one run and writes a store for each family, `gather` joins the stores of all runs, and
+`open_cube` opens a cube by name. The package `progress_measures.analysis` computes what figures and claims state about cubes.
 """
 
 from progress_measures.cube.open import open_cube, open_run

@@ -14,8 +14,8 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from progress_measures.cube.during import read_measured_during_training
 from progress_measures.cube.earlier_imports import check_import
+from progress_measures.cube.measured_in_training import read_measured_in_training
 from progress_measures.cube.structure import coordinates, describe_dimensions, encoding, moments, with_epochs
 from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
@@ -40,7 +40,8 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
     """Compute the out-of-date families of measures of a trained run, and write each to `measures/<family>.zarr`.
 
     All families are computed in one pass over the checkpoints, so that they share the results of a forward pass. A family is
-    out of date if the fingerprint in its store differs from that of the current code, settings, training and training pairs.
+    out of date if it has no complete store, or if the fingerprint in its store differs from that of the current code,
+    settings, training and training pairs.
 
     Args:
         run: settings of the run.
@@ -60,18 +61,20 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
     if out_of_date:
         weights = CheckpointReader(run)
         measures = {family: measures_for(family, run, first) for family in out_of_date}
-        during = read_measured_during_training(run, out_of_date)
-        remaining = {family: [m for m in measures[family] if m.name not in during[family]] for family in out_of_date}
+        earlier_values = read_measured_in_training(run, out_of_date)
+        remaining = {
+            family: [m for m in measures[family] if m.name not in earlier_values[family]] for family in out_of_date
+        }
         context = context_of(run, weights, train)
-        measuring = MeasuringPass(run, list(chain(*remaining.values())), context, weights.epochs)
-        measuring.add_all(weights)
+        measuring_pass = MeasuringPass(run, list(chain(*remaining.values())), context, weights.epochs)
+        measuring_pass.add_all(weights)
         for family in out_of_date:
-            dataset = measuring.dataset(remaining[family])
+            dataset = measuring_pass.dataset(remaining[family])
             if run.training.measure == "during":
-                measured_during = [m for m in measures[family] if m.name in during[family]]
+                measured_in_training = [m for m in measures[family] if m.name in earlier_values[family]]
                 epochs = checkpoint_epochs(run.training)
                 epochs = epochs[epochs <= weights.epochs[-1]]
-                at_all_epochs = _dataset(run, measured_during, during[family], epochs, context)
+                at_all_epochs = _dataset(run, measured_in_training, earlier_values[family], epochs, context)
                 dataset = xr.merge([_reindexed(dataset, epochs), at_all_epochs], join="exact", combine_attrs="override")
             dataset.attrs["fingerprint"] = fingerprints[family]
             write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
@@ -81,7 +84,7 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
 def _reindexed(dataset: xr.Dataset, epochs: NDArray[np.int64]) -> xr.Dataset:
     """Reindex measures from the epochs whose weights were kept to the epochs of all checkpoints.
 
-    The attribute `missing_epochs` of a variable states its values at the added epochs.
+    The attribute `missing_epochs` of a variable states which values it has at the added epochs.
     """
     if "epoch" not in dataset.dims or len(dataset.epoch) == len(epochs):
         return dataset
@@ -93,7 +96,7 @@ def _reindexed(dataset: xr.Dataset, epochs: NDArray[np.int64]) -> xr.Dataset:
 
 
 def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | None) -> str:
-    """Return a hash of everything on which the values of a family's measures depend."""
+    """Return a hash of everything that decides the values of a family's measures."""
     digest = hashlib.sha256(f"{family_fingerprint(family)} {run.hash} {first}".encode())
     digest.update(run.settings_of_family(family).encode())
     digest.update(b"" if train is None else np.packbits(train).tobytes())
@@ -123,8 +126,8 @@ class CheckpointReader:
         epochs: epochs of the checkpoints [checkpoint].
 
     Raises:
-        UserError: the weights are missing, a chunk fails its checksum, or an earlier version imported the network without
-            declaring all of its tensors, so that it has to be imported again.
+        UserError: the weights are missing or damaged, or the network was imported by an earlier version and has to be imported
+            again.
     """
 
     def __init__(self, run: Run) -> None:
@@ -190,7 +193,7 @@ def measures_for(family: str, run: Run, first: bool) -> list[Measure]:
 def checkpoint_of(
     run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray], last_epoch: int
 ) -> Checkpoint | SequenceCheckpoint:
-    """Return a checkpoint of a run. A measure's function takes the checkpoint's `view` for this measure.
+    """Return a checkpoint of a run. A measure `m` of it has the value `m.function(m.view(checkpoint))`.
 
     Args:
         run: settings of the run.
@@ -232,15 +235,15 @@ def compute_measures(
     Returns:
         One variable per measure, without a `run` dimension.
     """
-    measuring = MeasuringPass(run, measures, context_of(run, weights, train), weights.epochs)
-    measuring.add_all(weights)
-    return measuring.dataset(measures)
+    measuring_pass = MeasuringPass(run, measures, context_of(run, weights, train), weights.epochs)
+    measuring_pass.add_all(weights)
+    return measuring_pass.dataset(measures)
 
 
 class MeasuringPass:
-    """One pass over the checkpoints of a run, in which all measures share the results of each checkpoint.
+    """One pass over the checkpoints of a run, in which all measures share the intermediate results of each checkpoint.
 
-    Measures that need the last checkpoint are left out if `context` does not have it yet.
+    While a run trains, `context` does not have the last checkpoint, and measures that require it are left out.
 
     Args:
         run: settings of the run.
@@ -259,7 +262,7 @@ class MeasuringPass:
         self._results: dict[str, list[NDArray[Any]]] = {m.name: [] for m in measures}
 
     def add_all(self, weights: WeightSource) -> None:
-        """Compute the measures of all checkpoints; no weights are read if all measures are of the last checkpoint alone."""
+        """Compute the measures of all checkpoints. If all measures require only the last checkpoint, no weights are read here."""
         if self._at_each_epoch or self._at_moments:
             for index, epoch in enumerate(weights.epochs):
                 self.add(weights[index], int(epoch))
@@ -274,8 +277,8 @@ class MeasuringPass:
         checkpoint = self._context.checkpoint(weights, epoch)
         at_moment = self._at_moments if epoch in self._selected_epochs else []
         measures = [m for m in (*self._at_each_epoch, *at_moment) if m.name in self._results]
-        # The list keeps the checkpoint in group order alive: `checkpoint` has only a weak reference to it, and without the list
-        # each measure would compute the results of this order again.
+        # The list holds the checkpoint in group order, to which `checkpoint` has only a weak reference. Without the list, each
+        # measure would compute the intermediate results of this order again.
         for m, view in [(m, m.view(checkpoint)) for m in measures]:
             try:
                 self._results[m.name].append(_value(m, view))
@@ -284,7 +287,7 @@ class MeasuringPass:
 
     @property
     def results(self) -> dict[str, NDArray[Any]]:
-        """The values at the checkpoints so far, by name of the measure: [checkpoint, …]; the argument of `resume`."""
+        """The values at the checkpoints so far, by name of the measure: [checkpoint, …]; `resume` takes them as its argument."""
         return {name: np.stack(values) for name, values in self._results.items() if values}
 
     def resume(self, results: dict[str, NDArray[Any]]) -> None:
@@ -294,7 +297,7 @@ class MeasuringPass:
     def dataset(self, measures: list[Measure]) -> xr.Dataset:
         """Return a dataset of some of the measures, without a `run` dimension.
 
-        Measures without the dimensions `epoch` and `moment` are computed here, on the last checkpoint.
+        Measures with neither of the dimensions `epoch` and `moment` are computed here, at the last checkpoint.
         """
         final = self._context.final
         values = {}

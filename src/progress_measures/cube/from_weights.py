@@ -1,7 +1,7 @@
-"""Measures of a run's last checkpoint that a cube lacks, computed from stored weights.
+"""Measures of a run's last checkpoint that its cube lacks, computed from stored weights.
 
-A cube has maps of its first run only, because they are large. The last weights of every run are published, so that the maps
-of the other runs can be computed where they are needed.
+Maps over all pairs are large, so a cube has those of its first run only. The maps of another run are computed from its last
+weights where they are needed. These weights are stored after training, and published if they are small enough.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def measures_of_last_weights(experiment: str, run_name: str, names: Collection[s
     Args:
         experiment: name of the experiment.
         run_name: name of the run.
-        names: names of the measures. Those that do not apply to the run are left out.
+        names: names of the measures. Measures that do not apply to the run are left out.
         published: whether to use the published weights even if `results/` has weights of the run.
 
     Returns:
-        One variable per measure, without a dimension `run`; none if no weights of the run are stored.
+        One variable per measure, without a dimension `run`; an empty dataset if no weights of the run are stored.
     """
     try:
         run = OpenRun(experiment, run_name, published)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 BYTES_AT_A_TIME = 100e6
-"""Size of the measures that are read at a time. Joining and writing them takes five times as much memory."""
+"""Size of the measures that are read at a time, in bytes. Joining and writing them takes five times as much memory."""
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
@@ -112,7 +112,7 @@ def _groups_of_parts(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Datas
 
 
 def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArray[np.int64]] | None:
-    """Return the epochs of the longest run, by dimension; None if no run may stop early, so that all have the same epochs.
+    """Return the epochs of the longest run, by dimension. If no run may stop early, all have the same epochs: return None.
 
     Args:
         runs: runs of the cube.
@@ -139,8 +139,8 @@ def join(
         parts: what `run_part` returns for each run, in the order of `runs`.
         runs: settings of the runs.
         all_runs: all runs of the experiment; some measures are computed for the first run only.
-        epochs: epochs of the cube, by dimension; floats at epochs that a run lacks are NaN, integers 0. Used only if runs may
-            stop early; all other runs must have the same epochs.
+        epochs: epochs of the cube, by dimension; at epochs that a run lacks, its floats are NaN and its integers 0. Used only if
+            runs may stop early; otherwise all runs must have the same epochs.
         records: record of the training of each run, by name; required if runs may stop early.
 
     Returns:
@@ -156,8 +156,8 @@ def join(
     parts = _with_common_labels(parts)
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
-    # networks of different sizes have different numbers of neurons, heads and dimensions, and those of different primes different
-    # pairs and frequencies; entries that a run lacks are NaN, or false
+    # Networks of different sizes have different numbers of neurons, heads and dimensions. Networks for different primes have
+    # different pairs and frequencies. Entries that a run lacks are NaN, or false.
     fill_values = {name: value for part in parts for name, value in _fill_values(part).items()}
     join_mode: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
     cube = xr.merge(
@@ -186,7 +186,8 @@ def join(
 def _with_common_labels(parts: list[xr.Dataset]) -> list[xr.Dataset]:
     """Reindex the parts to common labels along each dimension whose labels are text.
 
-    The labels and their order are those of the part with the most labels; xarray would join them in alphabetical order.
+    The common labels, and their order, are those of the part with the most labels. Without this, xarray would put them in
+    alphabetical order.
     """
     labels: dict[Any, NDArray[Any]] = {}
     for part in parts:
@@ -202,7 +203,7 @@ def _with_common_labels(parts: list[xr.Dataset]) -> list[xr.Dataset]:
 
 
 def _fill_values(dataset: xr.Dataset) -> dict[Any, Any]:
-    """Return the value of entries that a run lacks, by name of the variable: false for booleans; the default is NaN."""
+    """Return the value of entries that a run lacks, by name of the variable: false for booleans. Other variables get NaN."""
     return {name: False for name, values in dataset.data_vars.items() if values.dtype == bool}
 
 
@@ -217,7 +218,7 @@ def same_architecture(runs: list[Run]) -> bool:
 
 
 def _rules() -> dict[str, Any]:
-    """Return the rules for key frequencies and phases, as attributes of the cube."""
+    """Return the attributes of the cube that state the rules for key frequencies and phases."""
     return {
         "key_frequency_rule": "at the last checkpoint, the frequency explains at least "
         f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_CLUSTER_FRACTION:.0%} of all neurons",
@@ -243,8 +244,8 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
         first: whether the run is the experiment's first; some measures are computed for the first run only.
 
     Returns:
-        Variables, with a leading dimension `run` if their measure has one. The attribute `reasons` says why a value is NaN or
-        no frequency is a key frequency, by variable and run.
+        Variables, with a leading dimension `run` if their measure has one. The attribute `reasons` states, by variable and run,
+        why a derived measure is NaN or why there is no key frequency.
     """
     reasons: dict[str, dict[str, str]] = {}
     for family in DERIVED_FAMILIES:
@@ -285,7 +286,9 @@ def _family(run: Run, family: str) -> xr.Dataset:
 
 
 def history_of(run: Run) -> xr.Dataset:
-    """Return the losses and accuracies that the training loop recorded at its evaluations, each [history_epoch].
+    """Return the losses and accuracies that the training loop recorded, each [history_epoch].
+
+    The last variable, `history_train_loss_max`, is the largest train loss of all updates since the previous evaluation.
 
     Raises:
         UserError: the history is missing or damaged.

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from progress_measures.cube.during import write_measured_during_training
 from progress_measures.cube.extract import MeasuringPass, measures_for
+from progress_measures.cube.measured_in_training import write_measured_in_training
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.registry import families_of, family_fingerprint
 from progress_measures.measures.sequence_checkpoint import SequenceRunContext
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def code_of_measures(run: Run) -> str:
-    """Return the hash of the code of all measures of a run. Training resumes only from a state saved with the same hash."""
+    """Return a fingerprint of the code of all measures of a run. Training resumes only from a state with the same fingerprint."""
     return hashlib.sha256(" ".join(map(family_fingerprint, families_of(run))).encode()).hexdigest()[:16]
 
 
 class Observer:
-    """Computes the measures of one run at each checkpoint, except those that need the final network.
+    """Computes the measures of one run at each checkpoint, except those that require the final network.
 
     Args:
         run: settings of the run.
@@ -40,8 +40,8 @@ class Observer:
 
     def __init__(self, run: Run, train: NDArray[np.bool_]) -> None:
         self._run = run
-        # `first=True`: whether the run is the experiment's first is not known here; if it is not, the extra values are not used.
-        # selected epochs are chosen from the kept checkpoints, after training
+        # `first=True`, because it is not known here whether the run is the experiment's first. If it is not, the measures of
+        # first runs only are not used. Measures at selected epochs are computed after training, from kept checkpoints.
         self._measures = [
             m for family in families_of(run) for m in measures_for(family, run, first=True) if "epoch" in m.dims
         ]
@@ -58,7 +58,7 @@ class Observer:
             epoch: epoch of the checkpoint.
         """
         threads = torch.get_num_threads()
-        # one thread, as when a run is measured after training: sums over several threads may round differently
+        # One thread, as in measuring after training: sums computed by several threads may round differently.
         torch.set_num_threads(1)
         try:
             self._pass.add(weights, epoch)
@@ -66,7 +66,7 @@ class Observer:
             torch.set_num_threads(threads)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return the results so far, by name of the measure: the argument of `resume`."""
+        """Return the results so far, by name of the measure; `resume` takes them as its argument."""
         return self._pass.results
 
     def resume(self, state: dict[str, NDArray[Any]]) -> None:
@@ -80,4 +80,4 @@ class Observer:
             folder: folder of the run.
         """
         results = self._pass.results
-        write_measured_during_training(self._run, [m for m in self._measures if m.name in results], results, folder)
+        write_measured_in_training(self._run, [m for m in self._measures if m.name in results], results, folder)

@@ -1,7 +1,9 @@
-"""Published files of earlier versions omit chunks that contain only the fill value, and thus look like files that lost them.
+"""Store the chunks that published files of earlier versions omit.
 
-What follows from the settings of the runs, the published weights or other variables of the cube shows whether such a chunk
-was omitted. Only then it is stored, and the file is marked as complete.
+Earlier versions did not store a chunk that contains only the fill value, so their files look like files that have lost chunks.
+Before such a chunk is stored and the file is marked as complete, the values that the chunk must contain are computed: from the
+settings of the runs, the published weights, or other variables of the cube. If they are not the fill value, or cannot be
+computed, the chunk was lost, not omitted.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ def store_omitted_chunks(experiment: str, runs: list[Run]) -> list[Path]:
     """
     weights, cube = published_weights(experiment), published_cube(experiment)
     written = []
-    # Nothing shows what the weights should be. They come first, because they show what the cube should contain.
+    # The weights come first, because the cube's values are computed from them. The weights themselves follow from nothing else,
+    # so a missing chunk of them is an error.
     for path, known_runs in ((weights, []), (cube, runs)):
         if path.exists():
             values = open_cube(path)
@@ -66,7 +69,7 @@ def _complete(path: Path, cube: xr.Dataset, runs: list[Run]) -> None:
     Args:
         path: the zip file.
         cube: its content; the values of a missing chunk are the fill value.
-        runs: all runs of the experiment; none if nothing shows what the file should contain.
+        runs: all runs of the experiment; empty if the content follows from nothing else, so that a missing chunk is an error.
     """
     with atomic_path(path) as temporary, scratch(path) as folder:
         store = folder / "store.zarr"
@@ -96,7 +99,7 @@ def _missing_chunks(folder: Path, array: Any) -> Iterator[tuple[slice, ...]]:
 
 
 def _runs_of_region(variable: xr.DataArray, region: tuple[slice, ...], first: str) -> list[str]:
-    """Return the names of the runs in a region of a variable; without a dimension `run`, a variable is that of the first run."""
+    """Return the names of the runs in a region of a variable. A variable without a dimension `run` belongs to the first run."""
     if "run" not in variable.dims:
         return [first]
     return [str(name) for name in variable.run.values[region[variable.dims.index("run")]]]
@@ -109,10 +112,10 @@ def _check(path: Path, run: str, fill_values: dict[str, Any], known: dict[str, N
         path: the published file, for messages.
         run: name of the run.
         fill_values: fill values, by name of the variable.
-        known: values that the variables have to contain, by name; a variable of which nothing is known is absent.
+        known: values that the variables must contain, by name; a variable whose values cannot be computed is absent.
 
     Raises:
-        UserError: a variable contains other values, or nothing is known of it.
+        UserError: a variable must contain other values, or its values cannot be computed.
     """
     remedy = f"Restore it (git checkout -- {path}), or train the experiment again and publish it."
     if unknown := sorted(fill_values.keys() - known):
@@ -124,17 +127,17 @@ def _check(path: Path, run: str, fill_values: dict[str, Any], known: dict[str, N
 
 
 def _known_values(names: set[str], run_cube: xr.Dataset, run: Run, first: bool) -> dict[str, NDArray[Any]]:
-    """Return the values of variables that follow from something else than the published variables.
+    """Compute values that variables of the cube must contain.
 
     Args:
-        names: names of variables of the cube.
-        run_cube: the published cube of the run, whose other variables give the ends of phases and other times.
+        names: names of the variables.
+        run_cube: the published cube of the run, from whose curves the family `phases` is computed.
         run: settings of the run.
         first: whether the run is the experiment's first.
 
     Returns:
         Values by name: settings; measures of the published weights, at their epochs; and measures derived from other measures.
-        A variable of which nothing is known is absent.
+        A variable whose values cannot be computed is absent.
     """
     settings = run.settings
     values = {name: np.asarray(settings[name]) for name in names & settings.keys()}

@@ -1,4 +1,4 @@
-"""Open cubes and weights by name or path; by name, from `results/` if they are there, else from `published/`."""
+"""Open cubes and weights: by path, or by name from `results/` if they are there, else from `published/`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
-    """Return the paths where a cube may be, in order of preference."""
+    """Return the paths where a cube may be, in order of preference: the path itself, or those of an experiment's name."""
     if "/" in str(name) or Path(name).suffix:
         return [Path(name)]
     return [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
@@ -53,7 +53,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
         the settings of the runs follow.
 
     Raises:
-        UserError: the cube does not exist, lacks a chunk or cannot be read.
+        UserError: the experiment or the cube does not exist, or the cube lacks a chunk or cannot be read.
     """
     candidates = _candidates(name, published)
     path = next((candidate for candidate in candidates if _exists(candidate)), None)
@@ -92,7 +92,7 @@ def _open(path: Path, content: str = "cube", remedy: str | None = None) -> xr.Da
     Args:
         path: the folder or zip file.
         content: what it should contain, for error messages.
-        remedy: what the user can do if it is damaged, for error messages; by default, what fits the path.
+        remedy: what the user can do if it is damaged, for error messages; by default, what `_remedy` returns for the path.
     """
     try:
         if path.suffix != ".zip":
@@ -213,8 +213,8 @@ class OpenRun:
             Tensors by name, as in `progress_measures.models.transformer`, without the `run` dimension.
 
         Raises:
-            UserError: no weights of the run at this epoch are stored, or an earlier version imported a network that this
-                version cannot compute.
+            UserError: no weights of the run at this epoch are stored, or the network was imported by an earlier version and has
+                to be imported again.
         """
         dataset = self._stored()
         stored = dataset.epoch.values
@@ -250,9 +250,9 @@ class OpenRun:
         return cube[names].sel(run=self.name).reset_coords(drop=True).drop_attrs(deep=False).load()
 
     def checkpoint(self, epoch: int | None = None) -> Checkpoint | SequenceCheckpoint:
-        """Return the checkpoint after `epoch` updates, the argument of every measure's function.
+        """Return the checkpoint after `epoch` updates; by default, the last checkpoint whose weights are stored.
 
-        The default is the last checkpoint whose weights are stored.
+        A measure `m` of it has the value `m.function(m.view(checkpoint))`.
 
         Raises:
             UserError: no weights of the run at this epoch are stored.
@@ -264,12 +264,10 @@ class OpenRun:
         return checkpoint_of(self.settings, self.weights(epoch), epoch, self.weights(last), last)
 
     def transformer_lens(self, epoch: int | None = None) -> Any:
-        """Return the network after `epoch` updates as a hooked network of TransformerLens (version 4).
-
-        The default is the network with the last stored weights.
+        """Return the network after `epoch` updates as a hooked network of TransformerLens 4; by default, the last stored one.
 
         Returns:
-            A `TransformerBridge`; call it, or its `run_with_cache`, on tokens [example, position].
+            A `TransformerBridge`. It and its method `run_with_cache` take tokens [example, position].
 
         Raises:
             UserError: no weights of the run at this epoch are stored, or TransformerLens cannot represent the network.
@@ -284,7 +282,7 @@ class OpenRun:
 
     @property
     def _is_trained(self) -> bool:
-        """Whether `results/` has a finished training of the run, and published weights are not required."""
+        """Whether the weights are those of a finished training in `results/`: there is one, and `published` is false."""
         return not self.published and (self._folder / "done.json").exists()
 
     def _stored(self) -> xr.Dataset:
@@ -310,7 +308,7 @@ def open_run(experiment: str, run: str | int = 0, published: bool = False) -> Op
 
     Args:
         experiment: name of the experiment.
-        run: name of the run, or its index in the grid.
+        run: name of the run, or its index in the grid; a negative index counts from the last run.
         published: whether to use the published weights even if `results/` has weights of the run.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Parts of an experiment: runs that one process measures. This module imports no torch, so that a dry run stays fast."""
+"""Parts of an experiment: the runs that one process measures. This module imports no torch, so that a dry run stays fast."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 PART_LOGITS = 1e8
-"""Number of logits that fill a part.
+"""Number of logits that fill a part: a sixth of those of a mainline run with its 401 checkpoints.
 
-It is a sixth of the logits of a mainline run, which has 401 checkpoints. Measuring a part takes several times as long as
-starting its process, and the quickstart's two runs are two parts, which use two cores.
+Measuring a full part takes several times as long as starting its process. The number is small enough that the two runs of
+`quickstart` are two parts, which two cores measure at the same time.
 """
 
 
 def parts(runs: list[Run]) -> dict[str, list[Run]]:
     """Divide the runs of an experiment into parts of consecutive runs.
 
-    A part ends with the run with which its number of logits reaches `PART_LOGITS`. A large run thus is a part of its own.
-    Small runs share a part, because starting a process takes longer than measuring them.
+    Runs are added to a part until its number of logits reaches `PART_LOGITS`. Small runs thus share a part, because starting a
+    process takes longer than measuring one of them.
 
     Args:
         runs: runs of the experiment.
@@ -48,7 +48,7 @@ def parts(runs: list[Run]) -> dict[str, list[Run]]:
 def _logit_count(run: Run) -> float:
     """Return the number of logits that measuring a run computes: checkpoints x examples x outputs.
 
-    A run whose local learning coefficient is measured counts as a whole part.
+    A run whose local learning coefficient is measured counts as a full part, because this takes much longer than its logits.
     """
     if "sampling" in run.provides:
         return PART_LOGITS
@@ -56,7 +56,7 @@ def _logit_count(run: Run) -> float:
 
 
 def write_measuring_fingerprint(into: Path, experiment: str, runs: Collection[Run]) -> str:
-    """Write the fingerprints of all families of measures of an experiment, and their settings, unless they are unchanged.
+    """Write a hash of the code and settings that decide the values of an experiment's measures, unless it is unchanged.
 
     Args:
         into: folder of the fingerprint files.
@@ -64,7 +64,7 @@ def write_measuring_fingerprint(into: Path, experiment: str, runs: Collection[Ru
         runs: runs of the experiment.
 
     Returns:
-        The path of the file; the workflow measures the experiment again if the file changes.
+        The path of the file. The workflow measures the experiment again if the file changes.
     """
     families = sorted({family for run in runs for family in families_of(run)})
     settings = {run.settings_of_family(family) for run in runs for family in families}

@@ -1,4 +1,4 @@
-"""Publish cubes and weights that are small enough to be part of the repository."""
+"""Publish cubes and weights: write them to `published/`, as files that are small enough to be part of the repository."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ from progress_measures.training.record import finished_training
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-MAX_BYTES = 12_000_000  # maximum size of a published file
+MAX_BYTES = 12_000_000  # maximum size of a published file, which is committed to the repository
 
 LARGE_FAMILIES = ("maps", "spectra")
-"""Families of measures with the most numbers per run, which the published cube of a large sweep lacks."""
+"""Families of measures with the most numbers per run. A published cube lacks them if it would be too large with them."""
 
 FALLBACK_FRACTIONS = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
 """Epochs at which the first run's weights are published if the run has no phases, as fractions of the last epoch.
 
-They correspond to such epochs of the paper's run, whose phases end at epochs 1,400, 9,400 and 14,000 of 40,000.
+They are the fractions that `epochs_to_publish` selects for phases like those of the paper's run, which end at epochs 1,400,
+9,400 and 14,000 of 40,000.
 """
 
 
@@ -48,11 +49,11 @@ class _TooLarge(UserError):
 
 
 def publish(experiment: str, runs: list[Run]) -> list[Path]:
-    """Write `published/<experiment>.zarr.zip` and `published/<experiment>.weights.zarr.zip`.
+    """Write `published/<experiment>.zarr.zip` and, if possible, `published/<experiment>.weights.zarr.zip`.
 
     The second file has the last weights of every run and, if it stays small enough, the first run's weights at up to six
-    earlier epochs (see `epochs_to_publish`). The second file is not written if the networks differ in size, because one store
-    cannot hold them, or if they are too large.
+    earlier epochs (see `epochs_to_publish`). It is not written, and an earlier one is deleted, if no weights are stored, if the
+    networks differ in size, because one store cannot hold them, or if the last weights are too large.
 
     If `results/` lacks a run that the published cube has, the run stays published, provided that its settings have not changed.
 
@@ -64,8 +65,9 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
         Paths of the files: the cube and, if they are published, the weights.
 
     Raises:
-        UserError: the gathered cube does not exist, is too large or has runs with other settings; the published cube has other
-            measures; the only copy of some weights would be lost; or a published file may have lost values.
+        UserError: the gathered cube does not exist, is too large or has runs with other settings. Or the published cube, from
+            which runs are kept, has other measures. Or the only copy of some weights would be lost. Or a published file that
+            is read may have lost values.
     """
     gathered = open_cube(cube_store(experiment)).load()
     records = _records(gathered)
@@ -99,7 +101,7 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
 
 
 def _raise_if_settings_differ(path: Path, records: dict[str, Any], runs: list[Run], remedy: str) -> None:
-    """Raise an error if a run of the cube at `path` is not in the experiment or was trained with other settings.
+    """Raise an error if runs of the cube at `path` do not have the settings of the experiment.
 
     Args:
         path: path of the cube.
@@ -120,7 +122,7 @@ def _raise_if_settings_differ(path: Path, records: dict[str, Any], runs: list[Ru
 
 
 def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], kept_runs: list[str]) -> xr.Dataset:
-    """Join the gathered cube and the runs `kept_runs` of the published cube.
+    """Join the gathered cube and some runs of the published cube.
 
     Args:
         cube: the gathered cube.
@@ -180,11 +182,14 @@ def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
 def renew(experiment: str, runs: list[Run]) -> list[Path]:
     """Compute all measures of the last checkpoint from the published weights and write the published cube again.
 
-    New measures and new rules for phases thus also apply to runs whose checkpoints were deleted. A measure with dimension
-    `epoch` does not change; a new one is computed at the epochs whose weights are published and is NaN at all other epochs.
-    A measure with dimension `moment` is also computed at the epochs whose weights are published; a new one is NaN at all
-    other selected epochs. Chunks that an earlier version omitted are stored first
-    (`omitted_chunks`).
+    New measures and new rules for phases thus also apply to runs whose checkpoints were deleted.
+
+    - A measure with the dimension `epoch` does not change. A new one is computed at the epochs whose weights are published, and
+      is NaN at all other epochs; it is left out if it has integers or booleans, which cannot be NaN.
+    - A measure with the dimension `moment` keeps its values and is added at the epochs whose weights are published. A new one
+      is NaN at all other selected epochs.
+
+    Chunks that an earlier version omitted are stored first (see `omitted_chunks`).
 
     Args:
         experiment: name of the experiment.
@@ -274,8 +279,11 @@ def published_epochs(run: Run) -> NDArray[np.int64]:
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
     """Write the published cube, with each measure rounded to the mantissa bits that it declares.
 
-    If the file would be larger than `MAX_BYTES`, 3/4 of these bits are kept. If it would still be too large, as for a sweep, it
-    also lacks the families `LARGE_FAMILIES`, and its attribute `left_out` names the variables that it lacks.
+    If the file would be larger than `MAX_BYTES`, 3/4 of these bits are kept. If it would still be too large, as that of a large
+    sweep, it also lacks the families `LARGE_FAMILIES`, and its attribute `left_out` names the variables that it lacks.
+
+    Raises:
+        UserError: the file would be too large even so.
     """
     path = published_cube(experiment)
     for fraction in (1, 3 / 4):
@@ -294,10 +302,10 @@ def _without_large_families(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
-    """Round each measure to a fraction of its `mantissa_bits`.
+    """Round each measure that declares `mantissa_bits` to a fraction of them.
 
-    A measure that an earlier published cube already rounded to fewer bits keeps that number of bits. The attribute
-    `published_mantissa_bits` of a variable is the number of bits.
+    The attribute `published_mantissa_bits` of a variable is the number of bits that it has. If it has fewer already, because an
+    earlier published cube was rounded more, the number does not change.
     """
     rounded_cube = cube.copy()
     for name, m in measures().items():
@@ -312,10 +320,10 @@ def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
 def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
     """Return up to six epochs that represent a run's training, in ascending order.
 
-    They are the epochs of the checkpoints nearest to: the third checkpoint or 0.5 % of the last epoch, whichever is later; the
-    ends of the three phases; the epoch after 70 % of circuit formation; and the last epoch with a test loss above 1. For a run
-    without phases, they are the checkpoints nearest to the fractions `FALLBACK_FRACTIONS` of the last epoch. The last
-    checkpoint is excluded.
+    For a run whose three phases all end, they are the epochs of the checkpoints nearest to: the third checkpoint or 0.5 % of the
+    last epoch, whichever is later; the ends of the phases; the epoch after 70 % of circuit formation; and the last epoch
+    with a test loss above 1 nat. For other runs, they are the checkpoints nearest to the fractions `FALLBACK_FRACTIONS` of
+    the last epoch. The last checkpoint is not among them.
 
     Args:
         cube: the cube.
@@ -339,7 +347,7 @@ def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
 
 
 def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) -> bool:
-    """Write the last weights of every run and, if the file is then not too large, the first run's at `epochs_to_publish`.
+    """Write the last weights of every run and, if the file is not too large with them, the first run's at `epochs_to_publish`.
 
     Returns:
         Whether the file was written; false if the last weights alone are too large.
@@ -380,11 +388,11 @@ def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, epochs: list[int]) -
 
 
 def _sources(runs: list[Run], kept_runs: list[str]) -> dict[str, OpenRun]:
-    """Return the weights of each run, by name: from the run's finished training if it exists, else from the published file.
+    """Return, by name of the run, where its weights are: in its finished training if it exists, else in the published file.
 
     Args:
         runs: runs of the cube. A run without weights for its current settings is absent from the result.
-        kept_runs: names of the runs whose published weights are used even if the runs were trained again since.
+        kept_runs: names of the runs whose published weights are used even if the runs have been trained again.
     """
     path, sources, published_hashes = published_weights(runs[0].experiment), {}, {}
     if path.exists():

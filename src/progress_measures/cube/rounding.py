@@ -4,11 +4,11 @@ import numpy as np
 
 
 def rounded(values: np.ndarray, mantissa_bits: int) -> np.ndarray:
-    """Round floats to fewer mantissa bits; the dropped bits become zeros, which compress to almost nothing.
+    """Round floats to fewer mantissa bits. The dropped bits become zeros, which compress to almost nothing.
 
     Args:
         values: float32 or float64 of any shape.
-        mantissa_bits: number of mantissa bits to keep, without the first bit, which is not stored.
+        mantissa_bits: number of stored mantissa bits to keep; the leading 1, which floats do not store, is not counted.
 
     Returns:
         Rounded values of the same shape and type; values that are not finite are unchanged.

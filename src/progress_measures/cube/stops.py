@@ -1,4 +1,4 @@
-"""Runs that stopped early: the coordinate `stopped_at` of their cube, and the last checkpoint of each run."""
+"""Runs that stopped early: the coordinate `stopped_at` of their cube, and the selection of each run's last checkpoint."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def last_checkpoint(cube: Cube) -> Cube:
     """Select the last checkpoint of each run: the one at which it stopped early, or the last one of the cube.
 
     Args:
-        cube: cube or variable with one or more runs, with a dimension `epoch`.
+        cube: cube or variable with a dimension `epoch`, of one or more runs.
 
     Returns:
-        The cube or variable without the dimension `epoch`. If runs may stop early, the coordinate `epoch` has each run's last
-        epoch.
+        The cube or variable without the dimension `epoch`. Its coordinate `epoch` is the last epoch; if runs may stop early, it
+        is the last epoch of each run.
     """
     if "stopped_at" not in cube.coords:
         return cube.isel(epoch=-1)
@@ -50,7 +50,7 @@ def last_checkpoint(cube: Cube) -> Cube:
 
 
 def until_stop(run_cube: xr.Dataset) -> xr.Dataset:
-    """Remove the epochs after the one at which a run stopped early, if it did.
+    """Remove the epochs after the one at which a run stopped early; return the cube of any other run unchanged.
 
     Args:
         run_cube: cube of a single run, with or without the dimension `run`.

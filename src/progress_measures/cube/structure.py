@@ -1,4 +1,4 @@
-"""Structure of a cube: selected epochs, coordinates of each dimension, chunks and compression."""
+"""Structure of a cube: selected epochs, labels of the dimensions, chunks and compression."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MAX_MOMENTS = 24  # maximum number of selected epochs
-CHUNK_BYTES = 2**17  # a chunk has at least one run, and more as long as they fit in this size before compression
-MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
+CHUNK_BYTES = 2**17  # size up to which runs share a chunk, before compression; a larger run has a chunk of its own
+MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`, even if chunks are then larger than CHUNK_BYTES
 
 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the selected epochs, at which maps are stored: those of the first, the last and evenly spaced other checkpoints.
+    """Return the selected epochs, at which maps are stored: at most `MAX_MOMENTS`, with the first and the last checkpoint.
 
-    The checkpoints are evenly spaced by index: if the epochs of the checkpoints are log-spaced, so are the selected epochs.
+    They are evenly spaced by index of the checkpoint: if checkpoints are log-spaced, so are the selected epochs.
     """
     index = np.linspace(0, len(epochs) - 1, min(MAX_MOMENTS, len(epochs))).round().astype(int)
     return epochs[np.unique(index)]
 
 
 def coordinates(run: Run) -> dict[str, Any]:
-    """Return the labels of each dimension that a run's task and model determine, by name of the dimension."""
+    """Return the labels of the dimensions whose labels follow from a run's task and model, by name of the dimension."""
     architecture = Architecture.of(run)
     labels_of_network = {
         "head": np.arange(architecture.heads),
@@ -66,7 +66,7 @@ def coordinates(run: Run) -> dict[str, Any]:
 
 
 def describe_dimensions(dataset: xr.Dataset) -> xr.Dataset:
-    """Set the `long_name` of every dimension's coordinate and return the dataset."""
+    """Set the attribute `long_name` of every dimension's coordinate, in place, and return the dataset."""
     for name in dataset.coords:
         if name in DIMENSIONS:
             dataset[name].attrs["long_name"] = DIMENSIONS[name]
@@ -74,11 +74,14 @@ def describe_dimensions(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def with_epochs(dataset: xr.Dataset, epochs: Mapping[str, NDArray[np.int64]]) -> xr.Dataset:
-    """Reindex measures to more epochs; at the added epochs, floats are NaN and integers 0.
+    """Reindex measures to more epochs.
 
     Args:
-        dataset: measures, without some of the epochs.
-        epochs: the epochs, by dimension; a dimension that the dataset lacks is ignored.
+        dataset: measures at some of the epochs.
+        epochs: all epochs, by dimension; a dimension that the dataset lacks is ignored.
+
+    Returns:
+        The measures at all epochs. At the added epochs, floats are NaN and integers 0.
     """
     labels = {dim: values for dim, values in epochs.items() if dim in dataset.dims}
     fill_values = {
@@ -91,11 +94,11 @@ def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str
     """Return the encoding of each variable: byte shuffle, strong compression and a checksum.
 
     Compression is slow but strong, because cubes are written once and read often. A chunk has all values of a variable
-    for one run, or for several runs if these take few bytes, so that a variable of a thousand runs does not take a thousand
-    files.
+    for one run, or for several runs if these take few bytes, so that a variable of a thousand runs is not stored in a
+    thousand files.
 
     Args:
-        dataset: the cube, or its first runs if it is written in several steps.
+        dataset: the cube, or the runs that are written first if it is written in several steps.
         runs: number of runs of the complete cube; by default, the dataset's number of runs.
 
     Returns:

@@ -1,4 +1,4 @@
-"""List the variables of a cube with their meaning."""
+"""Print the variables of a cube with their meaning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def contents(cube: xr.Dataset, word: str = "") -> None:
 
     Args:
         cube: cube whose variables are listed, in its order.
-        word: part of the name or meaning of the listed variables, in upper or lower case; by default, all variables are listed.
+        word: text that the name or meaning of the listed variables contains; upper and lower case are equal. By default, all
+            variables are listed.
 
     Raises:
         UserError: no variable has the word in its name or meaning.

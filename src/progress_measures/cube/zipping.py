@@ -19,6 +19,7 @@ def zip_store(store: Path, path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(file for file in store.rglob("*") if file.is_file()):
             info = zipfile.ZipInfo(file.relative_to(store).as_posix(), (1980, 1, 1, 0, 0, 0))
-            # The metadata of the root repeat those of every array as text; all other large files are compressed chunks.
+            # The root's metadata are a long text, because they repeat those of every array; other large files are already
+            # compressed.
             compression = zipfile.ZIP_DEFLATED if info.filename == "zarr.json" else zipfile.ZIP_STORED
             archive.writestr(info, file.read_bytes(), compression)

@@ -1,4 +1,4 @@
-"""The data of an experiment: every pair with its label and split, or the sequences sampled for each run."""
+"""The dataset of an experiment: every pair with its label and split, or the sequences sampled for each run."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 
 def dataset(runs: list[Run]) -> xr.Dataset:
-    """Build the labels and splits of runs of one task.
+    """Build the examples, labels and splits of an experiment's runs, whose tasks are of one kind.
 
     Returns:
-        For a task on pairs: `label` [a, b], -1 for a pair without an answer, and `train` [run, a, b], true for training pairs;
-        with label noise, also `training_label` [run, a, b]. If the runs have different numbers of operand values, `label` is
-        [run, a, b], arrays are padded with -1 or false, and `operands` [run] are these numbers.
-        For a task on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
-        and `train` [run, example]. The examples are the test examples and, if a run has a fixed training set, its training
-        examples. Training does not read these sequences; it samples the same ones again.
+        For tasks on pairs: `label` [a, b], -1 for a pair without a right answer, and `train` [run, a, b], true for training
+        pairs. With label noise, also `training_label` [run, a, b], -1 for a pair without a right answer. If the runs have
+        different tasks, such as different primes, `label` is [run, a, b]. If these have different numbers of operand values,
+        `operands` [run] are the numbers, and arrays are padded with -1 or false.
+        For tasks on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
+        and `train` [run, example]. If a run has a fixed training set, its examples come first; the test examples follow. A
+        run with fewer examples than others is padded with -1. Training does not read these sequences; it samples the same
+        ones again.
     """
     import xarray as xr
 
@@ -70,7 +72,7 @@ def dataset(runs: list[Run]) -> xr.Dataset:
 
 
 def _padded(tables: list[NDArray[Any]], n: int, padding: int) -> NDArray[Any]:
-    """Stack square tables of different sizes: [table, n, n], with the value `padding` where a table has no entry."""
+    """Stack square tables of at most n rows: [table, n, n], with the value `padding` where a table has no entry."""
     return np.stack([np.pad(table, ((0, n - len(table)),) * 2, constant_values=padding) for table in tables])
 
 
@@ -107,7 +109,7 @@ def _attributes(runs: list[Run]) -> dict[str, str]:
 
 
 def write_dataset(runs: list[Run], path: Path) -> None:
-    """Write the dataset of runs, unless a complete dataset of the same settings and code is stored already.
+    """Write the dataset of an experiment, unless a complete one with the same settings and code is stored already.
 
     Args:
         runs: All runs of an experiment.
@@ -125,11 +127,11 @@ def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
         names: Names of the runs.
 
     Returns:
-        True for training pairs [run, a, b] or, for tasks on sequences, training examples [run, example]. If the experiment's runs
-        have different numbers of operand values, a and b have the largest number of these runs.
+        True for training pairs [run, a, b] or, for tasks on sequences, training examples [run, example]. If the named runs have
+        different numbers of operand values, a and b have the length of the largest, and masks are padded with false.
 
     Raises:
-        UserError: The dataset is missing or lacks one of the runs.
+        UserError: The dataset is missing or damaged, or lacks one of the runs.
     """
     advice = f"write it with: progress-measures dataset {path.parent.name}"
     if not path.exists():
@@ -168,7 +170,7 @@ def _provenance(runs: list[Run]) -> dict[str, str]:
 
 
 def _stored_provenance(path: Path) -> dict[str, str]:
-    """Return the settings and code fingerprint of the stored dataset; empty if there is none or a chunk is lost.
+    """Return the settings and the code fingerprint of the stored dataset; empty if there is none, or if it is damaged.
 
     The attributes are read without xarray, whose import is slow, because usually nothing has to be written.
     """

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def batch_indices(seed: int, update: int, example_count: int, batch_size: int) -> NDArray[np.int64]:
     """Return the indices of the examples of a fixed training set on which an update trains.
 
-    The update is part of a pass over the set, whose order depends on the seed and the number of the pass.
+    Each update is part of a pass over the set. The order of the examples in a pass depends on the seed and the pass's number.
 
     Args:
         seed: Seed of the run's split.
@@ -65,11 +65,12 @@ class PairExamples:
             positions = np.full((len(a), 1), task.answer_position)
             return Examples(layout.sequences(a, b), positions, labels[a, b][:, None])
 
+        # never None here; the annotation is that of `SampledExamples.fixed`, because code reads `fixed` of either class
         self.fixed: Examples | None = examples(train, training_labels(run, train))
         self._test = examples(task.defined() & ~train, task.label_table())
 
     def of_update(self, update: int) -> Examples:
-        """Return the training pairs of an update, counted from 0."""
+        """Return the training pairs of one update; `update` counts from 0."""
         assert self.fixed is not None
         if not self._run.batch_size:
             return self.fixed
@@ -93,7 +94,7 @@ class SampledExamples:
         run: A run on sequences.
 
     Attributes:
-        fixed: All training examples if `split.examples` is set, else None.
+        fixed: All training examples if `split.examples` is set; None if every update has fresh ones.
     """
 
     def __init__(self, run: Run) -> None:
@@ -105,7 +106,7 @@ class SampledExamples:
         self._latest_batch: Examples | None = None
 
     def of_update(self, update: int) -> Examples:
-        """Return the training examples of an update, counted from 0."""
+        """Return the training examples of one update; `update` counts from 0."""
         if self.fixed is None:
             return self._stream_batch(update)
         if self._batch_size == len(self.fixed.tokens):
@@ -114,7 +115,7 @@ class SampledExamples:
         return Examples(*(values[indices] for values in self.fixed))
 
     def train(self, update: int) -> Examples:
-        """Return the examples of which the train loss after `update` updates is the mean: a fixed set, or the next batch."""
+        """Return the examples whose mean loss is the train loss after `update` updates: the fixed set, or the next batch."""
         return self._stream_batch(update) if self.fixed is None else self.fixed
 
     def test(self) -> Examples:

@@ -19,16 +19,16 @@ _STREAM = 1  # second part of the seed, so that these random numbers differ from
 def training_labels(run: Run, train: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the labels that a run on pairs trains on.
 
-    The fraction `split.label_noise` of the training pairs, rounded to whole pairs, has a wrong label: each of the other outputs
-    with the same probability. Runs with the same seed have the same order of pairs, so a pair with a wrong label at one fraction
-    has a wrong label at every larger fraction.
+    A fraction of the training pairs, `split.label_noise`, rounded to whole pairs, has a wrong label: each of the other outputs
+    with the same probability. The split's seed decides the order in which pairs get wrong labels. So a pair that has a wrong
+    label with one fraction has the same wrong label with every larger fraction.
 
     Args:
         run: settings of the run.
-        train: training pairs, [a, b].
+        train: true for training pairs: [a, b].
 
     Returns:
-        [a, b]; the right answers outside the training pairs.
+        The labels [a, b]. Outside the training pairs, they are those of the right answers.
     """
     labels = run.task.label_table()
     noisy_count = round(run.split.label_noise * int(train.sum()))

@@ -1,4 +1,4 @@
-"""Allowed values of fields of the section `model`. This module imports no torch, because settings are read without it."""
+"""Allowed values of fields of the section `model`, in a module of their own because settings are read without importing torch."""
 
 from typing import Literal
 

@@ -21,10 +21,10 @@ def on_sequences(run: Run) -> bool:
 
 
 def has_paper_design(run: Run) -> bool:
-    """Return whether a network has the paper's design, in any size; the fast forward passes compute such networks only.
+    """Return whether a network has the paper's design, in any size; the fast forward passes compute only these networks.
 
-    The answer position of a pair is the last one. Only `model.layers`, the sizes, `attention_only`, `mlp_biases` and
-    `doubled_residual` may differ from the paper's.
+    Of the fields of `model` that decide what a network computes, only `layers`, the sizes, `attention_only`, `mlp_biases` and
+    `doubled_residual` may differ from the paper's. The answer position of a pair is the last one.
     """
     model = run.model
     return (
@@ -40,11 +40,11 @@ def has_paper_design(run: Run) -> bool:
 
 
 def closed_form(run: Run) -> bool:
-    """Return whether the fast path, `models.pairs`, can compute a network's neurons, possibly from its weights in native form.
+    """Return whether the fast path, `models.pairs`, can compute a network's neurons from its weights in native form.
 
-    Such a network has one layer with an MLP of ReLUs and no norm, three tokens as in `a b =`, and answers at the last one.
-    Attention biases, the attention scale, fixed or sinusoidal position vectors, and tied embeddings are folded into its other
-    weights.
+    It can if the network has one layer with an MLP of ReLUs and no norm, three tokens as in `a b =`, and answers at the last
+    one. Attention biases, the attention scale, sinusoidal position vectors and tied embeddings are folded into its other
+    weights first.
     """
     model = run.model
     return (
@@ -71,7 +71,7 @@ def batch_size(run: Run) -> int:
 
 
 def momentum(run: Run) -> float:
-    """Return the decay rate of the mean of gradients of `sgd` and `muon`; 0 for other optimizers."""
+    """Return the decay rate of the running mean of gradients in `sgd` and `muon`; 0 for other optimizers."""
     by_default = {"sgd": 0.9, "muon": 0.95}.get(run.training.optimizer, 0.0)
     return by_default if run.training.momentum is None else run.training.momentum
 

@@ -29,10 +29,10 @@ title: A cosine schedule of the learning rate, and weight decay from epoch 1,000
 task: {kind: modular_addition, prime: 59}
 training:
   epochs: 5000
-  learning_rate_schedule: {shape: cosine, final: 0.1}
+  learning_rate_schedule: {shape: cosine, final: 0.1}  # falls to a tenth of `learning_rate`
   weight_decay_schedule:
     shape: piecewise
-    points: [[0, 0.0], [1000, 1.0]]
+    points: [[0, 0.0], [1000, 1.0]]  # factor 0 from update 0 on, factor 1 from update 1,000 on
 """,
     "Another loss": """\
 title: StableMax without weight decay
@@ -101,4 +101,4 @@ training:
 grid: {}
 """,
 }
-"""Content of each file, by what it shows."""
+"""Content of each experiment file, by what the file shows."""

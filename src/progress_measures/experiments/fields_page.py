@@ -1,4 +1,4 @@
-"""The JSON schema of experiment files and the documentation page of their fields, generated from the pydantic models."""
+"""The JSON schema of experiment files and the documentation's page on their fields, generated from the pydantic models."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 
 
 def generated_files() -> dict[Path, str]:
-    """Return the content of each generated file."""
+    """Return the text of each generated file, by its path."""
     return {
         Path("config/experiment.schema.json"): json.dumps(schema.Experiment.model_json_schema(), indent=2) + "\n",
         Path("docs/config.md"): _page(),

@@ -28,12 +28,13 @@ Grid = Mapping[str, list[Any] | dict[str, dict[str, Any]]]
 
 
 class Entry(NamedTuple):
-    """One value of an axis of the grid, or one element of the grid: a value of each axis, which is a run.
+    """The settings of one run of the grid, or the part of them that one value of an axis determines.
 
     Attributes:
         name: the run's name, or the part of it that belongs to the axis.
         settings: values of fields, by their dotted names.
-        labels: names of named settings, such as `muon`, by the key of the axis, such as `recipe`.
+        labels: names of settings that a mapping gives, such as `muon`, by the key of the axis, such as `recipe`; empty for an
+            axis with a list of values.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Entry(NamedTuple):
 
 
 def combinations(grid: Grid) -> Iterator[Entry]:
-    """Yield the elements of a grid, one for each run; the last axis varies fastest."""
+    """Yield the settings of each run of a grid: one run for each combination of values. The last axis varies fastest."""
     for entries in itertools.product(*(_entries(key, values) for key, values in grid.items())):
         settings = {field: value for entry in entries for field, value in entry.settings.items()}
         labels = {key: label for entry in entries for key, label in entry.labels.items()}
@@ -68,7 +69,9 @@ def replace_settings(base: dict[str, Any], settings: dict[str, Any]) -> dict[str
 
 
 def fields_of(section: type[BaseModel], prefix: str) -> set[str]:
-    """Return the dotted names of the fields of a section, and of the sections in it that cannot be None.
+    """Return the dotted names of the fields of a section, and of the fields of the sections in it.
+
+    The fields of a section that can be None are left out, because an experiment may not have this section.
 
     Args:
         section: the class of the section.
@@ -88,7 +91,7 @@ def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
     Args:
         grid: the grid.
         allowed: dotted names of the fields that may vary.
-        refused: why other fields may not vary, by their dotted names.
+        refused: reasons why other fields may not vary, by their dotted names.
 
     Raises:
         ValueError: a field cannot vary, occurs twice or lacks values, or runs have no valid names.
@@ -130,9 +133,9 @@ def _check_field(field: str, allowed: set[str], refused: Mapping[str, str]) -> N
 
 
 def _entries(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[Entry]:
-    """Return the values of one axis. If several fields vary together, names of runs contain only the first."""
+    """Return one entry for each value of an axis. If several fields vary together, names of runs contain only the first."""
     if isinstance(values, dict):
-        return [Entry(_safe(name), settings, {key: name}) for name, settings in values.items()]
+        return [Entry(_safe_name(name), settings, {key: name}) for name, settings in values.items()]
     fields = _fields(key)
     section, _, field = fields[0].replace("split.seed", "split_seed").partition(".")
     prefix = (field or section).replace(".", "_")
@@ -140,7 +143,7 @@ def _entries(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[En
     for value in values:
         field_values = value if len(fields) > 1 else [value]
         settings = dict(zip(fields, field_values, strict=True))
-        entries.append(Entry(_safe(f"{prefix}{field_values[0]}"), settings, labels={}))
+        entries.append(Entry(_safe_name(f"{prefix}{field_values[0]}"), settings, labels={}))
     return entries
 
 
@@ -152,10 +155,10 @@ def _varied(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[str
 
 
 def _fields(key: str) -> list[str]:
-    """Return the fields of a grid key, usually one."""
+    """Return the fields that a key of the grid names, usually one."""
     return [field.strip() for field in key.split(",")]
 
 
-def _safe(name: str) -> str:
-    """Return a part of a run's name, such as `seed0` or `weight_decay0.3`, with characters that are safe in paths and shells."""
+def _safe_name(name: str) -> str:
+    """Return a part of a run's name, such as `seed0`, with `-` for each character that is unsafe in paths and shells."""
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name)

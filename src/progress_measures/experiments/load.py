@@ -1,4 +1,4 @@
-"""Reading of experiment files, with error messages that name the file, the field and the expected value."""
+"""Read experiment files. Error messages name the file, the field and the expected value."""
 
 import difflib
 import re
@@ -32,7 +32,7 @@ IMPORTED = "experiment.yaml"
 """File in `results/<name>/` with the experiment of an imported network, which has no file in `config/experiments/`."""
 
 RESERVED_NAMES = ("figures", "tables", "explorer", "logs", "benchmarks")
-"""Folders in `results/` that are not experiments; no experiment may have such a name."""
+"""Names of folders in `results/` that do not belong to an experiment; no experiment may have such a name."""
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "split": Split,
@@ -46,14 +46,14 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "learning_coefficient": LearningCoefficient,
     "imported": Imported,
 }
-"""Sections with the same fields for every task."""
+"""The sections whose fields do not depend on the task, by their keys."""
 
 MAX_MISTAKES = 10
 """Largest number of mistakes that one error message lists."""
 
 
 def experiment_names(folder: Path = FOLDER) -> list[str]:
-    """Return the names of all experiments: one YAML file each."""
+    """Return the names of all experiments, each of which is one YAML file in the folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
@@ -86,8 +86,11 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
 def _load(name: str, folder: Path, started_from: tuple[str, ...]) -> Experiment:
     """Load an experiment.
 
-    `started_from` contains experiments, each of which starts from the weights of the next one. The last starts from those of this
-    experiment, which therefore must not occur among them.
+    Args:
+        name: Name of the experiment.
+        folder: Folder of the experiment files.
+        started_from: Names of experiments: each starts from weights of the next one, and the last from weights of this one. None
+            of them may be this experiment.
     """
     path = _file_of(name, folder)
     content = _content_of(name, folder)
@@ -110,7 +113,7 @@ def _load(name: str, folder: Path, started_from: tuple[str, ...]) -> Experiment:
 
 
 def _start_hash(run: Run, path: Path, folder: Path, started_from: tuple[str, ...]) -> str:
-    """Return the hash of the run from whose weights a run starts; raise an error if there is no such run or no such weights."""
+    """Return the hash of the run from whose weights a run starts; raise an error if that run does not exist or has no weights."""
     start = run.start_from
     assert start is not None
     if start.experiment in started_from:
@@ -129,10 +132,10 @@ def _start_hash(run: Run, path: Path, folder: Path, started_from: tuple[str, ...
 
 
 def _content_of(name: str, folder: Path, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the content of an experiment's file, joined with the content of the experiment that it extends.
+    """Return the content of an experiment's file, joined with the content of the experiment that it extends, if any.
 
-    Sections are joined key by key. All other keys, and a task of another kind, replace those of the extended experiment. Its
-    title, description and reference are not inherited.
+    `task`, `split`, `model` and `training` are joined key by key; all other keys, and a task of another kind, replace those of
+    the extended experiment. Title, description and reference of the extended experiment are not inherited.
     """
     path = _file_of(name, folder)
     content = read_yaml(path)
@@ -189,7 +192,7 @@ def validation_message(error: ValidationError, path: Path) -> str:
         path: The file that was validated.
 
     Returns:
-        At most `MAX_MISTAKES` lines, and a last line with the number of mistakes that are left out.
+        At most `MAX_MISTAKES` lines and, if mistakes are left out, a last line with their number.
     """
     lines = []
     for mistake in error.errors()[:MAX_MISTAKES]:
@@ -208,7 +211,7 @@ def validation_message(error: ValidationError, path: Path) -> str:
 
 
 def _scope(value: object) -> str:
-    """Return the scope of a mistake that concerns no single field: one run of the grid, or the file."""
+    """Return where a mistake is that concerns no single field: in one run of the grid, or in the file."""
     return f"run {value['name']}" if isinstance(value, dict) and "experiment" in value else "the file"
 
 
@@ -227,7 +230,7 @@ def _unknown_key(location: tuple[int | str, ...]) -> str:
 
 
 def _locations(key: str) -> set[str]:
-    """Return the locations in a hand-written experiment file where this key is a field."""
+    """Return the places in a hand-written experiment file where this key is a field."""
     locations = {f"in `{name}`" for name in ("split", "model", "training") if key in SECTIONS[name].model_fields}
     locations |= {"in `task`" for task in TASKS.values() if key in task.model_fields}
     return locations | ({"at the top of the file"} if key in Experiment.model_fields else set())

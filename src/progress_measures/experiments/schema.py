@@ -19,10 +19,11 @@ from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.section import Section
 from progress_measures.tasks import TASKS, SequenceTask, Task
 
-MAX_WEIGHTS = 10**9
+MAX_WEIGHTS = 10**9  # limit of `Model.weight_count`
 MAX_SEED = 2**32 - 2  # test sequences use seed + 1, and NumPy's legacy generator accepts 32 bits
 
 
+# pydantic selects the class of a task by the field `kind`; mypy knows the base class only
 if TYPE_CHECKING:
     AnyTask = Task
 else:
@@ -39,9 +40,9 @@ class Split(Section):
 
     method: Literal["shuffle", "randperm"] = Field(
         "shuffle",
-        description="How the pairs are ordered; the first `train_fraction` of them are training pairs. `shuffle`: Python's "
-        "random.shuffle of the lexicographic pairs, as in the paper's code; `randperm`: torch.randperm on the CPU, as in "
-        "the notebooks.",
+        description="How the pairs are ordered; the first ones, a fraction `train_fraction`, are training pairs. `shuffle`: "
+        "Python's random.shuffle of the pairs in lexicographic order, as in the paper's code; `randperm`: torch.randperm on "
+        "the CPU, as in the notebooks.",
     )
     train_fraction: float = Field(0.3, gt=0, lt=1, description="Fraction of all pairs used for training.")
     seed: int | None = Field(
@@ -85,23 +86,26 @@ class Model(Section):
         description="For an MLP without attention, what it reads: `summed` or `concatenated` embeddings of a and b, or "
         "`one_hot` vectors. Unset for a transformer.",
     )
-    activation: Activation = Field("relu", description="Function of the neurons; `gelu` is exact, `gelu_tanh` is not.")
+    activation: Activation = Field(
+        "relu", description="Activation function of the neurons; `gelu_tanh` is the approximation of `gelu` by tanh."
+    )
     gated_mlp: bool = Field(
         False,
         description="Whether the MLP multiplies its neurons with a second linear map: activation(x W_gate) · x W_in.",
     )
-    normalization: Normalization = Field("none", description="Norm of the residual stream.")
+    normalization: Normalization = Field(
+        "none", description="Norms of the residual stream: LayerNorm, RMSNorm or none; see `norm_after`."
+    )
     norm_after: bool = Field(
         False,
-        description="Whether a norm follows each addition to the residual stream, instead of preceding attention and MLP.",
+        description="Whether a norm follows each addition to the residual stream. By default, norms precede attention and MLP.",
     )
     norm_weights: bool = Field(
         True, description="Whether norms have trained weights, and LayerNorms trained biases too."
     )
     final_norm: bool | None = Field(
         None,
-        description="Whether the unembedding's input is normalized; default: true if norms precede attention and MLP, "
-        "otherwise false.",
+        description="Whether the unembedding's input is normalized; by default, it is if norms precede attention and MLP.",
     )
     norm_epsilon: float = Field(1e-5, ge=0, lt=1, description="Number that norms add to the variance or mean square.")
     attention_scale: float | None = Field(
@@ -119,14 +123,14 @@ class Model(Section):
     mlp_biases: bool = Field(True, description="Whether the MLPs have trained biases b_in and b_out, initialized to 0.")
     doubled_residual: bool = Field(
         False,
-        description="Attention-only networks: compute x ← 2x + attention(x) instead of x + attention(x). This reproduces "
-        "an error in the authors' saved repeated-subsequence runs, which add the residual stream twice.",
+        description="Attention-only networks: whether a layer computes x ← 2x + attention(x) instead of x + attention(x). This "
+        "reproduces an error in the authors' saved repeated-subsequence runs, which add the residual stream twice.",
     )
     initialization: Literal["paper", "transformer_lens", "authors", "authors_by_head"] = Field(
         "paper",
         description="Distribution of the initial weights. `paper`: N(0, 1/d_model), W_U from N(0, 1/vocabulary); MLPs "
         "without attention N(0, 1/inputs). `transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 to 3; "
-        "version 4 draws the same W_E and W_pos from a seed, and other matrices. "
+        "from the same seed, version 4 draws the same W_E and W_pos, but other matrices. "
         "`authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the authors' code for five-digit addition "
         "and skip trigrams. "
         "`authors_by_head`: like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in "
@@ -138,7 +142,7 @@ class Model(Section):
 
     @property
     def weight_count(self) -> int:
-        """Number of weights in the matrices of all layers."""
+        """Number of weights in the matrices of all layers, without embeddings and unembedding."""
         attention = 4 * self.heads * self.d_head if self.mlp_input is None else 0
         neurons = 0 if self.attention_only else (2 + self.gated_mlp) * self.d_mlp
         return self.layers * self.d_model * (attention + neurons)
@@ -151,7 +155,7 @@ class Model(Section):
 
     @property
     def weighted_norms(self) -> tuple[str, ...]:
-        """Names of the norms with trained weights."""
+        """Names of the norms with trained weights; empty if there are none."""
         if self.normalization == "none" or not self.norm_weights:
             return ()
         names = ("ln1",) if self.attention_only else ("ln1", "ln2")
@@ -169,7 +173,7 @@ class CheckpointSchedule(Section):
         "eᵢ · (`epochs` / eᵢ)^(1 / (n − i)), rounded, and at least eᵢ + 1.",
     )
     every: int | None = Field(
-        None, ge=1, le=10_000_000, description="The multiples of this number are checkpoints too."
+        None, ge=1, le=10_000_000, description="Epochs that are multiples of this number are checkpoints."
     )
 
     @model_validator(mode="after")
@@ -192,7 +196,8 @@ class StopRule(Section):
         alias="for",
         ge=0,
         le=10_000_000,
-        description="Epochs for which the conditions must hold. The run ends at the first checkpoint at which they have.",
+        description="Number of epochs for which the conditions must hold. The run ends at the first checkpoint at which they "
+        "have held that long.",
     )
 
     @model_validator(mode="after")
@@ -208,12 +213,12 @@ class StopRule(Section):
 
 
 class RateSchedule(Section):
-    """Factor of the learning rate or of the weight decay, by the number of the update, counted from 0."""
+    """Factor of the learning rate or of the weight decay at each update. Updates count from 0."""
 
     shape: Literal["constant", "linear", "cosine", "piecewise"] = Field(
         "constant",
-        description="`constant`: 1. `linear` and half a `cosine` wave: from 1 at update 0 to `final` at update `updates`, and "
-        "`final` after it. `piecewise`: constant between the `points`.",
+        description="`constant`: 1. `linear`, and `cosine`, which is half a wave: from 1 at update 0 to `final` at update "
+        "`updates`, and `final` after it. `piecewise`: constant between the `points`.",
     )
     final: float = Field(0.0, ge=0, description="`linear`, `cosine`: the last factor.")
     updates: int | None = Field(
@@ -277,8 +282,8 @@ class Training(Section):
     gradient_filter: Literal["none", "grokfast_ema", "grokfast_ma", "orthograd"] = Field(
         "none",
         description="Change of the gradient before the optimizer uses it. `grokfast_ema` and `grokfast_ma` (Lee et al. 2024) add "
-        "`grokfast_factor` times a mean of earlier gradients; `orthograd` (Prieto et al. 2025) removes the component along the "
-        "weights, in each tensor of each layer, and restores the gradient's norm.",
+        "`grokfast_factor` times a running mean of the gradients; `orthograd` (Prieto et al. 2025) removes the component along "
+        "the weights, in each tensor of each layer, and restores the gradient's norm.",
     )
     grokfast_decay: float = Field(
         0.98,
@@ -289,19 +294,20 @@ class Training(Section):
     grokfast_factor: float = Field(
         2.0,
         ge=0,
-        description="`grokfast_ema`, `grokfast_ma`: factor λ of the mean; the paper has 2 and 5 for modular products.",
+        description="`grokfast_ema`, `grokfast_ma`: factor λ of the mean; for modular products, Lee et al. use 2 and 5.",
     )
     grokfast_window: int = Field(
         100,
         ge=1,
         le=1000,
-        description="`grokfast_ma`: number of gradients of the mean, which is added from the first update at which there are as "
-        "many. A training state contains all of them.",
+        description="`grokfast_ma`: number of gradients in the mean. Nothing is added before there are as many. A training state "
+        "contains all of them.",
     )
     clip_norm: float | None = Field(
         None,
         gt=0,
-        description="Largest norm of the gradient of all weights, after the filter; larger gradients are scaled to it.",
+        description="Largest norm of the gradient of all weights, after the filter. A gradient with a larger norm is scaled to "
+        "this norm. By default, there is no limit.",
     )
     learning_rate_schedule: RateSchedule = Field(
         RateSchedule(),
@@ -309,8 +315,8 @@ class Training(Section):
     )
     weight_decay_schedule: RateSchedule = Field(
         RateSchedule(),
-        description="Factor of the weight decay λ at each update; see below. Decoupled weight decay also has the factors of the "
-        "learning rate.",
+        description="Factor of the weight decay λ at each update; see below. Decoupled weight decay is also multiplied by the "
+        "learning rate, with its factors.",
     )
     fixed_norm: Annotated[float, Field(gt=0)] | Literal["initial"] | None = Field(
         None,
@@ -327,7 +333,7 @@ class Training(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Fraction of each target that is uniform over the outputs; the rest is on the label.",
+        description="Fraction of the target's probability that is uniform over the outputs; the rest is on the label.",
     )
     warmup: int = Field(
         10,
@@ -339,21 +345,21 @@ class Training(Section):
     precision: Literal["float64", "float32_log1p", "float32"] = Field(
         "float32_log1p",
         description="Arithmetic of the cross-entropy: `float64`; `float32_log1p`, which is as accurate for small losses "
-        "at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots (appendix D.2). Other losses have "
-        "float64 or the arithmetic of the logits.",
+        "at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots (appendix D.2). Other losses are "
+        "computed in float64 or in the arithmetic of the logits.",
     )
     arithmetic: Literal["float32", "float64", "bfloat16"] = Field(
         "float32",
-        description="Arithmetic of weights, gradients and updates. `bfloat16`: the products of the forward and backward pass are "
-        "in bfloat16, and the weights and their updates in float32; worth it on a GPU only.",
+        description="Arithmetic of weights, gradients and updates. `bfloat16`: matrix products of the forward and backward pass "
+        "in bfloat16, weights and their updates in float32; faster on a GPU only.",
     )
     batch: int | None = Field(
         None,
         ge=1,
         le=1_000_000,
         description="Examples per update; by default all training pairs, or all of `split.examples`. With smaller batches, "
-        "each pass over the examples has a new random order; an epoch is an update, not a pass. Pairs left at the end of a pass "
-        "that do not fill a batch are skipped.",
+        "each pass over the examples has a new random order; an epoch is an update, not a pass. Pairs at the end of a pass that "
+        "do not fill a batch are skipped.",
     )
     dropout: float = Field(
         0.0,
@@ -379,19 +385,20 @@ class Training(Section):
     )
     stop_when: StopRule | None = Field(
         None,
-        description="When a run ends before its last epoch; see below. Losses and accuracies are also evaluated at "
+        description="When a run ends before its last epoch; see below. Losses and accuracies are then also evaluated at "
         "checkpoints. By default, all runs have `epochs` epochs.",
     )
     measure: Literal["after", "during"] = Field(
         "after",
-        description="Whether checkpoints are measured after training, from their stored weights, or during training, as they "
-        "are made. Measures that need the final network are then taken after training, at the kept checkpoints.",
+        description="When checkpoints are measured: `after` training, from their stored weights, or `during` training. With "
+        "`during`, measures that require the final network are still computed after training, at the checkpoints that `keep` "
+        "selects.",
     )
     keep: Literal["all", "last"] | list[Annotated[int, Field(ge=0)]] | CheckpointSchedule = Field(
         "all",
-        description="With `measure: during`, the checkpoints whose weights are stored: `all`, `last`, or those nearest to a "
-        "list of epochs or to the epochs after 0 of a schedule as for `checkpoints`. The last checkpoint of a run is always "
-        "kept. Unless all are kept, one training state is stored, and none after training.",
+        description="With `measure: during`, the checkpoints whose weights are stored: `all`, `last`, or those nearest to given "
+        "epochs. The epochs are a list, or a schedule as for `checkpoints`, without epoch 0. The last checkpoint of a run is "
+        "always kept. Unless all are kept, only one training state is stored while a run trains, and none after.",
     )
     evaluate_every: int = Field(
         100,
@@ -446,11 +453,11 @@ _CONDITIONAL_FIELDS = {
     "grokfast_factor": ("gradient_filter", ("grokfast_ema", "grokfast_ma")),
     "grokfast_window": ("gradient_filter", ("grokfast_ma",)),
 }
-"""Fields of `training` that apply only with some values of another field: the name of the other field and these values."""
+"""Fields of `training` that apply only with some values of another field: by name, the other field and these values."""
 
 
 class LearningCoefficient(Section):
-    """Langevin dynamics that estimate the local learning coefficient (Lau et al. 2023), which this section requests."""
+    """Settings of the Langevin dynamics that estimate the local learning coefficient (Lau et al. 2023)."""
 
     step_size: float = Field(
         5e-5, gt=0, le=1, description="Step size ε: each step adds noise of variance ε to every weight."
@@ -466,7 +473,7 @@ class LearningCoefficient(Section):
         None, gt=0, le=1, description="Inverse temperature β; by default 1 / log n, for n training pairs."
     )
     chains: int = Field(
-        4, ge=2, le=1000, description="Number of chains; the standard error is that of the mean of the chains."
+        4, ge=2, le=1000, description="Number of chains; the standard error is computed from the spread of their means."
     )
     burn_in: int = Field(100, ge=0, le=10_000_000, description="Steps of each chain before the first draw.")
     draws: int = Field(
@@ -482,7 +489,9 @@ class Imported(Section):
     file: str = Field(description="Name of the imported file.")
     sha256: str = Field(description="SHA-256 checksum of the imported file.")
     format: str = Field(description="Naming and layout of the tensors in the imported file.")
-    recognized: list[str] = Field(description="Facts read from the file or inferred from the network's predictions.")
+    recognized: list[str] = Field(
+        description="Properties read from the file or inferred from the network's predictions."
+    )
     assumed: list[str] = Field(description="Assumptions, each with the option that changes it.")
     ignored: list[str] = Field(description="Tensors of the file that were ignored.")
     layer_norm: bool | None = Field(
@@ -509,12 +518,12 @@ class Imported(Section):
 
 
 class StartFrom(Section):
-    """Trained weights from which a run starts, in place of random ones. The optimizer's state is not taken over."""
+    """Trained weights from which a run starts, in place of random ones. The state of the optimizer is not copied."""
 
     experiment: str = Field(description="Name of a trained experiment or of an imported network.")
-    run: str = Field(description="Name of its run; `imported` for an imported network.")
+    run: str = Field(description="Name of the run in this experiment; `imported` for an imported network.")
     epoch: int | None = Field(
-        None, ge=0, description="Epoch of a checkpoint whose weights are kept; by default, the last."
+        None, ge=0, description="Epoch of a checkpoint whose weights are stored; by default, the last."
     )
     weights: str | None = Field(None, description="Hash of the settings of that run; filled in, not written by hand.")
 
@@ -537,7 +546,7 @@ class Run(Section):
     start_from: StartFrom | None = None
     labels: dict[str, str] = Field(
         default_factory=dict,
-        description="Names of the run's settings in the grid, by the grid's key; the cube has them as coordinates.",
+        description="Names of settings, such as `muon`, by their key in the grid, such as `recipe`; coordinates of the cube.",
     )
 
     @model_validator(mode="after")
@@ -592,7 +601,7 @@ class Run(Section):
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
     def settings_of_family(self, family: str) -> str:
-        """Return the settings on which a family of measures depends, but not the weights, as JSON; empty if there are none.
+        """Return, as JSON, the settings that decide measures of a family but not the weights; an empty text if there are none.
 
         They are no part of `hash`.
 
@@ -604,14 +613,14 @@ class Run(Section):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings under flat names, as the cube stores them as coordinates along `run`."""
+        """All settings by names without sections, which are coordinates of the cube along `run`."""
         return self.declared_settings | self.labels | (self.imported.settings if self.imported else {})
 
     @property
     def omitted_settings(self) -> frozenset[str]:
         """Settings of this run that were added after cubes had been published, and have their defaults.
 
-        A cube leaves out a setting that all its runs omit.
+        A cube leaves out such a setting if all runs of its experiment omit it, so that published cubes need not change.
         """
         sections: dict[str, Section] = {"split": self.split, "model": self.model, "training": self.training}
         names = {
@@ -622,7 +631,7 @@ class Run(Section):
 
     @property
     def declared_settings(self) -> dict[str, Any]:
-        """All settings under flat names, without the replacements in `imported.settings`."""
+        """All settings by names without sections, before `imported.settings` and `labels` are added."""
         flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
         flat |= self.task.model_dump(exclude={"kind", "answers"})
         if self.on_sequences:
@@ -666,11 +675,13 @@ _LATER_FIELDS = {
 """Fields added after cubes were published, by section; see `Run.omitted_settings`."""
 
 _SECTIONS_OF_A_RUN = ("task", "split", "model", "training", "start_from", "learning_coefficient", "imported")
+"""Sections of an experiment file that a run has too."""
 
 _SAME_IN_ALL_RUNS = ("epochs", "checkpoint_every", "checkpoints", "evaluate_every", "stop_when", "measure", "keep")
 """Fields of `training` that cannot vary within an experiment, because they decide the epochs of its cube."""
 
 SEQUENCE_TASKS = [kind for kind, task in TASKS.items() if issubclass(task, SequenceTask)]
+"""Kinds of the tasks on sequences."""
 
 
 def _mistakes(run: Run) -> Iterator[str]:
@@ -720,7 +731,7 @@ def _mistakes(run: Run) -> Iterator[str]:
 
 
 def _mistakes_of_design(run: Run) -> Iterator[str]:
-    """Yield a message for each combination of fields of `model` that is impossible or not supported."""
+    """Yield a message for each combination of fields of `model` that is impossible or not supported; it names the fields."""
     model, is_trained_here = run.model, run.imported is None
     defaults = Model()
     if model.mlp_input is not None:
@@ -772,7 +783,7 @@ class Experiment(Section):
     reference: str = Field("", description="Place in the paper or its companions that states the settings.")
     extends: str | None = Field(
         None,
-        description="Name of an experiment whose settings this one shares: all that this file does not give. `task`, `split`, "
+        description="Name of an experiment from which this one takes all settings that this file does not give. `task`, `split`, "
         "`model` and `training` are joined key by key; other keys, such as `grid`, replace those of the other experiment.",
     )
     seed: int = Field(
@@ -790,8 +801,8 @@ class Experiment(Section):
         description="Fields that differ between runs, each with a list of values: `seed` or a dotted name such as "
         "`training.weight_decay` or `task.prime`. Each combination of values is one run; at most 10,000 runs. Fields that vary "
         "together form one key, separated by commas, with lists of values: "
-        "`model.d_model, model.d_mlp: [[32, 128], [64, 256]]`. Or a key has a name of its own, and named settings: "
-        "`recipe: {adamw: {}, muon: {training.optimizer: muon, training.learning_rate: 0.02}}`.",
+        "`model.d_model, model.d_mlp: [[32, 128], [64, 256]]`. Or a key has a name of its own, and a mapping from names to "
+        "settings: `recipe: {adamw: {}, muon: {training.optimizer: muon, training.learning_rate: 0.02}}`.",
     )
     start_from: StartFrom | None = Field(
         None, description="Trained weights from which the runs start, in place of random ones; see below."
@@ -799,8 +810,8 @@ class Experiment(Section):
     learning_coefficient: LearningCoefficient | None = Field(
         None,
         description="How the local learning coefficient is estimated at the selected epochs (`moment`); see below. By default "
-        "it is not, because this takes as long as hundreds of updates for each of them. A change of this section trains no "
-        "network again.",
+        "it is not estimated, because each estimate takes as long as hundreds of updates. If this section changes, no network is "
+        "trained again.",
     )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # see `with_sources`
@@ -867,13 +878,17 @@ class Experiment(Section):
         return run.model_copy(update={"start_from": run.start_from.model_copy(update={"weights": weights})})
 
     def with_sources(self, hashes: dict[str, str]) -> "Experiment":
-        """Return the experiment with the hashes of the runs from which its runs start, by the names that `source_of` returns."""
+        """Return a copy of the experiment with the hashes of the runs from which its runs start.
+
+        Args:
+            hashes: hashes of the settings of these runs, by the names that `source_of` returns.
+        """
         copy = self.model_copy()
         copy._sources, copy._runs = hashes, {}
         return copy
 
 
 def source_of(run: Run) -> str:
-    """Return the names of the experiment and of the run from whose weights a run starts."""
+    """Return the name of the run from whose weights a run starts, as `experiment/run`."""
     assert run.start_from is not None
     return f"{run.start_from.experiment}/{run.start_from.run}"

@@ -1,13 +1,14 @@
 """The explorer: one self-contained HTML page with interactive views of how networks grok.
 
-`payload` packs the parts of a cube that the page shows. `page` combines them with plotly.js and the page's source in
+`payload` packs the parts of a cube that the page shows. `page` combines them with plotly.js and the page's source files in
 `web/`.
 """
 
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("web")
-"""The page's HTML, CSS and JavaScript."""
+"""Folder of the page's source files: HTML, CSS and JavaScript."""
 
 EXPERIMENTS = ("mainline", "subtraction", "no_weight_decay")
-"""Experiments in `results/explorer/index.html`. The networks of `no_weight_decay` do not grok, for comparison."""
+"""Experiments on the page `results/explorer/index.html`. The networks of `no_weight_decay` do not grok; they are there for
+comparison."""

@@ -1,7 +1,7 @@
 """Assemble the page in one file: its HTML, CSS and JavaScript, plotly.js, and the packed cubes.
 
-The page requires no server and requests nothing: it works from a file, and its content security policy forbids all network
-access. A page of text, such as the documentation's page on the algorithm, can contain views of it.
+The page works from a file, without a server; its content security policy forbids all network access. A page of text, such as the
+documentation's page on the algorithm, can contain some of the explorer's views.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHAS
 from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "theme", "fourier", "cards", "save", "time", "print")
-"""Scripts of every page with views, each after the scripts that it uses. The scripts of the views follow them."""
+"""Scripts of every page with views; each follows the scripts that it uses. The scripts of the views come next."""
 
 EXPLORER_SCRIPTS = ("story", "controls", "start")
-"""Scripts of the explorer, after those of the views."""
+"""Scripts of the explorer that come after those of the views."""
 
 ARTICLE_SCRIPTS = ("article",)
-"""Scripts of a page of text that contains views, after those of the views."""
+"""Scripts of a page of text that come after those of its views."""
 
 
 def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
@@ -46,11 +46,11 @@ def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
 
 
 def assemble(experiments: Sequence[Packed], links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the HTML text of the page.
+    """Return the HTML text of the explorer's page.
 
     Args:
         experiments: the packed cubes, in the order in which the page lists them.
-        links: addresses of further pages to link to, by the text of the link.
+        links: addresses of pages to which the footer links, by the text of the link.
 
     Returns:
         The text of the page.
@@ -73,15 +73,15 @@ def article_parts(cube: xr.Dataset) -> tuple[str, str]:
         cube: the cube that the views show.
 
     Returns:
-        The style sheet and the time bar, to be placed at the end of the text; and the scripts and the data, to be placed at the
-        end of the page.
+        Two parts: the style sheet and the time bar, which has the epoch slider, to be placed at the end of the text; and the
+        scripts and the data, to be placed at the end of the page.
     """
     parts = _parts([pack(cube)], ARTICLE_SCRIPTS)
     return f"<style>\n{_style('cards.css', 'article.css')}</style>\n{parts['time']}", parts["scripts"]
 
 
 def _parts(experiments: Sequence[Packed], last_scripts: Sequence[str]) -> dict[str, str]:
-    """Return the parts that replace the comments `<!-- name -->` in the source of a page, by name.
+    """Return the texts that replace the comments `<!-- name -->` in a page's source file, by name.
 
     Args:
         experiments: the packed cubes, in the order in which the page lists them.
@@ -108,7 +108,7 @@ def _parts(experiments: Sequence[Packed], last_scripts: Sequence[str]) -> dict[s
 
 
 def _fill(source: str, parts: Mapping[str, str]) -> str:
-    """Replace each comment `<!-- name -->` of a page's source by the part with this name."""
+    """Replace each comment `<!-- name -->` in the text of a page's source file by the part with this name."""
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], source)
 
 
@@ -117,7 +117,7 @@ def _style(*names: str) -> str:
 
 
 def _with_unique_names(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Append numbers to repeated names and titles: a second cube with the name `mainline` gets the name `mainline (2)`."""
+    """Append numbers to the names and titles of headers with equal names: a second `mainline` becomes `mainline (2)`."""
     unique, counts = [], Counter[str]()
     for header in headers:
         counts[header["name"]] += 1
@@ -142,6 +142,6 @@ def _plotly() -> str:
 
 
 def _phase_colors() -> str:
-    """Return a style sheet with the figures' phase colors for light mode; `cards.css` has the colors for dark mode."""
+    """Return a style sheet with the phase colors of the figures, for light mode; `cards.css` has those for dark mode."""
     colors = "".join(f"--phase-light-{index}: {color}; " for index, color in enumerate(PHASE_COLORS.values()))
     return f":root {{ {colors}}}\n"

@@ -1,8 +1,8 @@
-"""Pack the parts of a cube that the page shows: a header that describes every array, and one sequence of compressed bytes.
+"""Pack the parts of a cube that the page shows: a header that describes every array, and the compressed bytes of all arrays.
 
 Arrays are rounded to the precision that the page displays. The bytes of each array are grouped by significance, which
-improves compression, and all arrays are deflated together. The page inflates the bytes once and decodes an array when a
-view first reads it (`web/data.js`).
+improves compression, and all arrays are compressed together. The page decompresses the bytes of an experiment once, and
+decodes an array when a view first reads it (`web/data.js`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from progress_measures.cube.rounding import rounded
 from progress_measures.tasks import TASKS
 
 EXACT, FINE, COARSE = 23, 12, 10
-"""Numbers of mantissa bits that are stored: for curves, for values shown with three digits, and for the colors of a map."""
+"""Numbers of mantissa bits that are stored: all those of float32 for curves, fewer for values that are shown with three digits
+and for the colors of a map."""
 
 VARIABLES = {
     "train_loss": EXACT,
@@ -58,19 +59,20 @@ VARIABLES = {
     "logit_fourier_norm_2d": COARSE,
     "moment_logit_fourier_norm_2d": COARSE,
 }
-"""Variables that the page shows if the cube has them, with the number of mantissa bits that are stored; None for small
-integers and fractions, which `_compact` stores as integers."""
+"""Variables that the page shows if the cube has them, with the number of mantissa bits that are stored. None for small integers
+and for fractions in thousandths, which are stored as 16-bit integers."""
 
 MAX_CHECKPOINTS = 2500
-"""Maximum number of packed checkpoints, summed over runs. They are evenly spaced; the page gives their spacing."""
+"""Maximum number of packed checkpoints, summed over runs. They are evenly spaced; the page states their spacing."""
 
 
 class Packed(NamedTuple):
     """One experiment in the form that the page contains.
 
     Attributes:
-        header: texts and coordinates of the experiment, a description of each run, and the place of each array in `data`.
-        data: the values of all arrays, compressed together.
+        header: texts and coordinates of the experiment, a description of each run, and the place of each array in `data`
+            after decompression.
+        data: the bytes of all arrays, compressed together.
     """
 
     header: dict[str, Any]
@@ -107,7 +109,7 @@ def pack(cube: xr.Dataset) -> Packed:
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
-    """Select evenly spaced checkpoints of a cube, including the last: at most `MAX_CHECKPOINTS`, summed over runs."""
+    """Select evenly spaced checkpoints of a cube, and the last: at most `MAX_CHECKPOINTS`, summed over runs, or two per run."""
     per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
     step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1
     last = cube.sizes["epoch"] - 1
@@ -115,7 +117,11 @@ def thinned(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _compact(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
-    """Convert the values of a variable to a small data type. Return them, and the factor by which the page multiplies them."""
+    """Convert the values of a variable to a small data type.
+
+    Returns:
+        The values, and the factor by which the page multiplies them.
+    """
     values, bits = variable.values, VARIABLES[str(variable.name)]
     if bits is not None:
         return rounded(values.astype("<f4"), bits), 1
@@ -151,7 +157,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
 
 
 def _sign(cube: xr.Dataset, task: str) -> int:
-    """Return 1 if the answers of a task on pairs are functions of a + b, -1 if they are functions of a - b; 1 for other tasks."""
+    """Return 1 if the right answers are functions of a + b, -1 if they are functions of a - b; 1 for all other tasks."""
     task_class = TASKS.get(task)
     if sign := getattr(task_class, "sign", None):
         return int(sign)
@@ -170,7 +176,7 @@ def _first_run(cube: xr.Dataset) -> int:
 
 
 def _run(run_cube: xr.Dataset, summary: str) -> dict[str, Any]:
-    """Return the description of a run in the header; an end of a phase that the rule does not find is None."""
+    """Return the description of a run in the header. The end of a phase is None if it was not found."""
     ends = [float(run_cube[name]) if name in run_cube else np.nan for name in PHASE_ENDS]
     keys = key_frequencies_of(run_cube).tolist() if "key_frequency" in run_cube else []
     return {

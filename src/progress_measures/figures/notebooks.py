@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from progress_measures.analysis.embedding import gaussian_control, operand_embedding
+from progress_measures.analysis.embedding import gaussian_matrix, operand_embedding
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots import attention, curves, embedding, fourier_basis, neurons
 from progress_measures.figures.registry import figure
@@ -147,7 +147,7 @@ figure(
 figure(
     "demo/08_svd_random",
     "subtraction/06_svd_random",
-    plot=partial(embedding.singular_values, matrix=gaussian_control, color="weights"),
+    plot=partial(embedding.singular_values, matrix=gaussian_matrix, color="weights"),
     title=by_source("Singular values of a Gaussian matrix{insert}", demo=", a control for the demo network"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
@@ -159,7 +159,7 @@ figure(
 figure(
     "demo/09_svd_random_U",
     "subtraction/07_svd_random_U",
-    plot=partial(embedding.left_vectors, matrix=gaussian_control),
+    plot=partial(embedding.left_vectors, matrix=gaussian_matrix),
     title=by_source("Left singular vectors of a Gaussian matrix{insert}", demo=", a control for the demo network"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),

@@ -2,7 +2,8 @@
 
 The block of a frequency k, written {const, cos k, sin k}^2, has 8 terms: the products of const, cos w_k a or sin w_k a with
 const, cos w_k b or sin w_k b, except const x const. It spans cosines and sines of w_k a, w_k b, w_k(a + b) and w_k(a - b).
-The constant term, which is the mean of the logits over pairs, always stays in the logits.
+The constant term, which is the mean of the logits over pairs, always stays in the logits. Measures that use the key frequencies
+are NaN for a run without any.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     """Compute each pair's cross-entropy with one frequency's block removed from the logits: [frequency, pair].
 
     A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For p = 113,
-    multiplications thus replace 80 million exponentials. If the exponents span more than `SPAN`, which does not occur in
-    trained networks, the loss is computed directly.
+    multiplications thus replace 80 million exponentials. If the exponents differ by more than `SPAN`, the loss is computed
+    directly; this does not occur in trained networks.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels = context.labels.reshape(p, p)
@@ -51,7 +52,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
             remaining = checkpoint.logits - fourier.on_plane(block).reshape(p * p, -1)
             loss[:] = cross_entropy(remaining, context.labels).reshape(p, p)
             continue
-        # only ratios of exponentials count, so that subtracting a table's mean changes no loss but avoids overflow
+        # Subtracting a table's mean avoids overflow. It changes no loss, because only ratios of exponentials matter.
         exp_a, exp_b, exp_plus, exp_minus = (np.exp(table.mean() - table) for table in block)
         at_sum, at_difference = fourier.at_sums(exp_plus), fourier.at_differences(exp_minus)
         for start in range(0, p, A_VALUES_AT_A_TIME):
@@ -103,7 +104,7 @@ def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _key_blocks(checkpoint: Checkpoint) -> Array:
-    """Return the sum of the key frequencies' blocks of the logits, for test pairs: [test pair, output]."""
+    """Return the part of the logits in the blocks of the key frequencies, at the test pairs: [test pair, output]."""
     projected = fourier.project(
         checkpoint.logit_marginals.along("block", checkpoint.context.sign), checkpoint.context.key_frequencies
     )
@@ -122,7 +123,7 @@ def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
     """Mean cross-entropy over test pairs with only the blocks {const, cos k, sin k}^2 of key frequencies in the logits.
 
     A block has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const. The
-    mean of the logits over pairs stays in the logits.
+    mean of the logits over pairs stays in the logits. NaN without key frequencies.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:
@@ -142,7 +143,7 @@ def key_blocks_removed_loss(checkpoint: Checkpoint) -> Number:
     """Mean cross-entropy over test pairs without the blocks {const, cos k, sin k}^2 of key frequencies in the logits.
 
     A block has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const. The
-    mean of the logits over pairs stays in the logits.
+    mean of the logits over pairs stays in the logits. NaN without key frequencies.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:

@@ -2,8 +2,8 @@
 
 Both algorithms place the operand values on circles. The Clock multiplies waves of a and b: the gradients of its logits with
 respect to the embeddings of a and of b differ, and its correct logit does not depend on a - b. The Pizza adds the two
-embeddings: these gradients are equal, and its correct logit depends on a - b. `gradient_symmetricity` and
-`distance_irrelevance` measure these differences, and `circularity` measures whether there are circles at all.
+embeddings: these gradients are equal, and its correct logit depends on a - b. `gradient_symmetricity` compares the gradients,
+`distance_irrelevance` the dependence on a - b, and `circularity` measures whether there are circles at all.
 
 The measures classify only networks that generalize. For an untrained network, `gradient_symmetricity` and
 `distance_irrelevance` are both near 1: its attention is uniform, so its gradients are equal, and its correct logit varies as
@@ -41,7 +41,9 @@ COMPONENTS = 4
 
 
 def triples(n: int, count: int = TRIPLES) -> NDArray[np.int64]:
-    """Draw triples (a, b, c) of integers from 0 to n - 1, uniformly and independently; equal n give equal triples.
+    """Draw triples (a, b, c) of integers from 0 to n - 1, uniformly and independently.
+
+    The seed is fixed: equal arguments give equal triples.
 
     Args:
         n: number of operand values.
@@ -70,11 +72,11 @@ def mean_cosine(cosines: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def correct_logit_irrelevance(correct_logits: Array, sign: int = 1) -> float:
-    """Compute by how much the correct logit varies at equal a - b, relative to all its variation (Definition 4.2).
+    """Compute by how much the correct logit varies at equal a - b, relative to its variation over all pairs (Definition 4.2).
 
     Args:
         correct_logits: logit of the right answer of every pair [a, b].
-        sign: 1 if the right answer is a + b, -1 if it is a - b; a + b then takes the place of a - b.
+        sign: 1 if the right answer is a + b, -1 if it is a - b; if it is -1, a + b takes the place of a - b.
 
     Returns:
         Mean over a - b of the standard deviation at this a - b, divided by the standard deviation over all pairs: 0 if the
@@ -88,14 +90,14 @@ def correct_logit_irrelevance(correct_logits: Array, sign: int = 1) -> float:
 
 
 def embedding_circularity(embedding: Array) -> float:
-    """Compute to what extent each of the first four principal components of an embedding is a wave of a single frequency.
+    """Compute to what extent the first four principal components of an embedding are waves of a single frequency each.
 
     Args:
         embedding: embedding of the operand values, in the order of their cyclic group [operand, residual].
 
     Returns:
-        Mean over the components of the largest fraction of a component's energy at one frequency, from 0 to 1; NaN if one of
-        the components is zero.
+        For each component, the fraction of its energy at the frequency at which it has most; the mean over the components,
+        from 0 to 1. NaN if one of the components is zero.
     """
     scores = components(embedding).scores[:, :COMPONENTS]
     component_energies = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, principal component]
@@ -106,10 +108,10 @@ def embedding_circularity(embedding: Array) -> float:
 
 @cached_per_checkpoint
 def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
-    """Return, for each triple (a, b, c), the cosine between the gradients of the logit of c, in float64: [triple].
+    """Return, for each triple (a, b, c), the cosine between two gradients of the logit of c, in float64: [triple].
 
-    The gradients are those with respect to the embeddings of a and of b. Operand values and outputs of the triples are in the
-    order of the cyclic group.
+    The gradients are those with respect to the embeddings of a and of b; the cosine is NaN if one of them is zero. Operand
+    values and outputs of the triples are in the order of the cyclic group.
     """
     # not at the top: a dry run would import torch
     from progress_measures.models.design import design_of
@@ -146,8 +148,9 @@ def gradient_symmetricity(checkpoint: Checkpoint) -> Number:
     """Mean cosine between the gradients of the logit of c with respect to the embeddings of a and b, over 2,048 triples.
 
     The triples (a, b, c) are drawn uniformly; c is any answer, not only the right one. The gradient is that with respect to
-    the vector that enters at the position of a or b. Triples for which one of the two gradients is zero are left out. All
-    networks with equal n use the same triples. For networks that compute a - b, the source does not define what a Pizza is.
+    the vector that enters at the position of a or b. Triples for which one of the two gradients is zero are left out; NaN if
+    none is left. All networks with equal n use the same triples. For networks that compute a - b, Zhong et al. do not define
+    what a Pizza is.
     """
     return mean_cosine(_cosines(checkpoint))[0]
 
@@ -160,7 +163,10 @@ def gradient_symmetricity(checkpoint: Checkpoint) -> Number:
     reference="not in the sources",
 )
 def gradient_symmetricity_error(checkpoint: Checkpoint) -> Number:
-    """Standard error of `gradient_symmetricity`, which is a mean over a sample of triples (a, b, c)."""
+    """Standard error of `gradient_symmetricity`, which is a mean over a sample of triples (a, b, c).
+
+    NaN if fewer than two triples remain.
+    """
     return mean_cosine(_cosines(checkpoint))[1]
 
 
@@ -174,7 +180,8 @@ def gradient_symmetricity_error(checkpoint: Checkpoint) -> Number:
 def distance_irrelevance(checkpoint: Checkpoint) -> Number:
     """Mean over a - b of the standard deviation over a + b of the correct logit, over its standard deviation over all pairs.
 
-    For subtraction, a + b and a - b exchange their roles.
+    The mean is divided by the standard deviation over all pairs. For subtraction, a + b and a - b exchange their roles. NaN if
+    the correct logit is constant.
     """
     n, labels = checkpoint.context.n, checkpoint.context.labels
     correct_logits = checkpoint.logits[np.arange(n * n), labels].reshape(n, n)
@@ -189,5 +196,8 @@ def distance_irrelevance(checkpoint: Checkpoint) -> Number:
     reference="Zhong et al. 2023, appendix on circularity",
 )
 def circularity(checkpoint: Checkpoint) -> Number:
-    """Largest fraction of energy at one frequency, averaged over the first four principal components of the embedding."""
+    """Largest fraction of energy at one frequency, averaged over the first four principal components of the embedding.
+
+    NaN if one of these components is zero.
+    """
     return embedding_circularity(checkpoint.weights["W_E"][: checkpoint.context.n])

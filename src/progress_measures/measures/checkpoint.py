@@ -44,7 +44,8 @@ class RunContext:
 
     Attributes:
         n: number of operand values; n = p in a modular task.
-        labels: index of the right answer of each pair, in the order of the outputs [pair].
+        labels: index of the right answer of each pair, in the order of the outputs [pair]; of no use where `defined` is
+            false.
         defined: whether each pair has a right answer [pair].
         closed_form: whether the fast path, `models.pairs`, can compute the neurons; see `Run.closed_form`.
     """
@@ -72,7 +73,7 @@ class RunContext:
 
     @property
     def in_group_order(self) -> RunContext:
-        """The same data in the order of the task's cyclic group; this context itself if that is the natural order."""
+        """The same data in the order of the task's cyclic group; this context itself if there is no other order."""
         return self._in_non_natural_order or self
 
     @cached_property
@@ -112,7 +113,7 @@ class RunContext:
 
     @property
     def natural_pair_index(self) -> NDArray[np.int64]:
-        """Index that each pair has among all pairs in their natural order: [pair]."""
+        """Index of each pair among all pairs in their natural order: [pair]."""
         operands, all_operands = self.order.operands, self.run.task.layout.operand_count
         return (operands[:, None] * all_operands + operands).ravel()
 
@@ -143,7 +144,10 @@ class RunContext:
 
     @cached_property
     def sign(self) -> int:
-        """1 if the right answer is a + b mod n in the order of the cyclic group, -1 if it is a - b mod n."""
+        """1 if the right answer is a + b mod n in the order of the cyclic group, -1 if it is a - b mod n.
+
+        Only for tasks with a cyclic group.
+        """
         group = self.run.task.group
         assert group is not None
         return group.sign
@@ -215,10 +219,11 @@ class Checkpoint:
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        stored: what is stored of the checkpoint, unchanged: the trained tensors. For a run without the capability `weights`, they
-            are `logits`, and `neurons` and `gradient_cosines` if they are known, in natural order.
-        weights: the tensors in native form, which is that of the paper's design (see `models.native`), in the order of the
-            context; empty for a run without the capability `weights`.
+        stored: arrays that are stored of the checkpoint, unchanged: the trained tensors. For a run without the capability
+            `weights`, they are `logits` and, if they are known, `neurons` and `gradient_cosines`.
+        weights: the trained tensors in the order of the context and in native form. This is the form of the paper's design,
+            into which the tensors of other designs are folded (see `models.native`). Empty for a run without the
+            capability `weights`.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
@@ -233,8 +238,8 @@ class Checkpoint:
     def in_group_order(self) -> Checkpoint:
         """This checkpoint with operand values and outputs in the order of the task's cyclic group.
 
-        It is this checkpoint itself if there is no group, or if the group's order is the natural one. As long as the returned
-        object is in use, the same object is returned, so that its results are computed once.
+        It is this checkpoint itself if there is no group, or if the group's order is the natural one. Otherwise the same object
+        is returned as long as it is in use, so that its results are computed once.
         """
         context = self.context.in_group_order
         if context is self.context:
@@ -252,12 +257,15 @@ class Checkpoint:
         return _tables_of(self.weights)
 
     def logits_with(self, weights: dict[str, NDArray]) -> NDArray:
-        """Return the logits of all pairs with other weights in native form: [pair, output]; one layer only."""
+        """Return the logits of all pairs with other weights in native form: [pair, output]. Only with `closed_form` true."""
         return pairs.logits(_tables_of(weights), self.context.pairs)[0].numpy()
 
     @cached_property
     def _forward(self) -> tuple[NDArray, NDArray, NDArray]:
-        """Neurons before and after the activation function [pair, neuron], and logits [pair, output]."""
+        """Neurons before and after the activation function [pair, neuron], and logits [pair, output].
+
+        An array of neurons is [pair, 0] if the network has no neurons or they are unknown.
+        """
         if self._natural is not None:
             pre, post, logits = self._natural._forward
             index = self.context.natural_pair_index
@@ -291,7 +299,7 @@ class Checkpoint:
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """Losses and correctness of all pairs; they mean nothing for pairs without a right answer (`context.defined`)."""
+        """Losses and correctness of all pairs; of no use for pairs without a right answer (`context.defined` is false)."""
         return Outcomes.of(self.logits, self.context.labels)
 
     @property
@@ -306,12 +314,12 @@ class Checkpoint:
 
     @property
     def pre(self) -> NDArray:
-        """Pre-activations of the neurons, before the ReLU or another activation: [pair, neuron]."""
+        """Pre-activations of the neurons, before the ReLU or another activation: [pair, neuron]; [pair, 0] if unknown."""
         return self._forward[0]
 
     @property
     def post(self) -> NDArray:
-        """Activations of the neurons, after the ReLU or another activation: [pair, neuron]."""
+        """Activations of the neurons, after the ReLU or another activation: [pair, neuron]; [pair, 0] if unknown."""
         return self._forward[1]
 
     @property
@@ -321,7 +329,7 @@ class Checkpoint:
 
     @cached_property
     def attention(self) -> NDArray:
-        """Attention from `=` to a, b and `=`: [pair, head, position]."""
+        """Attention from `=` to a, b and `=`: [pair, head, position]. Only with `closed_form` true."""
         with torch.no_grad():
             to_operands = self.context.pairs.attention(self._tables.scores)[0].numpy()
         return np.concatenate([to_operands, 1 - to_operands.sum(-1, keepdims=True)], -1)
@@ -351,7 +359,10 @@ class Checkpoint:
         return self._tables.W_L[0].numpy() if self.context.closed_form else self.neuron_to_logit_map(self.pre.dtype)
 
     def neuron_to_logit_map(self, dtype: DTypeLike) -> NDArray:
-        """Return W_out W_U of the last layer, computed with this data type: [neuron, output]."""
+        """Return W_out W_U of the last layer, computed with this data type: [neuron, output].
+
+        An MLP without attention has no W_U; its W_out maps the neurons to logits.
+        """
         W_out = self.weights["W_out"].astype(dtype)
         if self.context.run.model.mlp_input is None:
             W_out = W_out[-1]

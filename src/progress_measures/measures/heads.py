@@ -28,15 +28,18 @@ FIGURE_10 = "Nanda et al. 2023, appendix C.1.3, Fig. 10"
 
 
 @cached_per_checkpoint
-def _to_a(checkpoint: Checkpoint) -> Array:
+def _attention_to_a(checkpoint: Checkpoint) -> Array:
     """Return the attention from `=` to a in float64: [pair, head]."""
     return checkpoint.attention[..., 0].astype(np.float64)
 
 
 @cached_per_checkpoint
 def _attention_fractions(checkpoint: Checkpoint) -> Array:
-    """Return the fraction of the variance of attention to a that each frequency's block explains: [frequency, head]."""
-    to_a, n = _to_a(checkpoint), checkpoint.context.n
+    """Return the fraction of the variance of attention to a that each frequency's block explains: [frequency, head].
+
+    NaN for a head with constant attention.
+    """
+    to_a, n = _attention_to_a(checkpoint), checkpoint.context.n
     return fourier.Spectrum.of(to_a, fourier.marginals(to_a.reshape(n, n, -1))).fraction_explained(
         "block", checkpoint.context.sign
     )
@@ -51,7 +54,10 @@ def _attention_fractions(checkpoint: Checkpoint) -> Array:
     dtype="uint16",
 )
 def attention_frequency(checkpoint: Checkpoint) -> Array:
-    """Frequency k whose 2D Fourier block {const, cos k, sin k}^2 has the largest fraction of the variance of attention to a."""
+    """Frequency k whose 2D Fourier block {const, cos k, sin k}^2 has the largest fraction of the variance of attention to a.
+
+    1 for a head with constant attention, which has no frequency.
+    """
     return np.nan_to_num(_attention_fractions(checkpoint)).argmax(0) + 1
 
 
@@ -66,7 +72,7 @@ def attention_frequency_share(checkpoint: Checkpoint) -> Array:
     """Fraction of the variance over pairs of a head's attention to a that the head's frequency k explains.
 
     The frequency is the head's `attention_frequency`; its 2D Fourier block {const, cos k, sin k}^2 explains the largest
-    fraction.
+    fraction. NaN for a head with constant attention.
     """
     return _attention_fractions(checkpoint).max(0)
 
@@ -77,7 +83,7 @@ def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
     p = checkpoint.context.n
     a, b = np.indices((p, p)).reshape(2, -1)
     coefficients, explained = [], []
-    for k, attention in zip(attention_frequency(checkpoint), _to_a(checkpoint).T, strict=True):
+    for k, attention in zip(attention_frequency(checkpoint), _attention_to_a(checkpoint).T, strict=True):
         w = 2 * np.pi * k / p
         sin_difference = np.zeros(p * p) if 2 * k == p else np.sin(w * a) - np.sin(w * b)
         regressors = np.stack([np.cos(w * a) - np.cos(w * b), sin_difference], -1)
@@ -88,7 +94,10 @@ def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
 
 
 def _fraction_explained(values: Array, approximation: Array) -> Number:
-    """Return 1 - residual sum of squares / sum of squares about the mean."""
+    """Return the fraction of the variance of values [pair] that an approximation [pair] explains.
+
+    It is 1 - residual sum of squares / sum of squares about the mean.
+    """
     return 1 - np.square(values - approximation).sum() / np.square(values - values.mean()).sum()
 
 
@@ -163,7 +172,8 @@ def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
 def score_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of the variance over x of head j's score C_j[x] explained by cos w x and sin w x of its attention frequency.
 
-    C_j[x] is the part of head j's attention score that depends on the operand x.
+    C_j[x] is the part of head j's attention score that depends on the operand x. NaN for a head whose score does not depend on
+    the operand.
     """
     energy = np.square(score_fourier_coefficient(checkpoint))
     k = attention_frequency(checkpoint).astype(int)
@@ -189,7 +199,8 @@ def _score_differences(checkpoint: Checkpoint) -> Array:
 def score_difference_range(checkpoint: Checkpoint) -> Array:
     """Maximum |C_j[a] - C_j[b]|, where C_j[x] is the part of head j's attention score that depends on the operand x.
 
-    Attention to a is nearly a sigmoid of C_j[a] - C_j[b]; the maximum shows how much of the sigmoid the head uses.
+    The maximum is over all pairs. Attention to a is nearly a sigmoid of C_j[a] - C_j[b]; the maximum shows how much of the
+    sigmoid the head uses.
     """
     return np.abs(_score_differences(checkpoint)).max(0)
 
@@ -210,7 +221,7 @@ def sigmoid_slope(checkpoint: Checkpoint) -> Array:
     """
     differences = _score_differences(checkpoint)
     with np.errstate(invalid="ignore"):
-        return (differences * (_to_a(checkpoint) - 0.5)).sum(0) / np.square(differences).sum(0)
+        return (differences * (_attention_to_a(checkpoint) - 0.5)).sum(0) / np.square(differences).sum(0)
 
 
 def linear_attention(checkpoint: Checkpoint) -> Array:
@@ -234,7 +245,7 @@ def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
     return np.array(
         [
             _fraction_explained(*columns)
-            for columns in zip(_to_a(checkpoint).T, linear_attention(checkpoint).T, strict=True)
+            for columns in zip(_attention_to_a(checkpoint).T, linear_attention(checkpoint).T, strict=True)
         ]
     )
 
@@ -253,7 +264,7 @@ def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
     1 - residual sum of squares / sum of squares about each head's mean, with both sums over all heads. The paper does not say
     whether its number is per head or pooled.
     """
-    to_a = _to_a(checkpoint)
+    to_a = _attention_to_a(checkpoint)
     residual = np.square(to_a - linear_attention(checkpoint)).sum()
     return 1 - residual / np.square(to_a - to_a.mean(0)).sum()
 
@@ -265,11 +276,12 @@ def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
 def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 - sigmoid(score of a - score of b)|, where A_0 is the attention to a.
 
-    The deviation is nonzero because heads also attend to `=`.
+    The score of a is the part that depends on the operand plus the part that depends on the position. The deviation is nonzero
+    because heads also attend to `=`.
     """
     n, position = checkpoint.context.n, attention_score_position(checkpoint)
     difference = _score_differences(checkpoint) + position[:, 0] - position[:, 1]
-    return np.abs(_to_a(checkpoint) - 1 / (1 + np.exp(-difference))).reshape(n * n, -1).mean(0)
+    return np.abs(_attention_to_a(checkpoint) - 1 / (1 + np.exp(-difference))).reshape(n * n, -1).mean(0)
 
 
 @measure(
@@ -278,7 +290,7 @@ def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
 )  # fmt: skip
 def head_complement_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 of head i + A_0 of head j - 1| for heads i and j, where A_0 is a head's attention to a."""
-    to_a = _to_a(checkpoint)
+    to_a = _attention_to_a(checkpoint)
     return np.abs(to_a[:, :, None] + to_a[:, None] - 1).mean(0)
 
 
@@ -290,7 +302,8 @@ def head_complement_deviation(checkpoint: Checkpoint) -> Array:
 def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
     """Fraction of the variance over pairs of a head's output explained by the 2D Fourier block {const, cos k, sin k}^2.
 
-    The output is the vector that the head adds at `=`. Its variance is summed over the dimensions of the residual stream.
+    The output is the vector that the head adds to the residual stream at `=`. The variance is summed over the dimensions of
+    the vector.
     """
     n = checkpoint.context.n
     fractions = []

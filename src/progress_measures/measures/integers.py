@@ -1,4 +1,4 @@
-"""Measures of the integer addition notebook: attention from every position, and answers if only part of the embedding is kept."""
+"""Measures of the integer addition notebook: attention from every position, and answers with part of the embedding removed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
 def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
     """Output with the largest logit if the operands' embedding W_E is reduced to some of its principal components.
 
-    The embedding of `=` is unchanged.
+    The dimension `embedding` says which part remains: all of W_E, its mean and first component, or all but the second
+    component. The embedding of `=` is unchanged.
     """
     n, W_E = checkpoint.context.n, checkpoint.weights["W_E"]
     components = principal_components.components(W_E[:n])

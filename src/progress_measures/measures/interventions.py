@@ -118,7 +118,7 @@ def _with_neurons(checkpoint: Checkpoint, post: Array) -> Array:
 
 
 def _with_other_parts_at_mean(checkpoint: Checkpoint, part: Array) -> Array:
-    """Return `part` plus the mean over pairs of all other parts of the logits; `part` and result are [pair, output]."""
+    """Return one part of the logits [pair, output], plus the mean over pairs of all other parts: [pair, output]."""
     return part + (_unchanged(checkpoint) - part).mean(0)
 
 
@@ -164,13 +164,13 @@ INTERVENTIONS = {
     "attention linear in scores": _attention_linear,  # attention to b is 1 minus the linear attention to a
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    # two names of one intervention: the skip connection is the only other path to the logits that depends on the pair
+    # the same as `MLP skip at its mean`: the skip connection is the only other path to the logits that depends on the pair
     "W_L alone": _mlp_skip_mean,
     "W_L's key directions alone": _readout_vectors_only,
     "W_L's key directions alone, skip at its mean": _readout_vectors_only_skip_mean,
     "W_L's key directions removed": _readout_vectors_removed,
-    # In both, neurons in clusters are replaced by their fits, and all paths but W_L by their mean. The first keeps the other
-    # neurons as they are; the second replaces them by their mean too.
+    # In the last two, neurons in clusters are replaced by their fits, and all paths but W_L by their mean. Neurons outside
+    # clusters are unchanged in the first and replaced by their mean in the second.
     "clusters at their frequencies, W_L alone": _clusters_at_their_frequencies,
     "clusters at their frequencies alone": _clusters_alone,
 }
@@ -194,7 +194,7 @@ ONE_LAYER_INTERVENTIONS = (
 )
 """Interventions that apply only to runs with the capability `one_layer`.
 
-Such a network has one layer, an MLP of ReLUs, no norm, and tokens a, b, =.
+Their networks have one layer with an MLP of ReLUs, no norm, and tokens a, b, =.
 """
 
 SPLITS = ("train", "test", "all")
@@ -203,7 +203,10 @@ LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 
 @cached_per_checkpoint
 def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
-    """Compute loss and accuracy after each intervention: [quantity, intervention, split]; NaN where one does not apply."""
+    """Compute loss and accuracy after each intervention: [loss or accuracy, intervention, split].
+
+    They are NaN for an intervention that does not apply to the network.
+    """
     context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
@@ -229,7 +232,10 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     labels=LABELS,
 )
 def intervention_loss(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over a split's pairs with one part of the computation at `=` removed or replaced."""
+    """Mean cross-entropy over a split's pairs with one part of the computation at `=` removed or replaced.
+
+    NaN for an intervention that does not apply to the network.
+    """
     return _outcomes(checkpoint)[0]
 
 
@@ -242,7 +248,10 @@ def intervention_loss(checkpoint: Checkpoint) -> Array:
     labels=LABELS,
 )
 def intervention_accuracy(checkpoint: Checkpoint) -> Array:
-    """Fraction of a split's pairs answered correctly with one part of the computation at `=` removed or replaced."""
+    """Fraction of a split's pairs answered correctly with one part of the computation at `=` removed or replaced.
+
+    NaN for an intervention that does not apply to the network.
+    """
     return _outcomes(checkpoint)[1]
 
 
@@ -258,8 +267,8 @@ def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
     """Mean cross-entropy, over all pairs, of the logits that the neurons alone yield, without the neuron cluster of k.
 
     W_L = W_out W_U maps the neurons to logits. Neurons in clusters are replaced by their fits at their frequencies. The
-    removed cluster and all other paths to the logits contribute only their mean over pairs. If frequency k has no cluster,
-    no neuron is removed.
+    removed cluster and all other paths to the logits contribute only their mean over pairs. Where frequency k has no
+    cluster, no neuron is removed.
     """
     (clustered, neurons), W_L = _with_clusters_fitted(checkpoint), _W_L(checkpoint)
     logits_of_neurons = neurons @ W_L

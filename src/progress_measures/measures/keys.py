@@ -10,7 +10,7 @@ KEY_CLUSTER_FRACTION = 0.01
 """Minimum size of a key frequency's neuron cluster, as a fraction of all neurons."""
 
 LARGE_NORM_FRACTION = 0.15
-"""A frequency counts as large in W_L (or W_E) if its norm there is at least this fraction of the largest frequency norm."""
+"""A frequency counts as large in W_E or W_L if its norm there is at least this fraction of the largest norm of a frequency."""
 
 
 def best_frequency(fractions: NDArray) -> tuple[NDArray[np.int64], NDArray]:
@@ -32,10 +32,14 @@ def best_frequency(fractions: NDArray) -> tuple[NDArray[np.int64], NDArray]:
 
 
 def key_frequencies(fractions: NDArray) -> NDArray[np.int64]:
-    """Return the key frequencies in ascending order; the array may be empty.
+    """Return the key frequencies, which are those with a large enough neuron cluster, in ascending order: [key].
 
     Args:
-        fractions: fraction of each neuron's variance that each frequency explains [neuron, frequency].
+        fractions: fraction of each neuron's variance that each frequency explains [neuron, frequency]; NaN for a constant
+            neuron.
+
+    Returns:
+        The key frequencies; an empty array if no cluster has the fraction `KEY_CLUSTER_FRACTION` of all neurons.
     """
     frequency, fraction = best_frequency(fractions)
     cluster_sizes = np.bincount(frequency[fraction >= CLUSTER_FRACTION], minlength=fractions.shape[-1] + 1)
@@ -43,22 +47,29 @@ def key_frequencies(fractions: NDArray) -> NDArray[np.int64]:
 
 
 LOGIT_FRACTION = 0.002
-"""Minimum fraction of the logits' sum of squares along cos w_k(a + b - c), for a key frequency k of the logits."""
+"""Minimum fraction of the logits' sum of squares, centered over pairs, that cos w_k(a + b - c) explains for a key frequency k.
+
+This is the rule for a network whose neurons are unknown."""
 
 
 def key_frequencies_of_logits(line_sums: NDArray, total: float) -> NDArray[np.int64]:
-    """Return the key frequencies of a network whose neurons are unknown, in ascending order; the array may be empty.
+    """Return the key frequencies of a network whose neurons are unknown, in ascending order: [key].
 
-    This rule needs only logits. On the published runs that generalize, its key frequencies and those by neurons differ in a
-    few frequencies at most; on runs that only memorize, this rule finds more.
+    This rule needs only logits. For the published runs that generalize, its key frequencies and those of the rule by neurons
+    differ in a few frequencies at most. For runs that only memorize, this rule finds more.
 
     Args:
-        line_sums: sums of the logits over pairs with equal a + b, for the outputs c in the cyclic group [a + b, c].
+        line_sums: sums of the logits over pairs with equal a + b (for subtraction, a - b), for the outputs c in the cyclic
+            group [a + b, c].
         total: sum of squares of all logits, centered over pairs.
+
+    Returns:
+        The key frequencies; an empty array if no frequency explains the fraction `LOGIT_FRACTION`.
     """
     n = len(line_sums)
     line, output = np.indices((n, n))  # line: a + b
     sums = np.bincount(((line - output) % n).ravel(), line_sums.ravel(), n)
+    # n^3 / 2 is the sum of squares of the cosine over all (a, b, c); it is n^3 at the Nyquist frequency
     squares = np.square(np.fft.rfft(sums)[1:].real) / (n**3 / 2)
     if n % 2 == 0:
         squares[-1] /= 2

@@ -1,7 +1,8 @@
-"""The computation of a one-layer network at `=`, written so that each part can be replaced (appendix A.1).
+"""The computation of a one-layer network at the position of `=`, written so that each part can be replaced (appendix A.1).
 
-The functions apply to networks on pairs and compute in float64. `models.pairs` computes the same logits faster. As in
-TransformerLens, `mid` is the residual stream between attention and MLP, and `post` are the activations after the ReLU.
+The functions apply to networks on pairs with `closed_form` true and compute in float64. `models.pairs` computes the same logits
+faster. As in TransformerLens, `mid` is the residual stream between attention and MLP, and `post` are the activations after the
+ReLU.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def head_outputs(checkpoint: Checkpoint, attention: Array | None = None) -> Arra
 
     Args:
         checkpoint: checkpoint of a one-layer network.
-        attention: attention from `=` [pair, head, position]; by default the network's attention.
+        attention: attention from `=` to a, b and `=` [pair, head, position]; by default the network's attention.
 
     Returns:
         Output of each head [head, pair, d_model].
@@ -69,7 +70,7 @@ def neurons(checkpoint: Checkpoint, mid: Array) -> Array:
 
     Args:
         checkpoint: checkpoint of a one-layer network.
-        mid: residual stream before the MLP [pair, d_model].
+        mid: residual stream between attention and MLP [pair, d_model].
 
     Returns:
         Activations [pair, neuron].
@@ -85,9 +86,9 @@ def logits(checkpoint: Checkpoint, mid: Array, post: Array | None = None, skip: 
 
     Args:
         checkpoint: checkpoint of a one-layer network.
-        mid: residual stream before the MLP [pair, d_model].
+        mid: residual stream between attention and MLP [pair, d_model].
         post: activations after the ReLU [pair, neuron]; by default computed from `mid`.
-        skip: input of the skip connection around the MLP [pair, d_model]; by default `mid`.
+        skip: what the skip connection around the MLP adds to the MLP's output [pair, d_model]; by default `mid`.
 
     Returns:
         Logits [pair, output].

@@ -1,14 +1,14 @@
 """Local learning coefficient of a network on pairs, estimated by Langevin dynamics (Lau et al. 2023).
 
 The coefficient λ says how slowly the volume of the weights near w* with a loss below L(w*) + δ shrinks as δ falls: as δ^λ. It is
-half the number of weights where the loss is quadratic in all of them, and less where it is degenerate. The estimate is
+half the number of weights where the loss is quadratic in all of them, and less where the loss is degenerate. The estimate is
 
     nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n.
 
-L is the mean cross-entropy over the n training pairs, without the weight decay and the other regularization of the training.
-The weights w* of a checkpoint are assumed to be a minimum of L: while L still falls quickly, samples have a smaller loss than
-w*, and the estimate is negative. The settings ε, γ, β and the numbers of chains and steps are the section
-`learning_coefficient` of the experiment. Estimates with different settings are not comparable.
+L is the mean cross-entropy over the n training pairs, without weight decay and other regularization. The weights w* of a
+checkpoint are assumed to be a minimum of L. While L still falls quickly, they are not: samples have a smaller loss than w*, and
+the estimate is negative. The section `learning_coefficient` of the experiment sets γ, β, the step size ε of the Langevin
+dynamics, and the numbers of chains and steps. Estimates with different settings are not comparable.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ REQUIRES = {"pairs", "split", "weights", "sampling"}
 REFERENCE = "Lau et al. 2023, 'The Local Learning Coefficient: A Singularity-Aware Complexity Measure'"
 
 MAX_RHAT = 1.1
-"""Largest split R̂ of chains that have converged (Gelman et al. 2013); the docstring of `learning_coefficient_rhat` states it."""
+"""Largest split R̂ of chains that have converged (Gelman et al. 2013).
+
+The docstring of `learning_coefficient_rhat`, which the cube contains, states this number too."""
 
 
 class Estimate(NamedTuple):
@@ -58,9 +60,9 @@ class Estimate(NamedTuple):
 
     @property
     def split_rhat(self) -> Number:
-        """Potential scale reduction R̂ of the chains, each split into halves (Gelman et al. 2013): 1 if they have converged.
+        """Potential scale reduction R̂ of the chains, each split into halves (Gelman et al. 2013): near 1 if they have converged.
 
-        It is NaN if no chain moves, and if a chain diverges.
+        It is NaN if no chain moves or a chain diverges.
         """
         length = self.draws.shape[1] // 2
         halves = np.concatenate([self.draws[:, :length], self.draws[:, -length:]])
@@ -114,7 +116,7 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
 
 
 def _without_regularization(run: Run) -> Run:
-    """Return the run with the default training settings: its loss is the cross-entropy alone, accurate for small losses."""
+    """Return the run with default training settings, whose loss is the cross-entropy alone, accurate even if it is small."""
     return run.model_copy(update={"training": type(run.training)(epochs=1, checkpoint_every=1, evaluate_every=1)})
 
 

@@ -1,7 +1,8 @@
 """Fit of the logits by sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2).
 
 L is the array of logits [a, b, c]. For subtraction, a - b replaces a + b. L includes the logits of outputs c that are not
-elements of the task's cyclic group, if there are any; for these c, 0 replaces cos(w_k(a + b - c)).
+elements of the task's cyclic group, if there are any; for these c, 0 replaces cos(w_k(a + b - c)). Measures that use the key
+frequencies are NaN for a run without any.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SECTION = "Nanda et al. 2023, section 4.2"
 
 
 def _line_sums(checkpoint: Checkpoint) -> Array:
-    """Return the sums of the logits over pairs with equal a + b: [a + b, output]."""
+    """Return the sums of the logits over pairs with equal a + b: [a + b, output]. For subtraction, a - b replaces a + b."""
     return checkpoint.logit_marginals.plus if checkpoint.context.sign == 1 else checkpoint.logit_marginals.minus
 
 
@@ -93,7 +94,7 @@ def _residual(checkpoint: Checkpoint, coefficients: Array) -> Number:
 def cosine_residual(checkpoint: Checkpoint) -> Number:
     """|L - sum over key frequencies k of v_k C_k| / |L|, v_k = <L, C_k>, C_k = cos(w_k(a + b - c)) scaled to norm 1.
 
-    L are the logits over all (a, b, c). The C_k are orthonormal.
+    L are the logits over all (a, b, c). The C_k are orthonormal. NaN without key frequencies.
     """
     keys = checkpoint.context.key_frequencies
     return _residual(checkpoint, cosine_coefficient(checkpoint)[keys - 1]) if keys.size else np.nan
@@ -124,13 +125,19 @@ def _sums_of_squares(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
 
 
 def _cosine_energy(checkpoint: Checkpoint) -> Number:
-    """Return the sum of v_k^2 = <L, C_k>^2 over key frequencies k; centering the logits L does not change it."""
+    """Return the sum of v_k^2 = <L, C_k>^2 over key frequencies k; NaN if there are none.
+
+    Centering the logits L over pairs or outputs does not change it.
+    """
     keys = checkpoint.context.key_frequencies
     return np.square(cosine_coefficient(checkpoint)[keys - 1]).sum() if keys.size else np.nan
 
 
 def _direction_energy(checkpoint: Checkpoint) -> Array:
-    """Return, for each output, the sum of squares of its logit along the key frequencies' directions: [output]."""
+    """Return, for each output, the sum of squares of its logit along the key frequencies' directions: [output].
+
+    One NaN if there are no key frequencies.
+    """
     keys = checkpoint.context.key_frequencies
     return fourier.energies(_line_sums(checkpoint))[keys - 1].sum(0) if keys.size else np.array([np.nan])
 

@@ -1,7 +1,8 @@
 """Losses and accuracies: of the logits, of logits with only some frequencies, and of logits without them (section 5.1).
 
 P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair. P_k L depends on a + b alone, so
-the restricted loss is computed for p values of a + b instead of p^2 pairs. For subtraction, a - b replaces a + b.
+the restricted loss is computed for p values of a + b instead of p^2 pairs. For subtraction, a - b replaces a + b. Measures that
+use the key frequencies are NaN for a run without any.
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ def test_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     dims=RUN_EPOCH, units="1", long_name="Train accuracy", requires={"split"}, reference="Nanda et al. 2023, Fig. 2"
 )
 def train_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
-    """Fraction of correct answers on training pairs, or on training examples of a task on sequences."""
+    """Fraction of correct answers on training pairs, or on training examples of a task on sequences.
+
+    All answers of a sequence count.
+    """
     return checkpoint.train_outcomes.correct.mean()
 
 
@@ -90,7 +94,10 @@ def train_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     dims=RUN_EPOCH, units="1", long_name="Test accuracy", requires={"split"}, reference="Nanda et al. 2023, Fig. 2"
 )
 def test_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
-    """Fraction of correct answers on test pairs, or on test examples of a task on sequences."""
+    """Fraction of correct answers on test pairs, or on test examples of a task on sequences.
+
+    All answers of a sequence count.
+    """
     return checkpoint.test_outcomes.correct.mean()
 
 
@@ -127,30 +134,33 @@ def test_accuracy_zero(checkpoint: Checkpoint) -> Number:
     reference="not in the sources",
 )
 def test_accuracy_nonzero(checkpoint: Checkpoint) -> Number:
-    """Fraction of correct answers on the test pairs of a product or quotient in which neither a nor b is 0."""
+    """Fraction of correct answers on the test pairs of a product or quotient in which neither a nor b is 0.
+
+    NaN if there are none.
+    """
     return _accuracy_on(checkpoint, checkpoint.context.test & ~_on_operand_zero(checkpoint))
 
 
 def _restricted(
     checkpoint: Checkpoint,
-    quantity: Callable[[Array, NDArray[np.int64]], NDArray],
+    evaluate: Callable[[Array, NDArray[np.int64]], NDArray],
     split: NDArray[np.bool_] | slice = slice(None),
     multiples: tuple[int, ...] = (1,),
 ) -> Number:
-    """Return the mean over pairs of a quantity of the logits that the restricted loss keeps; NaN without key frequencies.
+    """Return the mean loss or accuracy of the logits that the restricted loss keeps; NaN without key frequencies.
 
     Args:
         checkpoint: checkpoint of a network on a modular task.
-        quantity: function of logits [row, output] and labels [row] with one value per row: `cross_entropy` or `correct`.
+        evaluate: function of logits [row, output] and labels [row] with one value per row: `cross_entropy` or `correct`.
         split: mask of the pairs over which the mean is taken [pair]; all pairs by default.
-        multiples: multiples of the key frequencies whose directions are kept in the logits.
+        multiples: numbers by which the key frequencies are multiplied; the directions of the products are kept in the logits.
     """
     context = checkpoint.context
     if not context.key_frequencies.size:
         return np.nan
     kept_frequencies = harmonics(context.n, context.key_frequencies, multiples)
     line_logits = checkpoint.direction_logits[kept_frequencies - 1].sum(0) + checkpoint.logit_mean
-    return quantity(line_logits, _line_labels(checkpoint))[checkpoint.context.sum_index[split]].mean()
+    return evaluate(line_logits, _line_labels(checkpoint))[checkpoint.context.sum_index[split]].mean()
 
 
 def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
@@ -190,8 +200,8 @@ def restricted_loss_with_harmonics(checkpoint: Checkpoint) -> Number:
 
     The logits L become mean(L) + sum over j of P_j L, where P_j projects on cos and sin of w_j(a + b), and mean(L) is over all
     pairs. The frequencies j are k, 2k and 3k for the key frequencies k, each once; frequencies j and n - j are the same, and
-    multiples of n are left out. The mean cross-entropy is over all pairs. ReLUs of a wave of frequency k have harmonics:
-    a network that uses them has a restricted loss far above its loss, and this loss is close to it.
+    multiples of n are left out. The mean cross-entropy is over all pairs. ReLUs of a wave of frequency k have harmonics. The
+    restricted loss of a network that uses them is far above its loss over all pairs; this measure is close to that loss.
     """
     return _restricted(checkpoint, cross_entropy, multiples=(1, 2, 3))
 
@@ -280,7 +290,7 @@ def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
 
 @cached_per_checkpoint
 def _excluded(checkpoint: Checkpoint) -> Outcomes | None:
-    """Return the outcomes of training pairs with the logits of the excluded loss; None if the run has no key frequencies."""
+    """Return the outcomes of training pairs without the key frequencies' directions in the logits; None if there are none."""
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return None
@@ -355,7 +365,7 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     for s in range(context.n):
         on_line = sum_index == s
         line_margins, line_changes = margin[on_line], -removed[:, s]  # [pair, c], [k, c]
-        line_margins[:, labels[on_line][:1]] = -np.inf  # excludes the label's own term, 1, from the sum
+        line_margins[:, labels[on_line][:1]] = -np.inf  # leaves the term of the label, which is 1, out of the sum
         margin_max, change_max = line_margins.max(-1, keepdims=True), line_changes.max(-1, keepdims=True)
         log_sums[on_line] = (
             margin_max + change_max.T + np.log(np.exp(line_margins - margin_max) @ np.exp(line_changes - change_max).T)

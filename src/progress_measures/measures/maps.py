@@ -1,8 +1,9 @@
-"""Maps of the network over (a, b), stored as the factors from which they can be computed exactly.
+"""Attention and neurons over all pairs (a, b), stored as smaller arrays from which these maps can be computed exactly.
 
-A head's attention from `=` is a softmax of three scores, one per position. A neuron's pre-activation is a sum over heads and
-positions of attention times a contribution. Each score and each contribution is the sum of a part that depends on the token
-and a part that depends on the position. `progress_measures.analysis.pair_maps` computes the maps from these parts.
+A head's attention from `=` is a softmax of three scores, one per position. A neuron's pre-activation is an offset plus the
+sum, over heads and positions, of attention times a contribution. Each score and each contribution is the sum of a part that
+depends on the token and a part that depends on the position. `progress_measures.analysis.pair_maps` computes the maps from
+these parts.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
     """Compute the parts from which attention and pre-activations follow.
 
     Returns:
-        Attention scores: of tokens ("W_E") [head, token] and of positions ("W_pos") [head, position].
-        Contributions to the pre-activations per unit of attention: "W_E" [head, token, neuron], "W_pos" [head, position, neuron].
-        Pre-activations without attention [neuron].
+        Attention scores: the token's part under the key "W_E" [head, token], the position's under "W_pos" [head, position].
+        Contributions to the pre-activations per unit of attention, under the same keys: [head, token, neuron] and
+        [head, position, neuron]. Pre-activations without attention [neuron].
     """
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
@@ -117,8 +118,8 @@ MAX_KEPT_NEURONS = 12
 def kept_neurons(context: RunContext) -> NDArray[np.int64]:
     """Return the indices of at most `MAX_KEPT_NEURONS` neurons whose maps are stored at the selected epochs; modular tasks only.
 
-    The first neurons are, for each key frequency, the neuron of whose variance it explains the largest fraction. The neuron
-    with the smallest fraction explained is next. All other neurons follow by index.
+    First comes one neuron for each key frequency: of the neurons with this frequency, the one of which it explains the largest
+    fraction of the variance. Then comes the neuron with the smallest fraction explained, and then the other neurons by index.
     """
     frequency, fraction = context.neuron_frequency
     neurons = []

@@ -1,6 +1,6 @@
 """Frequency of each neuron, the fraction of its variance that the frequency explains, and mean attention.
 
-A neuron is its activation after the ReLU as a function of the pair, unless stated otherwise. A frequency k explains the
+A neuron stands for its activation after the ReLU as a function of the pair, unless stated otherwise. A frequency k explains the
 projection of a neuron on the 2D Fourier block {const, cos k, sin k}^2: the products of const, cos w_k a or sin w_k a with
 const, cos w_k b or sin w_k b, except const x const. For subtraction, a - b replaces a + b.
 """
@@ -48,7 +48,10 @@ def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
     mantissa_bits=10,
 )
 def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
-    """Maximum over frequencies k of the fraction of a neuron's variance explained by {const, cos k, sin k}^2."""
+    """Maximum over frequencies k of the fraction of a neuron's variance explained by {const, cos k, sin k}^2.
+
+    0 for a constant neuron.
+    """
     return best_frequency(checkpoint.variance_fractions)[1]
 
 
@@ -96,7 +99,10 @@ def cluster_size(checkpoint: Checkpoint) -> NDArray[np.int64]:
 
 
 def _key_direction_fraction(checkpoint: Checkpoint, spectrum: Spectrum) -> Number:
-    """Return the mean over non-constant neurons of the fraction of variance that all key frequencies' directions explain."""
+    """Return the fraction of variance that the directions of all key frequencies explain, averaged over non-constant neurons.
+
+    NaN without key frequencies.
+    """
     keys = checkpoint.context.key_frequencies
     return (
         np.nanmean(spectrum.fraction_explained("directions", checkpoint.context.sign)[keys - 1].sum(0))
@@ -115,7 +121,7 @@ def _key_direction_fraction(checkpoint: Checkpoint, spectrum: Spectrum) -> Numbe
 def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     """Mean over neurons of the fraction of variance explained by cos and sin of w_k(a + b) of key frequencies, before the ReLU.
 
-    Constant neurons are left out of the mean.
+    Constant neurons are left out of the mean. NaN without key frequencies.
     """
     return _key_direction_fraction(checkpoint, checkpoint.pre_spectrum)
 
@@ -130,19 +136,19 @@ def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
 def neuron_post_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     """Mean over neurons of the fraction of variance explained by cos and sin of w_k(a + b) of key frequencies, after the ReLU.
 
-    Constant neurons are left out of the mean.
+    Constant neurons are left out of the mean. NaN without key frequencies.
     """
     return _key_direction_fraction(checkpoint, checkpoint.post_spectrum)
 
 
-def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
-    """Return the fraction of each neuron's variance explained by components of its final frequency, before and after the ReLU.
+def _at_final_frequency(checkpoint: Checkpoint, subspace: str) -> Array:
+    """Return the fraction of each neuron's variance that functions of its final frequency explain, before and after the ReLU.
 
     The final frequency explains the largest fraction of the neuron's variance at the last checkpoint.
 
     Args:
         checkpoint: checkpoint of a network on a modular task.
-        components: `block`, `products` or `directions`, as in `progress_measures.fourier`.
+        subspace: functions of the frequency: `block`, `products` or `directions`, as in `progress_measures.fourier`.
 
     Returns:
         Fraction of the variance [activation, neuron]; NaN for a neuron without a frequency, and before the ReLU if only
@@ -154,7 +160,7 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
     if checkpoint.pre.size:  # a user's own forward pass returns only the activations after the ReLU
         spectra = {"pre": checkpoint.pre_spectrum} | spectra
     fractions = {
-        name: np.take_along_axis(spectrum.fraction_explained(components, checkpoint.context.sign), index, 0)[0]
+        name: np.take_along_axis(spectrum.fraction_explained(subspace, checkpoint.context.sign), index, 0)[0]
         for name, spectrum in spectra.items()
     }
     unknown = np.full(index.shape[1], np.nan)
@@ -172,7 +178,8 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
 def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance explained by the block {const, cos k, sin k}^2 of the neuron's final frequency k.
 
-    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint.
+    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint. NaN for a neuron that
+    is constant there.
     """
     return _at_final_frequency(checkpoint, "block")
 
@@ -189,7 +196,7 @@ def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance explained by cos-sin products at its final frequency k.
 
     The products are cos or sin of w_k a times cos or sin of w_k b. The final frequency explains the largest fraction of the
-    neuron's variance at the last checkpoint.
+    neuron's variance at the last checkpoint. NaN for a neuron that is constant there.
     """
     return _at_final_frequency(checkpoint, "products")
 
@@ -203,7 +210,10 @@ def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     mantissa_bits=10,
 )
 def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
-    """Fraction of all pairs at which the neuron's pre-activation is positive."""
+    """Fraction of all pairs at which the neuron's pre-activation is positive.
+
+    Pairs without a right answer are left out.
+    """
     defined = checkpoint.context.defined.astype(np.float32)
     active = (checkpoint.pre > 0).astype(np.float32)
     return (defined @ active).astype(np.float64) / defined.sum()  # sums of integers, exact below 2^24 pairs
@@ -217,5 +227,8 @@ def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
     reference="Modular subtraction notebook, section 3.1",
 )
 def mean_attention(checkpoint: Checkpoint) -> Array:
-    """Attention of each head from `=` to a, b and `=`, averaged over all pairs."""
+    """Attention of each head from `=` to a, b and `=`, averaged over all pairs.
+
+    Pairs without a right answer are left out.
+    """
     return checkpoint.attention[checkpoint.context.defined].mean(0)

@@ -1,4 +1,4 @@
-"""Numerical functions that several families share."""
+"""Numerical functions that several families of measures share."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LOGITS_AT_A_TIME = 2**15
 """Number of logits whose cross-entropy is computed at a time, so that they stay in the processor's cache."""
 
 SPAN = 650.0
-"""Largest range of exponents at which products of exponentials stay accurate in float64, whose exp overflows above 709."""
+"""Largest difference of exponents at which products of exponentials stay accurate in float64, whose exp overflows above 709."""
 
 
 def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
-    """Decorate a function of a checkpoint so that each checkpoint computes it at most once."""
+    """Decorate a function of a checkpoint so that it is computed at most once for each checkpoint."""
 
     @functools.wraps(function)
     def cached(checkpoint: C) -> R:
@@ -36,9 +36,10 @@ def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
 
 
 def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
-    """Compute -log softmax(logits)[label] of each row in float64, accurate for small losses too.
+    """Compute -log softmax(logits)[label] of each row in float64.
 
-    The loss is computed as log(1 + sum of exp(logit - logit of the label) over the other outputs).
+    The loss is computed as log(1 + sum of exp(logit - logit of the label) over the other outputs), so that it is accurate
+    even if it is close to 0.
 
     Args:
         logits: logits [row, output].
@@ -67,7 +68,7 @@ def _cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
 
 
 def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
-    """Return whether the largest logit of each row is the logit of the right answer.
+    """Return whether the largest logit of each row is that of the right answer; of equal logits, the first counts as largest.
 
     Args:
         logits: logits [row, output].
@@ -80,7 +81,7 @@ def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
 
 
 class Outcomes(NamedTuple):
-    """Loss and correctness of a network's answer to each example; a pair is an example, too."""
+    """Loss and correctness of a network's answers. An example is here one answer: of a pair, or of a sequence."""
 
     loss: NDArray[np.float64]  # cross-entropy in nats [example]
     correct: NDArray[np.bool_]  # whether the answer is right [example]
@@ -99,7 +100,7 @@ class Outcomes(NamedTuple):
 def gini(norms: NDArray) -> float:
     """Compute the Gini coefficient of nonnegative numbers (Hurley & Rickard 2009).
 
-    The coefficient is 0 if all numbers are equal and approaches 1 if only one number is nonzero.
+    The coefficient is 0 if all numbers are equal, close to 1 if one of many numbers is nonzero, and NaN if all are 0.
     """
     ordered = np.sort(np.asarray(norms, dtype=np.float64))
     n = len(ordered)

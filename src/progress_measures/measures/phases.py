@@ -8,7 +8,8 @@ curves, smoothed by a running median:
   level, and cleanup ends where it has fallen by 95 %. Of several falls, the rule takes the first after which the logarithm
   stays below the middle between its maximum and its final level for 500 epochs.
 
-Each measure takes the cube of one run and returns an epoch, or NaN with the reason.
+A condition that must hold for 500 epochs needs to hold only until the end of training if that is earlier. Each measure takes
+the cube of one run and returns an epoch, or NaN with the reason.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SMOOTHING = 5  # checkpoints in the window of the running median
 FORMATION_END_FRACTION, CLEANUP_END_FRACTION = 0.05, 0.95
 MIN_DROP = 2.0  # decades by which the test loss must fall, otherwise the run has no cleanup
 FINAL_FRACTION = 0.1  # the final level is the median over this last fraction of training
-LASTING_EPOCHS = 500  # number of epochs for which a curve must stay beyond a threshold
+LASTING_EPOCHS = 500  # number of epochs for which a curve must stay above or below a threshold
 
 THRESHOLDS = {
     "phase_smoothing_checkpoints": SMOOTHING,
@@ -43,6 +44,7 @@ THRESHOLDS = {
     "phase_final_share_of_epochs": FINAL_FRACTION,
     "reached_stays_epochs": LASTING_EPOCHS,
 }
+"""The thresholds of the rules, by name of the cube's attribute that states them."""
 
 
 class Milestone(NamedTuple):
@@ -59,9 +61,9 @@ def _smooth(values: Array) -> Array:
     return median_filter(np.log10(np.maximum(values, 1e-30)), SMOOTHING, mode="nearest")
 
 
-def _cleanup_start_and_end(run: xr.Dataset) -> tuple[int, int] | str:
-    """Return the indices of the checkpoints at the ends of circuit formation and cleanup, or the reason why there are none."""
-    epochs, log_loss = run.epoch.values, _smooth(run.test_loss.values)
+def _cleanup_start_and_end(run_cube: xr.Dataset) -> tuple[int, int] | str:
+    """Return the indices of the checkpoints at which circuit formation and cleanup end, or the reason why they do not end."""
+    epochs, log_loss = run_cube.epoch.values, _smooth(run_cube.test_loss.values)
     nearest = int(np.abs(epochs - (1 - FINAL_FRACTION) * epochs[-1]).argmin())  # checkpoints need not be evenly spaced
     final_level = np.median(log_loss[min(nearest + 1, len(log_loss) - 1) :])
     middle = (log_loss.max() + final_level) / 2
@@ -83,15 +85,15 @@ def _cleanup_start_and_end(run: xr.Dataset) -> tuple[int, int] | str:
     return int(on_plateau[-1]), int(settled[0])
 
 
-def _minimum_before_cleanup(run: xr.Dataset, excluded: Array) -> Milestone:
-    """Return the epoch of the minimum of a smoothed excluded loss [epoch] before the end of circuit formation."""
-    cleanup = _cleanup_start_and_end(run)
+def _minimum_before_cleanup(run_cube: xr.Dataset, excluded: Array) -> Milestone:
+    """Return the epoch of the minimum of an excluded loss [epoch], after smoothing, before the end of circuit formation."""
+    cleanup = _cleanup_start_and_end(run_cube)
     if isinstance(cleanup, str):
         return Milestone(np.nan, cleanup)
     before_cleanup = _smooth(excluded)[: cleanup[0] + 1]
     if before_cleanup.argmin() in (0, len(before_cleanup) - 1):
         return Milestone(np.nan, "the excluded loss does not turn from falling to rising before the test loss falls")
-    return Milestone(float(run.epoch[int(before_cleanup.argmin())]))
+    return Milestone(float(run_cube.epoch[int(before_cleanup.argmin())]))
 
 
 @measure(
@@ -102,27 +104,31 @@ def _minimum_before_cleanup(run: xr.Dataset, excluded: Array) -> Milestone:
     reference=REFERENCE,
     dtype="float64",
 )
-def memorization_end(run: xr.Dataset) -> Milestone:
-    """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation."""
-    cleanup, excluded = _cleanup_start_and_end(run), run.excluded_loss.values
+def memorization_end(run_cube: xr.Dataset) -> Milestone:
+    """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation.
+
+    NaN if circuit formation does not end, the minimum is the first or last of these checkpoints, or the excluded loss is unknown.
+    """
+    cleanup, excluded = _cleanup_start_and_end(run_cube), run_cube.excluded_loss.values
     if not isinstance(cleanup, str) and np.isnan(excluded).all():
         return Milestone(np.nan, "the run has no key frequencies and therefore no excluded loss")
     if not isinstance(cleanup, str) and np.isnan(excluded).any():
         return Milestone(np.nan, "the excluded loss is known only at the checkpoints whose weights were kept")
-    return _minimum_before_cleanup(run, excluded)
+    return _minimum_before_cleanup(run_cube, excluded)
 
 
 @measure(
     dims=("run",), units="epoch", long_name="End of memorization, from the maximal excluded loss",
     requires={"cyclic_group", "split"}, reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
 )  # fmt: skip
-def memorization_end_maximal(run: xr.Dataset) -> Milestone:
+def memorization_end_maximal(run_cube: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed maximal excluded loss before the end of circuit formation.
 
-    The maximal excluded loss is the maximum over frequencies of the excluded loss of one frequency. This loss does not depend
-    on the key frequencies of the final network.
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of one frequency. It does not depend on the
+    key frequencies of the final network. NaN if circuit formation does not end, or if the minimum is the first or last of these
+    checkpoints.
     """
-    return _minimum_before_cleanup(run, run.maximal_excluded_loss.values)
+    return _minimum_before_cleanup(run_cube, run_cube.maximal_excluded_loss.values)
 
 
 @measure(
@@ -133,10 +139,13 @@ def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     reference=REFERENCE,
     dtype="float64",
 )
-def circuit_formation_end(run: xr.Dataset) -> Milestone:
-    """Last epoch at which the log test loss has fallen by at most 5 % of the way from plateau to final level."""
-    cleanup = _cleanup_start_and_end(run)
-    return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run.epoch[cleanup[0]]))
+def circuit_formation_end(run_cube: xr.Dataset) -> Milestone:
+    """Last epoch at which the log test loss has fallen by at most 5 % of the way from plateau to final level.
+
+    NaN if the test loss falls by less than two decades, does not stay down, or has no plateau.
+    """
+    cleanup = _cleanup_start_and_end(run_cube)
+    return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run_cube.epoch[cleanup[0]]))
 
 
 @measure(
@@ -147,14 +156,17 @@ def circuit_formation_end(run: xr.Dataset) -> Milestone:
     reference=REFERENCE,
     dtype="float64",
 )
-def cleanup_end(run: xr.Dataset) -> Milestone:
-    """First epoch at which the log test loss has fallen by at least 95 % of the way from plateau to final level."""
-    cleanup = _cleanup_start_and_end(run)
-    return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run.epoch[cleanup[1]]))
+def cleanup_end(run_cube: xr.Dataset) -> Milestone:
+    """First epoch at which the log test loss has fallen by at least 95 % of the way from plateau to final level.
+
+    NaN if the test loss falls by less than two decades, does not stay down, or has no plateau.
+    """
+    cleanup = _cleanup_start_and_end(run_cube)
+    return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run_cube.epoch[cleanup[1]]))
 
 
 def _first_lasting(epochs: NDArray[np.int64], is_met: NDArray[np.bool_], last: int) -> Milestone:
-    """Return the first epoch from which a condition holds for `LASTING_EPOCHS` epochs, or up to the last epoch of the run.
+    """Return the first epoch from which a condition holds for `LASTING_EPOCHS` epochs or up to the last epoch; NaN if none.
 
     Args:
         epochs: epochs of the curve [epoch].
@@ -169,14 +181,14 @@ def _first_lasting(epochs: NDArray[np.int64], is_met: NDArray[np.bool_], last: i
 
 
 def _first_lasting_in_history(
-    run: xr.Dataset, quantity: str, condition: Callable[[Array], NDArray[np.bool_]]
+    run_cube: xr.Dataset, curve: str, condition: Callable[[Array], NDArray[np.bool_]]
 ) -> Milestone:
     """Return the first epoch from which a curve of the training history meets a condition for `LASTING_EPOCHS` epochs.
 
-    An imported network may have a history that begins later than its training, or consists of one epoch. If the condition
-    holds there from the beginning, it was met at an earlier epoch, which is not known.
+    The history of an imported network may begin later than its training, or consist of one epoch. If the condition holds from
+    the beginning of such a history, it may have been met before: the epoch is unknown, and the result is NaN.
     """
-    epochs, is_met = run.history_epoch.values, condition(run[f"history_{quantity}"].values)
+    epochs, is_met = run_cube.history_epoch.values, condition(run_cube[f"history_{curve}"].values)
     begins_with_training = len(epochs) > 1 and epochs[0] == 0
     if is_met[0] and not begins_with_training:
         return Milestone(np.nan, f"it is so from the first known epoch on, {epochs[0]:,}")
@@ -186,9 +198,12 @@ def _first_lasting_in_history(
 @measure(
     dims=("run",), units="epoch", long_name="Grokking time", requires={"split"}, reference=REFERENCE, dtype="float64"
 )
-def grok_time(run: xr.Dataset) -> Milestone:
-    """First epoch from which the test loss stays below 1e-2 for 500 epochs."""
-    return _first_lasting_in_history(run, "test_loss", lambda loss: loss < 1e-2)
+def grok_time(run_cube: xr.Dataset) -> Milestone:
+    """First epoch from which the test loss stays below 1e-2 for 500 epochs.
+
+    Or until the end of training, if that is earlier; NaN if there is no such epoch.
+    """
+    return _first_lasting_in_history(run_cube, "test_loss", lambda loss: loss < 1e-2)
 
 
 @measure(
@@ -199,9 +214,12 @@ def grok_time(run: xr.Dataset) -> Milestone:
     reference=REFERENCE,
     dtype="float64",
 )
-def test_loss_millionth_time(run: xr.Dataset) -> Milestone:
-    """First epoch from which the test loss stays below 1e-6 for 500 epochs."""
-    return _first_lasting_in_history(run, "test_loss", lambda loss: loss < 1e-6)
+def test_loss_millionth_time(run_cube: xr.Dataset) -> Milestone:
+    """First epoch from which the test loss stays below 1e-6 for 500 epochs.
+
+    Or until the end of training, if that is earlier; NaN if there is no such epoch.
+    """
+    return _first_lasting_in_history(run_cube, "test_loss", lambda loss: loss < 1e-6)
 
 
 @measure(
@@ -212,6 +230,9 @@ def test_loss_millionth_time(run: xr.Dataset) -> Milestone:
     reference=REFERENCE,
     dtype="float64",
 )
-def test_accuracy_time(run: xr.Dataset) -> Milestone:
-    """First epoch from which the test accuracy stays at 99 % or more for 500 epochs."""
-    return _first_lasting_in_history(run, "test_accuracy", lambda accuracy: accuracy >= 0.99)
+def test_accuracy_time(run_cube: xr.Dataset) -> Milestone:
+    """First epoch from which the test accuracy stays at 99 % or more for 500 epochs.
+
+    Or until the end of training, if that is earlier; NaN if there is no such epoch.
+    """
+    return _first_lasting_in_history(run_cube, "test_accuracy", lambda accuracy: accuracy >= 0.99)

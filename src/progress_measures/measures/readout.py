@@ -1,8 +1,8 @@
 """Neuron-logit map W_L, and the neurons projected on the readout vectors u_k and v_k (section 4.2, Tables 1 and 3).
 
 W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are unit vectors over
-outputs. Below, `neurons` are the activations after the ReLU, and neurons·u_k is a scalar product over neurons. For
-subtraction, a - b replaces a + b.
+outputs. Below, `neurons` are the activations after the ReLU, and neurons·u_k is their scalar product with u_k, a function of
+the pair. For subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def readout_coefficient(checkpoint: Checkpoint) -> Array:
     """
     cos_cos, sin_sin, sin_cos, cos_sin = np.moveaxis(readout_product_coefficient(checkpoint), -1, 0)
     sign = checkpoint.context.sign
-    # [frequency, wave of the readout vector, wave of a + b]; of these, only equal waves are kept
+    # [frequency, wave of the readout vector, wave of a + b]; only entries with equal waves are returned
     coefficients = np.stack([cos_cos - sign * sin_sin, sin_cos + sign * cos_sin], -1)
     return coefficients[:, [0, 1], [0, 1]] * _mean_square(checkpoint)
 
@@ -105,10 +105,11 @@ def readout_coefficient(checkpoint: Checkpoint) -> Array:
 def readout_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance of neurons·(W_L cos_k) explained by cos w_k(a + b), or of neurons·(W_L sin_k) by sin w_k(a + b).
 
-    The variance is over pairs. W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs.
+    The variance is over pairs. W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. NaN for sin at the Nyquist
+    frequency of an even n, where sin_k is 0.
     """
     variance = _scalar_products(checkpoint).var(0)
-    with np.errstate(invalid="ignore"):  # if n is even, sin w_k is 0 at the Nyquist frequency, and the fraction is NaN
+    with np.errstate(invalid="ignore"):  # 0/0 for sin at the Nyquist frequency
         return np.square(readout_coefficient(checkpoint)) * _mean_square(checkpoint) / variance
 
 

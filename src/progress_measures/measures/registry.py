@@ -1,4 +1,4 @@
-"""The registry of measures and the decorator that declares one.
+"""The registry of measures, and the decorator that declares a measure.
 
 Importing this module imports neither torch nor zarr, so that a dry run stays fast.
 """
@@ -55,6 +55,7 @@ DIMENSIONS = {
     "answer": "answer of a sequence, in order",
     "trigram": "signal token that determines the answer of a sequence, numbered from 0",
 }
+"""Dimensions of the variables of a cube; each text is the `long_name` of the dimension's coordinate."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,12 @@ class Measure:
     Attributes:
         name: name of the function and of the cube's variable.
         dims: dimensions of the variable. A measure with `epoch` is computed at every checkpoint, a measure with
-            `moment` at the selected epochs, any other measure at the last checkpoint. A measure without `run` is computed
-            for the first run of an experiment only.
-        units: `nat`, `1`, `epoch`, ….
+            `moment` at the selected epochs, any other measure at the last checkpoint; only those of the family `phases` are
+            computed from curves. A measure without `run` is computed for the first run of an experiment only.
+        units: `nat`, `1` or `epoch`.
         long_name: name for axes and tables.
-        reference: equation, figure or section of the source.
-        family: module that defines the measure.
+        reference: equation, figure or section that defines the measure, or `not in the sources`.
+        family: name of the module that defines the measure, without its package.
         function: function of a checkpoint or, in the family `phases`, of the cube of one run.
         dtype: data type of the variable.
         mantissa_bits: number of mantissa bits that the published cube keeps; None for all.
@@ -114,7 +115,7 @@ class Measure:
         }
 
 
-_REGISTRY: dict[str, Measure] = {}
+_REGISTRY: dict[str, Measure] = {}  # measures by name, in the order in which they are declared
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,10 +136,10 @@ def measure(
 
     Args:
         dims: dimensions of the variable; keys of `DIMENSIONS`.
-        units: units of the variable.
+        units: units of the variable: `nat`, `1` or `epoch`.
         long_name: name for axes and tables.
         requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
-        reference: equation, figure or section of the source.
+        reference: equation, figure or section that defines the measure, or `not in the sources`.
         dtype: data type of the variable.
         mantissa_bits: number of mantissa bits that the published cube keeps; None for all.
         labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
@@ -147,8 +148,8 @@ def measure(
         A decorator that registers the function under its name.
 
     Raises:
-        ValueError: a dimension or a capability is unknown, `mantissa_bits` exceeds the mantissa of `dtype`, or the name
-            is taken.
+        ValueError: a dimension or a capability is unknown, `mantissa_bits` exceeds the mantissa of `dtype`, or another
+            measure has the function's name.
     """
     if unknown_dims := set(dims) - set(DIMENSIONS):
         raise ValueError(f"unknown dimensions {sorted(unknown_dims)}; known dimensions are {sorted(DIMENSIONS)}")
@@ -211,7 +212,7 @@ def family_measures(family: str) -> list[Measure]:
 
 
 DERIVED_FAMILIES = ("phases",)
-"""Families that `gather` computes from the other measures of a run, not from checkpoints."""
+"""Families that `cube.gather` computes from the other measures of a run, not from checkpoints."""
 
 FAMILIES = tuple(name for name in _families() if name not in DERIVED_FAMILIES)
 """Families that are measured on checkpoints; each run has one store per family."""
@@ -223,7 +224,7 @@ def family_fingerprint(family: str) -> str:
 
 
 def families_of(run: Run) -> tuple[str, ...]:
-    """Return the families with at least one measure that applies to a run."""
+    """Return the families of `FAMILIES` with at least one measure that applies to a run."""
     return _families_with(run.provides)
 
 

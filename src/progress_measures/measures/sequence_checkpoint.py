@@ -23,7 +23,7 @@ from progress_measures.tasks import Examples
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-MAX_ATTENTION_ENTRIES = 2**22  # of one layer in memory at a time
+MAX_ATTENTION_ENTRIES = 2**22  # number of attention weights of one layer that are in memory at a time
 PATTERN_EXAMPLES = 64  # number of test examples whose attention patterns are measured
 
 
@@ -71,8 +71,8 @@ class SequenceRunContext:
 class SequenceCheckpoint:
     """A checkpoint of a network on sequences.
 
-    Arrays have the precision of the weights. The answers of all examples are ordered by example and, within an example, by
-    position; the index of an answer is example * (answers per example) + (index within the example).
+    Arrays have the precision of the weights. The answers of all examples form one dimension. They are ordered by example and,
+    within an example, by position; the index of an answer is example * (answers per example) + (index within the example).
 
     Args:
         context: data that all checkpoints of the run share.
@@ -94,7 +94,7 @@ class SequenceCheckpoint:
     def train_outcomes(self) -> Outcomes:
         """Loss and correctness of each answer of the training examples.
 
-        If training draws fresh examples, these are the examples of the next update.
+        If every update samples fresh examples, these are the examples of the next update.
         """
         return self._outcomes(self.context.examples.train(self.epoch))
 
@@ -120,7 +120,7 @@ class SequenceCheckpoint:
 
     @cached_property
     def patterns(self) -> NDArray:
-        """Attention patterns of the `pattern_examples` of the run: [layer, head, example, query, key]."""
+        """Attention patterns at the `pattern_examples` of the context: [layer, head, example, query, key]."""
         run, patterns = self.context.run, []
 
         def record_pattern(name: str, value: torch.Tensor) -> None:

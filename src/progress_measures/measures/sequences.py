@@ -22,7 +22,12 @@ INDUCTION = f"{SECTION}; Olsson et al. 2022"
 
 
 def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
-    """Return the mean over examples [answer] of values [example x answer], as `SequenceCheckpoint` orders them."""
+    """Return the mean over examples, for each answer of a sequence: [answer].
+
+    Args:
+        checkpoint: the checkpoint.
+        values: one value per answer of all examples, ordered by example and, within an example, by position.
+    """
     return values.reshape(-1, checkpoint.context.test.labels.shape[1]).mean(0)
 
 
@@ -53,7 +58,10 @@ def test_accuracy_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 
 
 def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
-    """Return the mean loss over the examples of each trigram [trigram], which the label numbers; NaN for one without examples."""
+    """Return the mean loss over the examples of each trigram: [trigram]; NaN for a trigram without examples.
+
+    The label of an example is the number of its trigram.
+    """
     outputs = checkpoint.weights["W_U"].shape[-1]
     with np.errstate(invalid="ignore"):
         return np.bincount(outcomes.labels, outcomes.loss, outputs) / np.bincount(outcomes.labels, minlength=outputs)
@@ -64,7 +72,10 @@ def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
     dtype="float64",
 )  # fmt: skip
 def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over the training examples with each signal token; NaN for a token without examples."""
+    """Mean cross-entropy over the training examples with each signal token; NaN for a token without examples.
+
+    An example has one signal token. It determines the answer, and its number is that of the trigram.
+    """
     return _by_trigram(checkpoint, checkpoint.train_outcomes)
 
 
@@ -73,7 +84,10 @@ def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     dtype="float64",
 )  # fmt: skip
 def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over the test examples with each signal token; NaN for a token without examples."""
+    """Mean cross-entropy over the test examples with each signal token; NaN for a token without examples.
+
+    An example has one signal token. It determines the answer, and its number is that of the trigram.
+    """
     return _by_trigram(checkpoint, checkpoint.test_outcomes)
 
 

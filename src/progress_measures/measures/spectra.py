@@ -21,7 +21,7 @@ BY_COMPONENTS = ("run", "fourier_component_a", "fourier_component_b")
 
 
 def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
-    """Compute the norm, over the functions, of their coefficients on each 2D Fourier component.
+    """Compute, for each 2D Fourier component, the norm of the coefficients that several functions have on it.
 
     Args:
         checkpoint: checkpoint of a network on a task with a cyclic group of n elements.
@@ -67,7 +67,7 @@ def terms(p: int, k: int) -> Array:
     """Compute the `TERMS`, which are orthogonal to each other, at every pair.
 
     Args:
-        p: modulus.
+        p: number of operand values.
         k: frequency.
 
     Returns:
@@ -88,15 +88,14 @@ def terms(p: int, k: int) -> Array:
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
     """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b, and their products; k is its frequency.
 
-    The neuron is taken after the ReLU. A constant neuron has no frequency and is fitted by its mean.
+    The neuron is taken after the ReLU. A constant neuron has no frequency; its coefficient on 1 is its value, the others are 0.
     """
     frequency, _ = checkpoint.context.neuron_frequency
     coefficients = np.zeros((len(frequency), len(TERMS)))
     for k in np.unique(frequency):
         at_frequency = frequency == k
-        basis = terms(checkpoint.context.n, k)[
-            : None if k else 1
-        ]  # k = 0: constant neurons, fitted by the constant alone
+        # the frequency of constant neurons is 0: only the constant term is fitted
+        basis = terms(checkpoint.context.n, k)[: None if k else 1]
         squares = np.square(basis).sum(-1, keepdims=True)  # 0 for terms with a sine at the Nyquist frequency
         solution = basis @ checkpoint.post[:, at_frequency] / np.where(squares > 0, squares, 1)
         coefficients[at_frequency, : len(basis)] = solution.T

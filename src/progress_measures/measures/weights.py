@@ -1,4 +1,8 @@
-"""Measures of the weights alone: norms, Fourier spectra and their sparsity."""
+"""Measures of the weights alone: sums of squares, Fourier spectra and their sparsity.
+
+Below, p is the number of elements of the task's cyclic group. If it is even, the last cosine is at the Nyquist frequency, which
+has no sine.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,10 @@ def sum_of_squared_weights(checkpoint: Checkpoint | SequenceCheckpoint) -> Numbe
 )
 @cached_per_checkpoint
 def sum_of_squared_weights_by_parameter(checkpoint: Checkpoint | SequenceCheckpoint) -> Array:
-    """Sum of squares of the entries of each trained tensor."""
+    """Sum of squares of the entries of each trained tensor.
+
+    The dimension `parameter` has the names of the tensors.
+    """
     return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in checkpoint.stored.values()])
 
 
@@ -79,7 +86,7 @@ def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
 
 
 def _of_nonzero_rows(checkpoint: Checkpoint, norms: Array) -> Array:
-    """Return the norms of the n nonzero rows of the basis; if n is even, the last sine is zero."""
+    """Return the norms of the first n components; if n is even, one more follows, of the sine that is zero."""
     return norms[: checkpoint.context.n]
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 from progress_measures import fourier
 from progress_measures.analysis.crossings import at_epochs, count_rises, first_below, lead
-from progress_measures.analysis.embedding import gaussian_control, operand_embedding
+from progress_measures.analysis.embedding import gaussian_matrix, operand_embedding
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES
 from progress_measures.analysis.readout import at_key_frequencies, cosine_loss, gaussian_similarity
 from progress_measures.analysis.runs import (
@@ -272,7 +272,7 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
     for values, keys in zip(by_run(cube, singular_values), by_run(cube, key_frequencies_of), strict=True):
         excess_counts.append(int((values > 0.1 * values[0]).sum()) - 2 * len(keys))
         fractions.append(float(np.square(values[: 2 * len(keys)]).sum() / np.square(values).sum()))
-    control = np.linalg.svd(gaussian_control(cube.isel(run=0)), compute_uv=False)
+    control = np.linalg.svd(gaussian_matrix(cube.isel(run=0)), compute_uv=False)
     return {
         "key_frequencies": by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube))),
         "above_a_tenth_less_2n": excess_counts,

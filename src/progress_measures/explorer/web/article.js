@@ -1,6 +1,6 @@
-// Start a page of text that contains views: an element with the attribute `data-view` receives the view with this id, and a click on an
-// element with the attribute `data-choice`, such as "epoch=4300&neuron=457", changes the choices. The view replaces the picture that
-// the element has for readers without scripts.
+// Start a page of text that contains views. An element with the attribute `data-view` receives the view with this id, in place of the
+// picture that it has for readers without scripts. A click on an element with the attribute `data-choice`, such as
+// "epoch=4300&neuron=457", changes the choices.
 
 for (const place of document.querySelectorAll("[data-view]")) place.replaceChildren();
 layOutCards(({ id }) => document.querySelector(`[data-view="${id}"]`));

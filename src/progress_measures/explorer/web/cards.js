@@ -1,18 +1,18 @@
-// Cards. Each card shows one view of the chosen run, and of a second run beside it if one is chosen. A view is an object with these
-// fields:
+// Cards. Each card shows one view of the chosen run and, if a second run is chosen, the same view of it beside the first. A view is an
+// object with these fields:
 //   id, title, about    element id, title, and sentences on what the view shows
 //   requires            arrays that the view requires; if any is missing, the card names the missing ones
 //   reads               fields of `state` that the view depends on, besides experiment and runs
 //   width               in columns of a grid of twelve
 //   shape               "square" or "tall"; absent for a wide plot
-//   tools               inputs in the card's head
-//   draw(current)       returns { traces, layout, numbers: [{ label, value }, …], note, lastOnly }, or { absent: reason }; `numbers` are
-//                       the values that are written below the plot; `lastOnly` is a sentence if the view does not follow the slider
-//                       because the values are stored for the last checkpoint only
-//   onClick(point)      returns the change of `state` after a click on a point
+//   tools               inputs in the card's head, as `makeTool` takes them; absent for none
+//   draw(current)       returns { traces, layout, numbers: [{ label, value }, …], note, lastOnly }, or { absent: reason } if the view
+//                       cannot be drawn. `numbers` are the values that are written below the plot. `lastOnly` is a sentence for a view
+//                       that does not follow the slider, because its values are stored for the last checkpoint only
+//   onClick(point)      returns the change of `state` after a click on a point, or null; absent if clicks have no effect
 //   frequency(point)    returns the frequency that a point stands for; by default the `meta` of its trace
-// `current` is the current choice: the experiment, the indices of run and epoch, the ends of the run's phases, its key frequencies, and
-// their colors.
+// `current` is the current choice, as `currentChoice` returns it: the experiment, the indices of run and epoch, the ends of the run's
+// phases, its key frequencies, and a function that returns the color of a frequency.
 
 const views = [];
 
@@ -20,7 +20,7 @@ function addView(view) {
   views.push(view);
 }
 
-// The current choice, for a view of the chosen run or of another run.
+// The current choice, for a view of the chosen run or of another run. A neuron or head that this run lacks is replaced by its last.
 function currentChoice(runName = state.run) {
   const run = chosenExperiment.runs.findIndex(({ name }) => name === runName);
   const { keys, phase_ends: phaseEnds, name, neuron_count: neuronCount, head_count: headCount } = chosenExperiment.runs[run];
@@ -28,7 +28,7 @@ function currentChoice(runName = state.run) {
   return { experiment: chosenExperiment, state: ofRun, run, name, keys, phaseEnds, color: frequencyColors(keys), epoch: chosenExperiment.epochs.indexOf(state.epoch) };
 }
 
-// A view of one run.
+// The part of a card that shows one run.
 class Pane {
   constructor(view) {
     this.view = view;
@@ -44,7 +44,7 @@ class Pane {
   draw(runName, missing) {
     this.current = currentChoice(runName);
     const { traces, layout: parts, numbers = [], note = "", lastOnly = "", absent = "" } = missing.length
-      ? { absent: `Not in this cube: ${missing.join(", ")}. These measures do not apply to its networks.` }
+      ? { absent: `Not in this cube: ${missing.join(", ")}. These measures do not apply to its networks, or were left out to save space.` }
       : this.view.draw(this.current);
     this.traces = absent ? [] : traces;
     this.section.classList.toggle("empty", Boolean(absent));
@@ -105,8 +105,9 @@ class Card {
     return ["experiment", "run", "beside", "range", "theme", "highlighted", ...this.view.reads].some((name) => changed.has(name));
   }
 
-  // Make a pane for each run to be shown. This also lays out cards that are not drawn yet, so that scrolling to a view ends there.
-  arrange() {
+  // Make a pane for each run to be shown, or one pane if arrays are missing. Cards that are not drawn yet thus have their final size,
+  // so that scrolling to a view ends at this view.
+  makePanes() {
     this.missing = this.view.requires.filter((name) => !chosenExperiment.has(name));
     this.runs = state.beside && !this.missing.length ? [state.run, state.beside] : [state.run];
     while (this.panes.length < this.runs.length) this.panes.push(new Pane(this.view));
@@ -169,14 +170,14 @@ function layOutCards(place) {
     observer.observe(card.section);
   }
   watch((changed) => {
-    const rearranged = ["experiment", "run", "beside"].some((name) => changed.has(name));
+    const runsChanged = ["experiment", "run", "beside"].some((name) => changed.has(name));
     for (const card of cards) {
-      if (rearranged) card.arrange();
+      if (runsChanged) card.makePanes();
       card.stale ||= card.dependsOn(changed);
     }
     drawSoon();
   });
-  darkness.addEventListener("change", themeChanged);
+  darkScheme.addEventListener("change", themeChanged);
 }
 
 function drawSoon() {
@@ -190,7 +191,7 @@ function drawSoon() {
   });
 }
 
-// The phases of the chosen run: [{ name, start, end, index }, …], without phases that have no start or end.
+// The phases of the run: [{ name, start, end, index }, …], without phases whose start or end was not found.
 function phasesOf(current) {
   return HEADER.phase_names
     .map((name, index) => ({ name, start: index ? current.phaseEnds[index - 1] : 0, end: current.phaseEnds[index], index }))
@@ -205,10 +206,10 @@ function timeShapes(current) {
   ];
 }
 
-// Find the stored values nearest to the chosen epoch. The array `moment_${variable}` has the selected epochs of the first run; the
-// array `variable` has only the last checkpoint, of every run or of the first.
-// Returns { name, indices, epoch, note, lastOnly }: the name of the array, the indices of the values in it, their epoch, and two texts for
-// the view. Returns null if the cube has neither array.
+// Find the stored values nearest to the chosen epoch. The array `moment_${variable}` has the values at the selected epochs of the first
+// run. The array `variable` has those at the last checkpoint, of every run or of the first.
+// Returns { name, indices, epoch, note, lastOnly }: the name of the array, the indices of the values in it, their epoch, and two texts
+// for the view, which may be empty. Returns null if the cube has neither array.
 function nearestStored(current, variable) {
   const { experiment, run, state: { epoch } } = current;
   const moment = `moment_${variable}`;
@@ -229,13 +230,13 @@ function storedLast({ experiment, state: { epoch } }, name, indices) {
   return { name, indices, epoch: last, note: "", lastOnly };
 }
 
-// A cache of the last 60 results of slow functions, by key.
-const results = new Map();
+// The results of slow functions, by key. If there are more than 60, the oldest is deleted.
+const cachedResults = new Map();
 
 function cached(key, make) {
-  if (!results.has(key)) {
-    if (results.size > 60) results.delete(results.keys().next().value);
-    results.set(key, make());
+  if (!cachedResults.has(key)) {
+    if (cachedResults.size > 60) cachedResults.delete(cachedResults.keys().next().value);
+    cachedResults.set(key, make());
   }
-  return results.get(key);
+  return cachedResults.get(key);
 }

@@ -1,30 +1,30 @@
-// The choice of experiment and run, the summary of the run, and the keyboard.
+// Inputs for experiment and run, the summary of the run, and the keyboard.
 
-const experiments = document.getElementById("experiment");
-const runs = document.getElementById("run");
-const beside = document.getElementById("beside");
+const experimentSelect = document.getElementById("experiment");
+const runSelect = document.getElementById("run");
+const besideSelect = document.getElementById("beside");
 let keyRepeats = false; // true while a key is held down
 
 function showChoices(changed) {
   if (changed.has("experiment")) {
-    runs.replaceChildren(...chosenExperiment.runs.map(({ name }) => element("option", { value: name }, name)));
+    runSelect.replaceChildren(...chosenExperiment.runs.map(({ name }) => element("option", { value: name }, name)));
     const doubts = document.getElementById("doubts");
     doubts.hidden = !chosenExperiment.doubts.length;
     doubts.textContent = `DOUBTFUL import of ${chosenExperiment.name}: ${chosenExperiment.doubts.join("; ")}.`;
   }
-  experiments.value = state.experiment;
-  runs.value = state.run;
+  experimentSelect.value = state.experiment;
+  runSelect.value = state.run;
   if (changed.has("experiment") || changed.has("run"))
-    beside.replaceChildren(element("option", { value: "" }, "–"), ...chosenExperiment.runs.filter(({ name }) => name !== state.run).map(({ name }) => element("option", { value: name }, name)));
-  beside.value = state.beside;
-  beside.disabled = chosenExperiment.runs.length < 2;
+    besideSelect.replaceChildren(element("option", { value: "" }, "–"), ...chosenExperiment.runs.filter(({ name }) => name !== state.run).map(({ name }) => element("option", { value: name }, name)));
+  besideSelect.value = state.beside;
+  besideSelect.disabled = chosenExperiment.runs.length < 2;
   if (changed.has("experiment") || changed.has("run")) {
     const interval = Math.round((chosenExperiment.checkpoints - 1) / (chosenExperiment.epochs.length - 1));
     document.getElementById("title").textContent = `${chosenExperiment.title}${interval > 1 ? `, every ${interval}th checkpoint` : ""}: summary of the run`;
     document.getElementById("summary").textContent = `${state.run}: ${chosenExperiment.runs[currentChoice().run].summary}`;
   }
   document.getElementById("printed").textContent = `${state.experiment}, ${[state.run, state.beside].filter(Boolean).join(" and ")}, epoch ${formatEpoch(state.epoch)}`;
-  if (!playing && !dragging && !keyRepeats) toAddress(); // browsers reject an address that changes at every frame
+  if (!playback && !dragging && !keyRepeats) writeAddress(); // browsers reject an address that changes at every frame
 }
 
 // Change a field of `state`, an index below `count`, by a number of steps; the first value follows the last.
@@ -41,7 +41,8 @@ function cycleBeside() {
   return choose({ beside: others[(others.indexOf(state.beside) + 1) % others.length] });
 }
 
-// Choose the next neuron whose maps are stored over time; in a cube without such neurons, the next neuron.
+// Choose another neuron: the next one (or the previous, if `by` is -1) with maps at the selected epochs, or of all neurons if the cube
+// has no such maps.
 function stepNeuron(by) {
   const neurons = chosenExperiment.kept_neurons;
   if (!neurons.length) return cycle("neuron", chosenExperiment.runs[currentChoice().run].neuron_count, by);
@@ -54,7 +55,7 @@ const KEYS = {
   ArrowRight: (shift) => moveTime(shift ? 10 : 1),
   Home: () => choose({ epoch: epochs[0] }),
   End: () => choose({ epoch: epochs.at(-1) }),
-  " ": () => (playing ? stop() : play()),
+  " ": () => (playback ? stop() : play()),
   "[": () => stepRun(-1),
   "]": () => stepRun(1),
   n: () => stepNeuron(1),
@@ -63,12 +64,12 @@ const KEYS = {
   H: () => cycle("head", chosenExperiment.runs[currentChoice().run].head_count, -1),
   c: () => cycleBeside(),
   ...Object.fromEntries(STEPS.map((_, index) => [String(index + 1), () => takeStep(index + 1)])),
-  // Another pair. The rule has no meaning; it visits pairs in an order without a visible pattern.
+  // Another pair. The formula has no meaning; it visits pairs in an order without a visible pattern.
   p: () => choose({ a: (state.a * 5 + 7) % (chosenExperiment.operand_count || 1), b: (state.b * 3 + 11) % (chosenExperiment.operand_count || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
 
-function pressed(event) {
+function onKeydown(event) {
   const action = KEYS[event.key];
   if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
   const { target } = event;
@@ -80,21 +81,21 @@ function pressed(event) {
 }
 
 function startControls() {
-  sharesAddress = true;
-  experiments.replaceChildren(...HEADER.experiments.map(({ name }) => element("option", { value: name }, name)));
-  experiments.addEventListener("change", () => choose({ experiment: experiments.value }));
-  runs.addEventListener("change", () => choose({ run: runs.value }));
-  beside.addEventListener("change", () => choose({ beside: beside.value }));
-  document.addEventListener("keydown", pressed);
+  writesAddress = true;
+  experimentSelect.replaceChildren(...HEADER.experiments.map(({ name }) => element("option", { value: name }, name)));
+  experimentSelect.addEventListener("change", () => choose({ experiment: experimentSelect.value }));
+  runSelect.addEventListener("change", () => choose({ run: runSelect.value }));
+  besideSelect.addEventListener("change", () => choose({ beside: besideSelect.value }));
+  document.addEventListener("keydown", onKeydown);
   document.addEventListener("keyup", () => {
     if (keyRepeats) {
       keyRepeats = false;
-      toAddress();
+      writeAddress();
     }
   });
   addEventListener("hashchange", () => {
     stop();
-    choose(fromAddress());
+    choose(choiceInAddress());
   });
   watch(showChoices);
 }

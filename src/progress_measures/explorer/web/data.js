@@ -1,13 +1,14 @@
-// The data in the page: a header that describes every array, and the compressed arrays of each experiment.
+// The data in the page: a header that describes every array of every experiment, and the compressed arrays.
 
 const HEADER = JSON.parse(document.getElementById("header").textContent);
 
 class Experiment {
-  // header: as written by payload.py; bytes: all arrays, with their bytes grouped by significance.
+  // header: the experiment's part of the header, whose fields payload.py defines; bytes: all arrays, with their bytes grouped by
+  // significance.
   constructor(header, bytes) {
     Object.assign(this, header);
     this.bytes = bytes;
-    this.read = new Map();
+    this.decoded = new Map();
   }
 
   has(name) {
@@ -28,20 +29,20 @@ class Experiment {
     return this.row(name, ...indices)[0];
   }
 
-  // The values of a run over epochs, from an array with dimensions (run, epoch).
+  // The values of a run at all checkpoints, from an array with dimensions (run, epoch, …).
   curve(name, run) {
     return this.row(name, run);
   }
 
-  // All numbers of an array, without the factor `scale`; decoded when they are first read.
+  // All numbers of an array, before they are multiplied by `scale`; decoded when they are first read.
   all(name) {
-    if (!this.read.has(name)) {
+    if (!this.decoded.has(name)) {
       const { type, shape, offset } = this.arrays[name];
       const ArrayType = { float32: Float32Array, uint16: Uint16Array }[type];
       const count = shape.reduce((product, length) => product * length, 1);
-      this.read.set(name, new ArrayType(joinBytes(this.bytes, offset, count, ArrayType.BYTES_PER_ELEMENT)));
+      this.decoded.set(name, new ArrayType(joinBytes(this.bytes, offset, count, ArrayType.BYTES_PER_ELEMENT)));
     }
-    return this.read.get(name);
+    return this.decoded.get(name);
   }
 
   // The name of an array with its unit, such as `Restricted loss (nat)`.
@@ -63,7 +64,7 @@ function joinBytes(bytes, offset, count, width) {
 
 const opened = new Map(); // promises of experiments, by name
 
-// Return an experiment by name; its data are inflated at the first use.
+// Return a promise of an experiment, by name; its data are decompressed at the first call.
 function openExperiment(name) {
   if (!opened.has(name)) {
     const experimentIndex = HEADER.experiments.findIndex((header) => header.name === name);

@@ -1,5 +1,5 @@
-// Computations in the page: the Fourier basis, and maps of attention and neurons over (a, b) from their stored factors.
-// Each function equals its counterpart in fourier.py or analysis/pair_maps.py; a test compares them.
+// Computations in the page: the Fourier basis, and maps of attention and neurons over (a, b) from the smaller arrays that are stored.
+// Functions that fourier.py or analysis/pair_maps.py have too compute the same values; a test compares them.
 
 const bases = new Map();
 
@@ -52,8 +52,8 @@ function attentionMaps(token, position) {
   return maps;
 }
 
-// A neuron after the ReLU over all pairs, [a][b]. heads: one { maps, token, position } per head, with the attention maps of the head
-// and what attention 1 to each token and to each position adds to the neuron. offset: the pre-activation without attention.
+// A neuron after the ReLU over all pairs, [a][b]. heads: one { maps, token, position } per head: its attention maps, and what it adds
+// to the pre-activation per unit of attention to each token and to each position. offset: the pre-activation without attention.
 function neuronMap(heads, offset) {
   const p = heads[0].token.length - 1;
   const map = Array.from({ length: p }, () => new Float64Array(p).fill(offset));
@@ -66,8 +66,8 @@ function neuronMap(heads, offset) {
   return map.map((row) => row.map((value) => Math.max(0, value)));
 }
 
-// The embedding projected onto the plane of its cos k and sin k components, with cos k along x:
-// { x, y }, one point per operand. W: the embedding as a flat array [operand * width + dimension].
+// The embedding projected onto the plane of its cos k and sin k components: { x, y }, one point per operand. The cos k component is
+// along x. W: the embedding as a flat array, with index operand * width + dimension; p: number of operand values.
 function onPlane(W, width, p, k) {
   const F = basis(p);
   const component = (wave) => {

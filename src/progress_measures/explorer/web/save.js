@@ -33,7 +33,7 @@ function download(address, name) {
 
 const quoted = (cell) => (/[",\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell));
 
-// The rows of a table with everything that a pane draws: one row per point, or per cell of a map. The first row names the columns.
+// The rows of a table with the values that a pane draws: one row per point, or per cell of a map. The first row names the columns.
 function tableOf({ view, current, traces, axes }) {
   const start = [current.experiment.name, current.name, current.state.epoch];
   const titleOf = (name) => axes[name]?.title?.text;

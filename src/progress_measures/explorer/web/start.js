@@ -5,4 +5,4 @@ startTimeBar();
 startControls();
 startStory();
 startPrinting();
-choose(fromAddress());
+choose(choiceInAddress());

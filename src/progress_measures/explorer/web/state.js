@@ -1,24 +1,25 @@
-// The reader's choices. In the explorer they are also in the address (#run=seed0&epoch=4300&…), so that a view can be shared. The field `range` is
-// "all" for all epochs, or "story" for the epochs up to `shortRangeEnd`. `beside` is a second run that is shown beside the first, or
-// "". `step` is the chosen step of the story from 1, or 0.
+// The reader's choices. In the explorer they are also in the page's address (#run=seed0&epoch=4300&…), so that a view can be shared.
+// - `range` is "all" for all epochs, or "story" for the epochs up to `shortRangeEnd`.
+// - `beside` is the name of a second run that is shown beside the first, or "".
+// - `step` is the number of the chosen step of the story (story.js), counted from 1, or 0 if none is chosen.
 
 // The initial pair, a = 17 and b = 45, is an arbitrary example.
 const state = { experiment: "", run: "", beside: "", epoch: -1, neuron: 0, head: 0, a: 17, b: 45, range: "story", step: 0 };
-const OUTSIDE_STEP = ["experiment", "run", "beside", "epoch"]; // a step is left when the reader changes one of these fields
-let highlighted = null; // the frequency that the reader points at; all other frequencies are pale
+const STEP_LEAVING_FIELDS = ["experiment", "run", "beside", "epoch"]; // a change of one of these fields leaves the step of the story
+let highlighted = null; // the frequency that the reader points at, whose color stays while all others are pale; null for none
 const watchers = [];
 let chosenExperiment = null; // an Experiment (data.js); null until the first one is open
-let epochs = []; // epochs of the checkpoints in the chosen range
+let epochs = []; // epochs of the checkpoints in the chosen range, ascending
 
 // Register a function that is called after every change with the set of changed fields: `watcher(changed)`.
 function watch(watcher) {
   watchers.push(watcher);
 }
 
-// Change some fields of `state`. An invalid value is replaced by a valid one.
+// Change some fields of `state`: `choice` has their new values. A value that is invalid is replaced by a valid one.
 async function choose(choice) {
   const previous = { ...state };
-  if (!("step" in choice) && OUTSIDE_STEP.some((name) => name in choice)) state.step = 0;
+  if (!("step" in choice) && STEP_LEAVING_FIELDS.some((name) => name in choice)) state.step = 0;
   Object.assign(state, choice);
   if (!HEADER.experiments.some(({ name }) => name === state.experiment)) state.experiment = HEADER.experiments[0].name;
   const requested = state.experiment;
@@ -40,6 +41,7 @@ function highlight(k) {
   notify(["highlighted"]);
 }
 
+// Replace invalid values of `state` after a choice; a new experiment gets default values for the fields that the choice does not have.
 function makeValid(choice, previous) {
   const { runs, operand_count: operandCount } = chosenExperiment;
   const newExperiment = state.experiment !== previous.experiment;
@@ -60,8 +62,8 @@ function makeValid(choice, previous) {
   state.b = clampIndex(state.b, operandCount);
 }
 
-// The last epoch of the short range: twice the end of cleanup, rounded up to thousands (`last_plotted_epoch` in analysis/phases.py). It is null
-// if the run has no end of cleanup after epoch 1000, or if the range would have one checkpoint or all of them.
+// The last epoch of the short range: twice the end of cleanup, rounded up to thousands (`last_plotted_epoch` in analysis/phases.py). It
+// is null if the run has no end of cleanup after epoch 1000, or if the range would have only one checkpoint, or all of them.
 function shortRangeEnd({ phase_ends: phaseEnds }) {
   const cleanup = phaseEnds.at(-1);
   const end = Math.ceil((2 * cleanup) / 1000) * 1000;
@@ -69,14 +71,15 @@ function shortRangeEnd({ phase_ends: phaseEnds }) {
   return cleanup === null || cleanup <= 1000 || count < 2 || count === chosenExperiment.epochs.length ? null : end;
 }
 
-// The neuron with the largest fraction of variance explained at the last checkpoint, among those with stored maps.
+// Of the neurons with maps at the selected epochs, the one with the largest fraction of variance explained at the last checkpoint; 0 if
+// the cube has none.
 function bestExplained(run) {
   if (!chosenExperiment.kept_neurons.length || !chosenExperiment.has("neuron_fraction_explained")) return 0;
   const fraction = chosenExperiment.row("neuron_fraction_explained", chosenExperiment.runs.indexOf(run), chosenExperiment.epochs.length - 1);
   return chosenExperiment.kept_neurons.reduce((best, neuron) => (fraction[neuron] > fraction[best] ? neuron : best));
 }
 
-// An integer from 0 to count - 1, near to a number that may be invalid.
+// The integer from 0 to count - 1 that is nearest to a number; 0 if the number is invalid or count is 0.
 function clampIndex(number, count) {
   return count ? Math.min(Math.max(0, Math.round(number) || 0), count - 1) : 0;
 }
@@ -103,14 +106,14 @@ function readChoice(choices) {
   return choice;
 }
 
-const fromAddress = () => readChoice(location.hash.slice(1));
+const choiceInAddress = () => readChoice(location.hash.slice(1));
 
-// The address of the choices. An empty or zero `beside` or `step` is left out.
+// The choices as the end of an address. `beside` and `step` are left out if nothing is chosen.
 const address = () => `#${new URLSearchParams(Object.entries(state).filter(([name, value]) => value || !["beside", "step"].includes(name)))}`;
 
-let sharesAddress = false; // whether the address contains the choices
+let writesAddress = false; // whether the choices are written to the address: true in the explorer, false in a page of text
 
 // Write the choices to the address.
-function toAddress() {
-  if (sharesAddress && address() !== location.hash) history.replaceState(null, "", address());
+function writeAddress() {
+  if (writesAddress && address() !== location.hash) history.replaceState(null, "", address());
 }

@@ -1,8 +1,8 @@
 // The story: five steps that explain a run. A step chooses an epoch and other fields of `state`, and scrolls to a view. Its sentence
-// contains values of the cube. A step is an object with these fields:
+// contains values of the cube. A step is an object with these fields; `current` is the current choice (cards.js):
 //   title              a few words
 //   view               the id of the view
-//   lacks(current)     why the step does not apply to this run, or ""
+//   obstacle(current)  why the step does not apply to this run, or ""
 //   choice(current)    the change of `state`
 //   sentence(current)  what the view shows after this change
 
@@ -10,28 +10,28 @@ const STEPS = [
   {
     title: "Memorize",
     view: "losses",
-    lacks: (current) => phaseLacks(current, 0),
+    obstacle: (current) => phaseObstacle(current, 0),
     choice: (current) => ({ epoch: current.phaseEnds[0], beside: "" }),
-    sentence: (current) => `By epoch ${formatEpoch(current.phaseEnds[0])} train loss has fallen to ${valueAt(current, "train_loss", 0)} nat; test loss is ${valueAt(current, "test_loss", 0)} nat. ${accuracies(current)}`,
+    sentence: (current) => `By epoch ${formatEpoch(current.phaseEnds[0])} train loss has fallen to ${valueText(current, "train_loss", 0)} nat; test loss is ${valueText(current, "test_loss", 0)} nat. ${accuracies(current)}`,
   },
   {
     title: "Form circuits",
     view: "losses",
-    lacks: (current) => phaseLacks(current, 1) || missing(current, "restricted_loss", "excluded_loss"),
+    obstacle: (current) => phaseObstacle(current, 1) || missingArrays(current, "restricted_loss", "excluded_loss"),
     choice: (current) => ({ epoch: current.phaseEnds[1], beside: "" }),
-    sentence: (current) => `From epoch ${formatEpoch(current.phaseEnds[0])} to ${formatEpoch(current.phaseEnds[1])} restricted loss (key frequencies only) goes from ${change(current, "restricted_loss", 1)} nat, excluded loss (key frequencies removed) from ${change(current, "excluded_loss", 1)}; test loss from ${change(current, "test_loss", 1)}.`,
+    sentence: (current) => `From epoch ${formatEpoch(current.phaseEnds[0])} to ${formatEpoch(current.phaseEnds[1])} restricted loss (key frequencies only) goes from ${changeText(current, "restricted_loss", 1)} nat, excluded loss (key frequencies removed) from ${changeText(current, "excluded_loss", 1)}; test loss from ${changeText(current, "test_loss", 1)}.`,
   },
   {
     title: "Clean up",
     view: "sparsity",
-    lacks: (current) => phaseLacks(current, 2),
+    obstacle: (current) => phaseObstacle(current, 2),
     choice: (current) => ({ epoch: current.phaseEnds[2], beside: "" }),
-    sentence: (current) => `From epoch ${formatEpoch(current.phaseEnds[1])} to ${formatEpoch(current.phaseEnds[2])} the sum of squared weights goes from ${change(current, "sum_of_squared_weights", 2)}, and test loss from ${change(current, "test_loss", 2)} nat.`,
+    sentence: (current) => `From epoch ${formatEpoch(current.phaseEnds[1])} to ${formatEpoch(current.phaseEnds[2])} the sum of squared weights goes from ${changeText(current, "sum_of_squared_weights", 2)}, and test loss from ${changeText(current, "test_loss", 2)} nat.`,
   },
   {
     title: "How it adds",
     view: "interference",
-    lacks: (current) => missing(current, "cosine_coefficient") || (current.keys.length ? "" : "This run has no key frequencies."),
+    obstacle: (current) => missingArrays(current, "cosine_coefficient") || (current.keys.length ? "" : "This run has no key frequencies."),
     choice: (current) => ({ epoch: chosenExperiment.epochs.at(-1), range: "all", beside: "", a: 17, b: 45, neuron: bestExplained(chosenExperiment.runs[current.run]) }),
     sentence(current) {
       const right = answerOf(current);
@@ -43,7 +43,7 @@ const STEPS = [
   {
     title: "Compare seeds",
     view: "norms-W_E",
-    lacks: (current) => missing(current, "W_E_fourier_norm") || (otherRun(current) ? "" : "This experiment has no second run with key frequencies."),
+    obstacle: (current) => missingArrays(current, "W_E_fourier_norm") || (otherRun(current) ? "" : "This experiment has no second run with key frequencies."),
     choice: (current) => ({ epoch: chosenExperiment.epochs.at(-1), range: "all", beside: otherRun(current) }),
     sentence(current) {
       const other = currentChoice(otherRun(current));
@@ -55,18 +55,19 @@ const STEPS = [
 // The first other run with key frequencies, or undefined.
 const otherRun = (current) => (current.keys.length ? chosenExperiment.runs.find(({ name, keys }) => name !== current.name && keys.length)?.name : undefined);
 
-const phaseLacks = (current, index) => (phasesOf(current).some((phase) => phase.index === index) ? "" : `The rule finds no end of ${HEADER.phase_names[index]} in this run.`);
+const phaseObstacle = (current, index) => (phasesOf(current).some((phase) => phase.index === index) ? "" : `The rule finds no end of ${HEADER.phase_names[index]} in this run.`);
 
-function missing(current, ...names) {
+// A sentence with the arrays that the cube lacks, or "".
+function missingArrays(current, ...names) {
   const lacking = names.filter((name) => !current.experiment.has(name));
   return lacking.length ? `Not in this cube: ${lacking.join(", ")}.` : "";
 }
 
-// The value of a curve at the end of a phase.
-const valueAt = (current, name, phase) => formatNumber(current.experiment.value(name, current.run, nearest(chosenExperiment.epochs, current.phaseEnds[phase])));
+// The value of a curve at the end of a phase, as text; `phase` is the index of the phase.
+const valueText = (current, name, phase) => formatNumber(current.experiment.value(name, current.run, nearest(chosenExperiment.epochs, current.phaseEnds[phase])));
 
-// The values of a curve at the start and at the end of a phase.
-const change = (current, name, phase) => `${valueAt(current, name, phase - 1)} to ${valueAt(current, name, phase)}`;
+// The values of a curve at the start and at the end of a phase, as text.
+const changeText = (current, name, phase) => `${valueText(current, name, phase - 1)} to ${valueText(current, name, phase)}`;
 
 function accuracies(current) {
   if (!current.experiment.has("train_accuracy") || !current.experiment.has("test_accuracy")) return "";
@@ -76,27 +77,28 @@ function accuracies(current) {
 
 const steps = document.getElementById("steps");
 const storyText = element("p", { "aria-live": "polite" });
-const nextStep = element("button", { type: "button" });
-const leaveStory = element("button", { type: "button", class: "leave", "aria-label": "Leave the story" }, "×");
-const storyBar = element("div", { class: "story-bar", hidden: "" }, storyText, nextStep, leaveStory); // the chosen step, in the time bar
+const nextButton = element("button", { type: "button" });
+const leaveButton = element("button", { type: "button", class: "leave", "aria-label": "Leave the story" }, "×");
+const storyBar = element("div", { class: "story-bar", hidden: "" }, storyText, nextButton, leaveButton); // the chosen step, in the time bar
 
+// Choose the step with this number, counted from 1, if it exists and applies to the run.
 async function takeStep(number) {
   const step = STEPS[number - 1];
   const current = currentChoice();
-  if (!step || step.lacks(current)) return;
+  if (!step || step.obstacle(current)) return;
   stop();
   await choose({ ...step.choice(current), step: number });
-  document.getElementById(step.view).scrollIntoView({ block: narrow.matches ? "start" : "center", behavior: reducedMotion.matches ? "auto" : "smooth" });
+  document.getElementById(step.view).scrollIntoView({ block: narrowScreen.matches ? "start" : "center", behavior: reducedMotion.matches ? "auto" : "smooth" });
 }
 
 // The number of the first step after `number` that applies to the chosen run; 0 if there is none.
-const stepAfter = (number) => 1 + STEPS.findIndex((step, index) => index >= number && !step.lacks(currentChoice()));
+const stepAfter = (number) => 1 + STEPS.findIndex((step, index) => index >= number && !step.obstacle(currentChoice()));
 
 function stepButton(step, index) {
   const current = currentChoice();
-  const lacks = step.lacks(current);
-  const text = lacks || step.sentence(current);
-  const button = element("button", { type: "button", ...(lacks ? { disabled: "" } : {}), ...(state.step === index + 1 ? { "aria-current": "step" } : {}) },
+  const obstacle = step.obstacle(current);
+  const text = obstacle || step.sentence(current);
+  const button = element("button", { type: "button", ...(obstacle ? { disabled: "" } : {}), ...(state.step === index + 1 ? { "aria-current": "step" } : {}) },
     element("b", {}, `${index + 1}  ${step.title}`), element("span", {}, text));
   button.addEventListener("click", () => takeStep(index + 1));
   return element("li", {}, button);
@@ -113,13 +115,13 @@ function showStory(changed) {
   const { title, sentence } = STEPS[state.step - 1];
   storyText.replaceChildren(element("b", {}, `${state.step}  ${title}.`), ` ${sentence(currentChoice())}`);
   const next = stepAfter(state.step);
-  nextStep.hidden = !next;
-  nextStep.textContent = next ? `${next}  ${STEPS[next - 1].title}` : "";
+  nextButton.hidden = !next;
+  nextButton.textContent = next ? `${next}  ${STEPS[next - 1].title}` : "";
 }
 
 function startStory() {
   document.getElementById("time").prepend(storyBar);
-  nextStep.addEventListener("click", () => takeStep(stepAfter(state.step)));
-  leaveStory.addEventListener("click", () => choose({ step: 0 }));
+  nextButton.addEventListener("click", () => takeStep(stepAfter(state.step)));
+  leaveButton.addEventListener("click", () => choose({ step: 0 }));
   watch(showStory);
 }

@@ -1,10 +1,12 @@
 // Colors and fonts. Colors have the same meanings as in the figures (figures/plots/style.py); in dark mode they are lighter.
 
-const darkness = matchMedia("(prefers-color-scheme: dark)");
+// Media queries, whose property `matches` says whether they apply now.
+const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
-const narrow = matchMedia("(max-width: 680px)");
-const touch = matchMedia("(pointer: coarse)");
+const narrowScreen = matchMedia("(max-width: 680px)");
+const touchScreen = matchMedia("(pointer: coarse)");
 
+// Make an HTML element.
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -13,24 +15,24 @@ function element(tag, attributes = {}, ...children) {
 }
 
 const colorProbe = document.body.appendChild(element("span", { hidden: "" })); // an invisible element, whose color the browser computes
-const resolved = new Map(); // colors by name, in the current color scheme
+const resolvedStyles = new Map(); // what `style` has returned in the current color scheme, by name
 
-// The value of a property of the style sheet, such as `--ink`; a color as `rgb(…)` in the current color scheme.
+// The value of a property of the style sheet, such as `--ink`. Colors are `rgb(…)`, in the current color scheme.
 function style(name) {
-  if (!resolved.has(name)) {
+  if (!resolvedStyles.has(name)) {
     colorProbe.style.color = "";
     colorProbe.style.color = `var(${name})`;
     const { color } = getComputedStyle(colorProbe);
-    resolved.set(name, name === "--font" ? getComputedStyle(document.documentElement).getPropertyValue(name).trim() : color);
+    resolvedStyles.set(name, name === "--font" ? getComputedStyle(document.documentElement).getPropertyValue(name).trim() : color);
   }
-  return resolved.get(name);
+  return resolvedStyles.get(name);
 }
 
 const isDark = () => style("--is-dark") === "rgb(1, 1, 1)";
 
 // Forget the colors after a change of the color scheme, and draw every card again.
 function themeChanged() {
-  resolved.clear();
+  resolvedStyles.clear();
   notify(["theme"]);
 }
 
@@ -46,7 +48,7 @@ function shade(hex) {
 const colorOf = (meaning) => shade(HEADER.colors[meaning]);
 
 // Return a function that maps a frequency k to its color: each key frequency has a color, all other frequencies are gray. While a
-// frequency is highlighted, all others are pale.
+// frequency is highlighted, all others are pale; one that is not key is drawn in the color of text.
 function frequencyColors(keys) {
   return (k) => {
     const index = keys.indexOf(k);
@@ -64,6 +66,7 @@ function sequential() {
 // A sequential color scale that is pale enough for text on top of it.
 const pale = () => [[0, style("--card")], [1, style("--map-pale")]];
 
+// An axis of a Plotly layout, with further properties `more`.
 function axis(title, more = {}) {
   return {
     title: { text: title, standoff: 6, font: { size: 12 } },
@@ -78,7 +81,7 @@ function epochAxis(more = {}) {
 
 const lossAxis = (title) => axis(title, { type: "log", showexponent: "all", dtick: 2 });
 
-// A logarithmic axis over less than a few powers of ten, with ticks at 1, 2, 3, 5 and 7 times powers of ten. Its title says that it is
+// A logarithmic axis over at most a few powers of ten, with ticks at 1, 2, 3, 5 and 7 times powers of ten. Its title says that it is
 // logarithmic.
 function narrowLog(title, more = {}) {
   const ticks = Array.from({ length: 60 }, (_, index) => [1, 2, 3, 5, 7][index % 5] * 10 ** (Math.floor(index / 5) - 4));
@@ -96,20 +99,21 @@ function colorBar(title) {
   return { title: { text: title, side: "right", font: { size: 11 } }, thickness: 10, len: 0.9, outlinewidth: 0, tickfont: { size: 11 }, nticks: 5 };
 }
 
-// A Plotly layout with the page's fonts and colors.
+// A Plotly layout with the page's fonts and colors, and with `parts`, which replace properties of the same names.
 function layout(parts) {
   return {
     font: { family: style("--font"), size: 12, color: style("--ink") },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 56, r: 14, t: 10, b: 42 }, showlegend: false, hovermode: "closest",
     hoverlabel: { bgcolor: style("--card"), bordercolor: style("--line"), font: { family: style("--font"), color: style("--ink") } },
-    dragmode: touch.matches ? false : "zoom", ...parts,
+    dragmode: touchScreen.matches ? false : "zoom", ...parts,
   };
 }
 
 const PLOTLY = { displayModeBar: false, responsive: true, displaylogo: false, showTips: false };
 
-// Format a number with three significant digits; from 1000 as an integer, and below 0.001 or from a million with an exponent.
+// Format a number with three significant digits: from 1000 on as an integer, and with an exponent below 0.001 or from a million on. A
+// dash stands for null and NaN.
 function formatNumber(value) {
   if (value === null || Number.isNaN(value)) return "–";
   const magnitude = Math.abs(value);

@@ -2,10 +2,10 @@
 
 const slider = document.getElementById("slider");
 const playButton = document.getElementById("play");
-const speed = document.getElementById("speed");
-const range = document.getElementById("range");
+const speedSelect = document.getElementById("speed");
+const rangeSelect = document.getElementById("range");
 const PLAY_DURATION = 16000; // milliseconds from the first epoch of the range to the last at speed 1
-let playing = null; // null, or the start of the playback: { since: time in milliseconds, from: index in `epochs` }
+let playback = null; // the start of the playback, { since: time in milliseconds, from: index in `epochs` }; null if there is none
 const ADDRESS_EVERY = 1000; // milliseconds between updates of the address during playback; browsers reject much more frequent updates
 let dragging = false;
 let lastAddressUpdate = 0; // time in milliseconds
@@ -21,10 +21,10 @@ function showTime(changed) {
     if (!changed.has("epoch")) stop();
     document.getElementById("bands").replaceChildren(...phases.map(band));
     const shortEnd = shortRangeEnd(chosenExperiment.runs[currentChoice().run]);
-    range.disabled = shortEnd === null;
-    range.options[0].textContent = shortEnd === null ? "–" : `to ${formatEpoch(shortEnd)}`;
-    range.options[1].textContent = `to ${formatEpoch(chosenExperiment.epochs.at(-1))}`;
-    range.value = state.range;
+    rangeSelect.disabled = shortEnd === null;
+    rangeSelect.options[0].textContent = shortEnd === null ? "–" : `to ${formatEpoch(shortEnd)}`;
+    rangeSelect.options[1].textContent = `to ${formatEpoch(chosenExperiment.epochs.at(-1))}`;
+    rangeSelect.value = state.range;
   }
 }
 
@@ -40,49 +40,50 @@ function band({ name, start, end, index }) {
   return button;
 }
 
+// The name of the phase at the chosen epoch; "" if it is unknown.
 function phaseNow(phases) {
   const phase = phases.find(({ end }) => state.epoch <= end); // the end of a phase is its last checkpoint
   return phase ? phase.name : phases.length === HEADER.phase_names.length && state.epoch > phases.at(-1).end ? "after cleanup" : "";
 }
 
-// Choose the checkpoint that is `count` checkpoints after the chosen one; before it if `count` is negative.
+// Choose the checkpoint that is `count` checkpoints after the chosen one, or before it if `count` is negative.
 const moveTime = (count) => choose({ epoch: epochs[clampIndex(epochs.indexOf(state.epoch) + count, epochs.length)] });
 
 function play() {
   const from = state.epoch === epochs.at(-1) ? 0 : epochs.indexOf(state.epoch);
-  playing = { since: performance.now(), from };
+  playback = { since: performance.now(), from };
   showPlaying();
   requestAnimationFrame(advance);
 }
 
 function stop() {
-  if (!playing) return;
-  playing = null;
+  if (!playback) return;
+  playback = null;
   showPlaying();
-  toAddress();
+  writeAddress();
 }
 
 // Show the next frame of playback. On a slow machine, checkpoints are skipped, so that the duration is the same. If the reader prefers
 // reduced motion, the playback has 32 steps, two per second at speed 1.
 function advance(time) {
-  if (!playing) return;
+  if (!playback) return;
   const last = epochs.length - 1;
   const stride = reducedMotion.matches ? Math.max(1, Math.round(last / 32)) : 1;
-  const elapsed = ((Math.max(0, time - playing.since) * Number(speed.value)) / PLAY_DURATION) * last;
-  const index = Math.min(last, playing.from + Math.floor(elapsed / stride) * stride);
+  const elapsed = ((Math.max(0, time - playback.since) * Number(speedSelect.value)) / PLAY_DURATION) * last;
+  const index = Math.min(last, playback.from + Math.floor(elapsed / stride) * stride);
   choose({ epoch: epochs[index] });
   if (time - lastAddressUpdate > ADDRESS_EVERY) {
     lastAddressUpdate = time;
-    toAddress();
+    writeAddress();
   }
   if (index === last) stop();
   else requestAnimationFrame(advance);
 }
 
 function showPlaying() {
-  playButton.setAttribute("aria-label", playing ? "Pause" : "Play");
-  playButton.setAttribute("aria-pressed", String(Boolean(playing)));
-  playButton.querySelector("path").setAttribute("d", playing ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 2.5v11l9-5.5z");
+  playButton.setAttribute("aria-label", playback ? "Pause" : "Play");
+  playButton.setAttribute("aria-pressed", String(Boolean(playback)));
+  playButton.querySelector("path").setAttribute("d", playback ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 2.5v11l9-5.5z");
 }
 
 function startTimeBar() {
@@ -93,11 +94,11 @@ function startTimeBar() {
   });
   slider.addEventListener("change", () => {
     dragging = false;
-    toAddress();
+    writeAddress();
   });
-  playButton.addEventListener("click", () => (playing ? stop() : play()));
-  range.addEventListener("change", () => choose({ range: range.value }));
-  speed.addEventListener("change", () => { if (playing) play(); });
+  playButton.addEventListener("click", () => (playback ? stop() : play()));
+  rangeSelect.addEventListener("change", () => choose({ range: rangeSelect.value }));
+  speedSelect.addEventListener("change", () => { if (playback) play(); });
   showPlaying();
   watch(showTime);
 }

@@ -1,5 +1,7 @@
 // Two progress measures of the weights: sparsity in the Fourier basis, and sum of squares.
 
+// Matrices by name of the array with their Gini coefficient.
+
 const GINI = { gini_W_E: "W_E", gini_W_L: "W_L" };
 
 addView({

@@ -1,5 +1,6 @@
 // Norms of the Fourier components of the embedding and of the neuron-logit map.
 
+// Add the view of one matrix, W_E or W_L.
 function addNorms(id, matrix, title, about) {
   const name = `${matrix}_fourier_norm`;
   addView({

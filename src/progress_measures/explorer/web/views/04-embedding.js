@@ -1,5 +1,7 @@
 // The embedding of the operands, projected onto the plane of each key frequency.
 
+// Maximum number of frequencies that are shown.
+
 const MAX_CIRCLES = 6;
 
 addView({

@@ -21,7 +21,7 @@ function neuronAt(current) {
   return { map, note: score.note, lastOnly: score.lastOnly };
 }
 
-// One column of an array: the values along its second-to-last dimension.
+// The values of an array along its second-to-last dimension, in one column of its last dimension.
 function columnOf(experiment, name, indices, column) {
   const [, count] = experiment.arrays[name].shape.slice(-2);
   return experiment.row(name, ...indices).filter((_, index) => index % count === column);
@@ -46,6 +46,7 @@ function neuronOptions(current) {
   return [...overTime.map((neuron) => [neuron, `${label(neuron)}, over time`]), ...others.map((neuron) => [neuron, label(neuron)])];
 }
 
+// Arrays from which the maps of neurons are computed. A cube that has these also has the ones with positions.
 const NEURON = ["attention_score_token", "neuron_value_token", "neuron_offset"];
 
 // A ring around the chosen pair on a map.

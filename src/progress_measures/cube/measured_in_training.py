@@ -1,7 +1,7 @@
-"""The file with the measures that were computed while a run trained: `runs/<run>/during.zarr`.
+"""The store of the measures that were computed while a run trained: `runs/<run>/during.zarr`.
 
-It has the values of every measure that does not need the final network, at every checkpoint. Its attribute `fingerprints`
-has the hash of the code of each family, so that values computed by older code are not used.
+It has the values at every checkpoint of each measure with the dimension `epoch` that does not require the final network. Its
+attribute `fingerprints` has the hash of the code of each family, so that values computed by older code are not used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NAME = "during.zarr"
 
 
-def write_measured_during_training(
+def write_measured_in_training(
     run: Run, measures: Sequence[Measure], values: dict[str, NDArray[Any]], folder: Path
 ) -> None:
     """Write the values of measures at every checkpoint of a run.
@@ -44,19 +44,19 @@ def write_measured_during_training(
     )
 
 
-def read_measured_during_training(run: Run, families: Sequence[str]) -> dict[str, dict[str, NDArray[Any]]]:
-    """Return the values of the measures that were computed while the run trained.
+def read_measured_in_training(run: Run, families: Sequence[str]) -> dict[str, dict[str, NDArray[Any]]]:
+    """Read the values of the measures that were computed while the run trained.
 
     Args:
         run: settings of the run.
         families: names of families.
 
     Returns:
-        Values [checkpoint, …] by family and by name of the measure. The dictionary of a family is empty if the run is measured
-        after training, or if the code of the family has changed since.
+        Values [checkpoint, …] by family and by name of the measure. The dictionary of a family is empty if the run is not
+        measured during training, or if the code of the family has changed since.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the store is missing or damaged, or belongs to other settings.
     """
     if run.training.measure != "during":
         return {family: {} for family in families}
