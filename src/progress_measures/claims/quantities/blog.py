@@ -407,7 +407,7 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("key_frequency",))
-def idealised_logits(cube: xr.Dataset) -> Values:
+def idealized_logits(cube: xr.Dataset) -> Values:
     """Count the pairs at which the sum over key frequencies of cos w(a + b - c) is largest at the correct answer c."""
     p, keys = operand_count(cube), key_frequencies_of(_first_run(cube)[1])
     cosine_sum = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c

@@ -73,7 +73,7 @@ def restricted_loss_leads(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*PHASE_ENDS, "excluded_loss", "test_loss", "train_loss"))
-def excluded_loss_story(cube: xr.Dataset) -> Values:
+def loss_changes_by_phase(cube: xr.Dataset) -> Values:
     """Return the excluded loss at the end of memorization, and how losses change in circuit formation and cleanup.
 
     For circuit formation, the values are the factor by which the excluded loss rises, the factor by which the train loss
@@ -98,7 +98,7 @@ def excluded_loss_story(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*PHASE_ENDS, "gini_W_E", "gini_W_L"))
-def gini_story(cube: xr.Dataset) -> Values:
+def gini_slopes(cube: xr.Dataset) -> Values:
     """Return the ratio of the Gini coefficients' mean slope in cleanup to that in circuit formation, for W_E and for W_L.
 
     Also return the final Gini coefficients.
@@ -112,7 +112,7 @@ def gini_story(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
-def weights_story(cube: xr.Dataset) -> Values:
+def weight_slopes(cube: xr.Dataset) -> Values:
     """Return the mean slope per 1,000 epochs of log(sum of squared weights) in circuit formation and in cleanup.
 
     Also return the ratio of the slope in cleanup to the slope in circuit formation.
@@ -180,7 +180,7 @@ def memorization_times(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("circuit_formation_end", "memorization_end", "restricted_accuracy_test", "test_accuracy"))
-def restricted_accuracy_story(cube: xr.Dataset) -> Values:
+def restricted_accuracy_on_test_pairs(cube: xr.Dataset) -> Values:
     """Return by how many epochs restricted accuracy on test pairs reaches 90 % before test accuracy does.
 
     Also return the difference of the two accuracies in the middle of circuit formation.

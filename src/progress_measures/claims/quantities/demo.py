@@ -82,7 +82,7 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "cosine_residual", "cosine_similarity", "key_frequency"))
-def cosines_and_control(cube: xr.Dataset) -> Values:
+def cosines_and_noise(cube: xr.Dataset) -> Values:
     """Return the norm of the logits without the key cosines, divided by the norm of the logits.
 
     Also return the cosine similarity of the logits with each key cosine and, as a control, of the first run's logits

@@ -283,7 +283,7 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("W_E", "key_frequency"))
-def principal_components(cube: xr.Dataset) -> Values:
+def singular_vector_frequencies(cube: xr.Dataset) -> Values:
     """Return how concentrated W_E's first 2n left singular vectors are in frequency, for n key frequencies.
 
     Lists have one entry per vector, run by run: the fraction of the vector's Fourier energy at its strongest frequency,
@@ -489,7 +489,7 @@ def neuron_losses(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("excluded_loss_neurons", "memorization_end", "restricted_loss_neurons"))
-def neuron_losses_story(cube: xr.Dataset) -> Values:
+def neuron_losses_after_memorization(cube: xr.Dataset) -> Values:
     """Return restricted and excluded loss of projected neurons after memorization.
 
     Values are the ratio of the restricted loss at the end of memorization to the loss of a uniform guess, the final
