@@ -35,6 +35,9 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
         contents: what the file contains.
         options: what the user states about the file; `forward` is set.
 
+    Returns:
+        The network, with logits, and neurons and gradient cosines if they are known, in place of tensors.
+
     Raises:
         UserError: the function or its network fails, or the options do not fit the network.
     """
@@ -90,7 +93,7 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
 
 
 def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
-    """Return the values of unknown settings of a network in its cube: NaN for numbers, else `unknown`."""
+    """Return what a cube has for each field of `model` that is not known: NaN for a number, else `unknown`."""
     settings = Model().model_dump() | {"attention_scale": 0.0, "final_norm": False, "mlp_input": ""}
     settings["activation_function"] = settings.pop("activation")
     return {

@@ -89,7 +89,7 @@ ALL_OR_NONE = (
     ("ln1_w", "ln2_w", "ln_final_w"),
     ("ln1_b", "ln2_b", "ln_final_b"),
 )
-"""Groups of tensors of which a network has all or none. Tensors that its format does not list are left out of the group."""
+"""Groups of tensors: a network has all of a group or none. Tensors that its format does not list are left out of the group."""
 
 ALWAYS_PRESENT = ("W_E", "W_Q", "W_K", "W_V", "W_O")
 """Tensors that every transformer has."""
@@ -111,7 +111,7 @@ class Format:
         locations: foreign name and groups of axes, by our tensor name.
         settings: what the YAML file states besides the tensors, by the names in `SETTINGS`.
         axes: axes of our tensors, `AXES` or `MLP_AXES`.
-        required: our tensors that a network of this format has; other tensors are optional.
+        required: our matrices that a network of this format must have; matrices under `optional`, biases and norms may be absent.
 
     Args:
         path: path of the YAML file.
@@ -218,7 +218,7 @@ class Format:
         Args:
             state: state dict with foreign names.
             sizes: sizes of axes that are known from elsewhere, such as `head`.
-            absent: our tensors that this network is known not to have, such as `W_in` in an attention-only one.
+            absent: our tensors that this network is known to lack, such as `W_in` if it has no MLPs.
 
         Returns:
             The match, whose `problems` are empty if the state dict has this format.
@@ -259,7 +259,7 @@ class FormatMatch:
     def layers(self) -> int:
         """The number of layers: how many consecutive layers have a W_Q, or the size of the axis `layer`.
 
-        In an MLP without attention, these are the hidden layers after the first.
+        In an MLP without attention, these are the hidden layers after the first; 1 if there are none.
         """
         counted = "W_Q" if self.format.axes is AXES else "W_hidden"
         if "{layer}" not in self.format.locations.get(counted, ("", []))[0]:
@@ -373,7 +373,7 @@ class FormatMatch:
             heads: number of heads, used if the shapes do not determine it.
 
         Returns:
-            Arrays by our names, with the axes in `AXES`.
+            Arrays by our names, with the axes in `AXES` or, for an MLP without attention, in `MLP_AXES`.
         """
         state = self._state if state is None else state
         sizes = self.sizes if heads is None or "head" in self.sizes else self.sizes | {"head": heads}
@@ -425,7 +425,7 @@ def best_match(
         sizes: sizes of axes that are known from elsewhere, such as `head`.
         mapping_file: the user's mapping file; None to try the built-in formats instead.
         path: path of the file that contains the state dict, for messages.
-        absent: our tensors that this network is known not to have.
+        absent: our tensors that this network is known to lack.
 
     Returns:
         The match with the fewest missing tensors, then with the fewest problems, then with the fewest ignored tensors.
