@@ -107,7 +107,7 @@ def _sentence(run_cube: xr.Dataset) -> str:
     if "train_loss" not in run:
         clauses.append(_losses(run.isel(epoch=-1)))
     if "key_frequency" in run and not run.key_frequency.any():
-        clauses.append(f"no key frequencies ({_why(run, 'key_frequency')})")
+        clauses.append(f"no key frequencies ({_reason_not_found(run, 'key_frequency')})")
     if "grok_time" in run and "key_frequency" in run:
         clauses += _missing_phase_ends(run)
     verdicts = judge_headlines(run_cube)
@@ -165,7 +165,7 @@ def _paragraph(run_cube: xr.Dataset) -> str:
         ]
         sentences += _remarks(run)
     else:
-        sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
+        sentences.append(f"No key frequencies: {_reason_not_found(run, 'key_frequency')}.")
     phases = [_phases(run)] if grokking else []
     return " ".join([*sentences, *phases, *grokking, *_learning_coefficient(run), *_claims(run_cube)])
 
@@ -261,7 +261,7 @@ def _missing_phase_ends(run: xr.Dataset) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for phase, name in zip(PHASES, PHASE_ENDS, strict=False):
         if not np.isfinite(_epoch(run, name)):
-            reasons.setdefault(_why(run, name), []).append(phase)
+            reasons.setdefault(_reason_not_found(run, name), []).append(phase)
     return [f"no end of {' or '.join(phases)} ({why})" for why, phases in reasons.items()]
 
 
@@ -273,7 +273,7 @@ def _grokking(run: xr.Dataset) -> str:
             f"for {LASTING_EPOCHS} epochs" if epoch + LASTING_EPOCHS <= last else f"until the last epoch, {last:,}"
         )
         return f"It generalizes: from epoch {epoch:,.0f} the test loss stays below 1e-2 {lasting}."
-    reason = f"(test loss below 1e-2: {_why(run, 'grok_time')})"
+    reason = f"(test loss below 1e-2: {_reason_not_found(run, 'grok_time')})"
     if "test_loss" in run and float(run.test_loss[-1]) < 1e-2:
         return f"It generalizes, from an epoch that is not known {reason}."
     return f"It does not generalize {reason}."
@@ -324,7 +324,7 @@ def _number(value: xr.DataArray) -> str:
     return f"{float(value):.3g}"
 
 
-def _why(run: xr.Dataset, name: str) -> str:
+def _reason_not_found(run: xr.Dataset, name: str) -> str:
     """Return the reason why a rule found no value of a variable; `unknown` if the cube does not state it."""
     if name not in run:
         return "it was not measured"

@@ -181,7 +181,7 @@ class CallableNetwork:
 
     @staticmethod
     def _at_answer(values: Tensor, tokens: Tensor, position: int) -> Tensor:
-        """Return values [batch, …] at the answer position if they have a dimension of positions."""
+        """Return values [batch, …] at the answer position; unchanged if they have no dimension of positions."""
         if values.ndim == 3 and values.shape[1] == tokens.shape[1]:
             return values[:, position]
         return values[:, 0] if values.ndim == 3 and values.shape[1] == 1 else values

@@ -156,11 +156,11 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     if path.is_dir():
         return _contents_of_folder(loaded["files"], path, key)
     if key is not None:
-        return _under_key(loaded, key, path)
+        return _contents_under_key(loaded, key, path)
     network = _network_of(loaded)
     if network is not None:
         layout = "tensors with other fields beside them" if network.other_fields else "a bare state dict"
-        return _one_network(network, network.other_fields, layout, path, is_authors=False)
+        return _contents_of_network(network, network.other_fields, layout, path, is_authors=False)
     if isinstance(loaded, list):
         return _contents_of_run(loaded, "", {}, path)
     if not isinstance(loaded, Mapping):
@@ -169,10 +169,10 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     run_key = run_key or next((name for name in MORE_RUN_KEYS if _is_run(loaded.get(name))), None)
     network_key = _network_key(loaded)
     if run_key is not None or network_key is not None:
-        return _under_known_keys(loaded, run_key, network_key, path)
+        return _contents_under_known_keys(loaded, run_key, network_key, path)
     if _is_run(loaded):
         return _contents_of_run(loaded, "", {}, path)
-    return _under_other_keys(loaded, path)
+    return _contents_under_other_key(loaded, path)
 
 
 def _network_key(loaded: Mapping[str, Any]) -> str | None:
@@ -186,7 +186,7 @@ def _network_key(loaded: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path) -> Contents:
+def _contents_under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path) -> Contents:
     """Return the networks under `run_key`, under `network_key`, or under both."""
     other_fields = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
     last = _network_under_known_key(loaded[network_key]) if network_key is not None else None
@@ -202,7 +202,7 @@ def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_ke
             and not _have_same_tensors(value, last.state)
         ]
         last = last._replace(skipped=[*last.skipped, *others])
-        return _one_network(last, last.other_fields | other_fields, f"one network under `{network_key}`", path, is_authors)
+        return _contents_of_network(last, last.other_fields | other_fields, f"one network under `{network_key}`", path, is_authors)
     contents = _contents_of_run(loaded[run_key], run_key, other_fields, path)
     last_epoch, source = _last_epoch(other_fields, path)
     epochs = contents.epochs
@@ -214,7 +214,7 @@ def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_ke
     return contents
 
 
-def _under_other_keys(loaded: Mapping[str, Any], path: Path) -> Contents:
+def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents:
     """Return the only network or run under a key of any name, at the smallest depth; equal networks count as one.
 
     Raises:
@@ -230,24 +230,24 @@ def _under_other_keys(loaded: Mapping[str, Any], path: Path) -> Contents:
         level = list(itertools.islice(inner, MAX_ENTRIES))
     else:
         if _is_nested(loaded):
-            return _one_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
+            return _contents_of_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
         raise _no_network(path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}")
     if (
         len(candidates) > 1
         and _is_nested(loaded)
         and {n.rpartition(".")[2] for n in _flattened(loaded)} <= _LAYER_TENSORS
     ):
-        return _one_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
+        return _contents_of_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
     first_name, first = candidates[0]
     different = [name for name, value in candidates[1:] if not _have_same_tensors(value, first)]
     if different:
         names = ", ".join(f"`{name:.60}`" for name in [first_name, *different][:8])
         raise UserError(f"{path}: several networks, under {names}. Choose one of them, such as --key {first_name:.60}.")
-    return _under_key(loaded, first_name, path)
+    return _contents_under_key(loaded, first_name, path)
 
 
-def _under_key(loaded: Any, key: str, path: Path) -> Contents:
-    """Return the networks under a key that the user or `_under_other_keys` chose, with the file's fields beside them."""
+def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
+    """Return the networks under a key that the user or `_contents_under_other_key` chose, and the file's other fields."""
     value, other_fields = loaded, dict(loaded) if isinstance(loaded, Mapping) else {}
     parts = [] if key == "." else [key] if key in other_fields else key.split(".")
     for part in parts:
@@ -269,7 +269,7 @@ def _under_key(loaded: Any, key: str, path: Path) -> Contents:
         raise _no_network(path, f"a {type(value).__name__} under {key:.80}")
     layout = f"one network under `{key}`" if parts else "nested tensors"
     all_fields = (network.other_fields | other_fields) if parts else network.other_fields
-    return _one_network(network, all_fields, layout, path, is_authors=False)
+    return _contents_of_network(network, all_fields, layout, path, is_authors=False)
 
 
 def _no_network(path: Path, description: str) -> UserError:
@@ -355,10 +355,11 @@ def _without_prefixes(tensors: Mapping[str, NDArray[Any]], other_fields: dict[st
 
 
 def _is_lightning(other_fields: Mapping[str, Any]) -> bool:
+    """Return whether the fields beside a network are those of a checkpoint of PyTorch Lightning."""
     return "pytorch-lightning_version" in other_fields or {"global_step", "hyper_parameters"} <= set(other_fields)
 
 
-def _without_module(network: _Network) -> _Network:
+def _without_lightning_module(network: _Network) -> _Network:
     """Return the network inside a Lightning module: the tensors of its submodule with matrices, if there is only one."""
     for prefix in ("model.", "net.", "network.", "transformer.", "module.", "_orig_mod."):
         inner = {name: tensor for name, tensor in network.state.items() if name.startswith(prefix)}
@@ -366,11 +367,11 @@ def _without_module(network: _Network) -> _Network:
         if is_weights(inner) and not is_weights({name: network.state[name] for name in outer}):
             skipped = [f"tensor {name}, outside `{prefix.rstrip('.')}`" for name in outer]
             state = {name.removeprefix(prefix): tensor for name, tensor in inner.items()}
-            return _without_module(_Network(state, network.other_fields, [*network.skipped, *skipped]))
+            return _without_lightning_module(_Network(state, network.other_fields, [*network.skipped, *skipped]))
     return network
 
 
-def _one_network(network: _Network, other_fields: Mapping[str, Any], layout: str, path: Path, is_authors: bool) -> Contents:
+def _contents_of_network(network: _Network, other_fields: Mapping[str, Any], layout: str, path: Path, is_authors: bool) -> Contents:
     """Return the contents of a file with one network.
 
     Args:
@@ -382,7 +383,7 @@ def _one_network(network: _Network, other_fields: Mapping[str, Any], layout: str
             the list of train losses has one entry per update.
     """
     if _is_lightning(other_fields):
-        network = _without_module(network)
+        network = _without_lightning_module(network)
     epoch, source = _last_epoch(other_fields, path, one_loss_per_update=is_authors)
     contents = _with_records(Contents([network.state], None if epoch is None else [epoch], layout), other_fields, "", path)
     return contents._replace(skipped=network.skipped, epochs_source=source)

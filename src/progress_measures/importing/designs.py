@@ -70,7 +70,7 @@ def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, 
     Raises:
         UserError: the file states a design that `models.design` does not compute.
     """
-    choices = {name: Choice(value, "file", source) for name, (value, source) in _from_file(contents, path).items()}
+    choices = {name: Choice(value, "file", source) for name, (value, source) in _fields_in_file(contents, path).items()}
     choices |= {
         name: Choice(value, "mapping file")
         for name, value in match.format.settings.items()
@@ -86,7 +86,7 @@ def contradictions(contents: Contents, match: FormatMatch, choices: Mapping[str,
         for name, value in match.format.settings.items()
         if name in choices and choices[name].source == "option" and choices[name].value != value
     ]
-    for name, (value, source) in _from_file(contents, path).items():
+    for name, (value, source) in _fields_in_file(contents, path).items():
         choice = choices[name]
         if choice.source != "file" and choice.value != value:
             lines.append(f"{name} is {value} in the file ({source}), and {choice.value} by the {choice.source}")
@@ -107,7 +107,7 @@ def check_norms(choices: Mapping[str, Choice], match: FormatMatch) -> None:
         )
 
 
-def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
+def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
     """Return the fields of `model` that the file states: value and place in the file."""
     fields: dict[str, tuple[Any, str]] = {}
 
@@ -148,15 +148,16 @@ def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
         fields["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
     for name in UNSUPPORTED:
         if config.get(name) not in (None, False, 0, -1, "none", -1.0):
-            raise UserError(_not_computed(path, name, config[name]))
+            raise UserError(_unsupported_message(path, name, config[name]))
     if fields.get("positions", ("",))[0] == "rotary":
         for name, values in {**ORDINARY_ROTATIONS, "rotary_dim": (None, d_head)}.items():
             if name in config and config[name] not in values:
-                raise UserError(_not_computed(path, name, config[name]))
+                raise UserError(_unsupported_message(path, name, config[name]))
     return fields
 
 
-def _not_computed(path: Path, name: str, value: Any) -> str:
+def _unsupported_message(path: Path, name: str, value: Any) -> str:
+    """Return the error message for a setting of the file with which `models.design` does not compute."""
     return (
         f"{path}: config.{name} is {value!r:.60}, which this project cannot compute; give the network's forward pass with "
         "--forward."

@@ -116,16 +116,16 @@ def _sizes(
     read = read if options.read is None else Choice(options.read, "option")
     modulus = stated_modulus(contents, options)
     # n may be unknown here; `output_count` uses the pair (0, 0) only, whose tokens exist for any n
-    probe = _task(2 if modulus is None else modulus.value, 2, tokens.value, read.value)
+    probe = _any_task(2 if modulus is None else modulus.value, 2, tokens.value, read.value)
     outputs = CallableNetwork(network, probe, prefix, tensors).output_count()
     if modulus is None:
         modulus = Choice(outputs, "inferred", "the number of outputs (--modulus)")
     if not 2 <= modulus.value <= MAX_OPERANDS:
         raise UserError(f"{modulus.value} values of a and b; expected 2 to {MAX_OPERANDS}. State n with --modulus.")
-    return Sizes(modulus, tokens, read, outputs), _task(modulus.value, outputs, tokens.value, read.value)
+    return Sizes(modulus, tokens, read, outputs), _any_task(modulus.value, outputs, tokens.value, read.value)
 
 
-def _task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
+def _any_task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
     """Return any task with n operand values: its operation has no effect on the logits."""
     try:
         TokenLayout.parse(tokens, n)

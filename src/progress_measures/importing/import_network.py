@@ -82,14 +82,14 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
     try:
         if options.forward is not None:
             return contents, recognize_network(path, contents, computed_by_forward(path, contents, options), options)
-        match = _matched(path, contents, options)
+        match = _match_format(path, contents, options)
         _check_tensors(contents, match, path)
         return contents, recognize_network(path, contents, computed_by_design(path, contents, match, options), options)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
 
 
-def _matched(path: Path, contents: Contents, options: Options) -> FormatMatch:
+def _match_format(path: Path, contents: Contents, options: Options) -> FormatMatch:
     """Match the last state dict against the formats, with the number of heads that the user or the file states."""
     stated = contents.stated.get("heads")
     heads = options.heads or (stated.value if stated else None)

@@ -162,7 +162,7 @@ class Machine:
             raise ValueError("the pickle's stack is empty")
         return value
 
-    def _to_mark(self) -> list[Any]:
+    def _pop_to_mark(self) -> list[Any]:
         """Remove the last mark and everything above it from the stack, and return what was above."""
         position = len(self._stack) - 1
         while self._stack[position] is not _MARK:
@@ -177,7 +177,7 @@ class Machine:
         self._stack.append(self._stack[-1])
 
     def _pop_mark(self, _: Any) -> None:
-        self._to_mark()
+        self._pop_to_mark()
 
     def _empty_list(self, _: Any) -> None:
         self._stack.append([])
@@ -188,12 +188,12 @@ class Machine:
         self._stack.append(UnhashedDict([]))
 
     def _list(self, _: Any) -> None:
-        self._stack.append(self._to_mark())
+        self._stack.append(self._pop_to_mark())
 
     _frozenset = _list  # as for sets
 
     def _tuple(self, _: Any) -> None:
-        self._stack.append(tuple(self._to_mark()))
+        self._stack.append(tuple(self._pop_to_mark()))
 
     def _tuple1(self, _: Any) -> None:
         self._stack.append((self._pop(),))
@@ -207,13 +207,13 @@ class Machine:
         self._stack.append((first, second, third))
 
     def _dict(self, _: Any) -> None:
-        self._stack.append(UnhashedDict(_keys_with_values(self._to_mark())))
+        self._stack.append(UnhashedDict(_keys_with_values(self._pop_to_mark())))
 
     def _append(self, _: Any) -> None:
         self._extend([self._pop()])
 
     def _appends(self, _: Any) -> None:
-        self._extend(self._to_mark())
+        self._extend(self._pop_to_mark())
 
     _additems = _appends
 
@@ -230,7 +230,7 @@ class Machine:
         self._set_items([(key, value)])
 
     def _setitems(self, _: Any) -> None:
-        self._set_items(_keys_with_values(self._to_mark()))
+        self._set_items(_keys_with_values(self._pop_to_mark()))
 
     def _set_items(self, items: list[tuple[Any, Any]]) -> None:
         target = self._stack[-1]
@@ -249,25 +249,25 @@ class Machine:
 
     def _reduce(self, _: Any) -> None:
         arguments, function = self._pop(), self._pop()
-        self._stack.append(make_call(function, arguments))
+        self._stack.append(record_call(function, arguments))
 
     def _newobj(self, _: Any) -> None:
         arguments, cls = self._pop(), self._pop()
-        self._stack.append(make_call(cls, arguments, is_new=True))
+        self._stack.append(record_call(cls, arguments, is_new=True))
 
     def _newobj_ex(self, _: Any) -> None:
         options, arguments, cls = self._pop(), self._pop(), self._pop()
-        call = make_call(cls, arguments, is_new=True)
+        call = record_call(cls, arguments, is_new=True)
         if isinstance(call, Call) and isinstance(options, UnhashedDict):
             call.items.extend(options.items)
         self._stack.append(call)
 
     def _obj(self, _: Any) -> None:
-        cls, *arguments = self._to_mark()
-        self._stack.append(make_call(cls, tuple(arguments), is_new=True))
+        cls, *arguments = self._pop_to_mark()
+        self._stack.append(record_call(cls, tuple(arguments), is_new=True))
 
     def _inst(self, argument: str) -> None:
-        self._stack.append(make_call(Global(argument), tuple(self._to_mark()), is_new=True))
+        self._stack.append(record_call(Global(argument), tuple(self._pop_to_mark()), is_new=True))
 
     def _build(self, _: Any) -> None:
         state, target = self._pop(), self._stack[-1]
@@ -296,8 +296,13 @@ def _keys_with_values(values: list[Any]) -> list[tuple[Any, Any]]:
     return list(zip(values[::2], values[1::2], strict=True))
 
 
-def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
-    """Record a call.
+def record_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
+    """Return the record of a call, which is not made.
+
+    Args:
+        function: the called function or class, a `Global`.
+        arguments: its arguments, a tuple.
+        is_new: whether the call makes an object of a class.
 
     Raises:
         CodeFoundError: the function runs code.
@@ -308,8 +313,8 @@ def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
     name = function.full
     if name in ("copyreg._reconstructor", "copyreg.__newobj__", "copyreg.__newobj_ex__") and arguments:
         if not name.endswith("_reconstructor"):
-            return make_call(arguments[0], arguments[1:], is_new=True)
-        call = make_call(arguments[0], (), is_new=True)
+            return record_call(arguments[0], arguments[1:], is_new=True)
+        call = record_call(arguments[0], (), is_new=True)
         # The third argument is the list, dictionary or value that an object of a derived class starts with.
         content = arguments[2] if len(arguments) > 2 else None
         if isinstance(content, list):

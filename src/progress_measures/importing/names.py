@@ -1,4 +1,4 @@
-"""Map foreign tensor names and axis orders to those of `models.transformer` by a format.
+"""Rename the tensors of a foreign network, and reorder their axes, as in `models.transformer`.
 
 A format is a YAML file that locates each of our tensors in a foreign state dict:
 
@@ -137,6 +137,7 @@ class Format:
         if missing:
             raise UserError(f"{path}: entries are missing for {', '.join(missing)}; every network has these tensors.")
         self.required = tuple(name for name in self.locations if name.startswith("W_") and name not in optional)
+        # whether the name has {layer}, and whether the tensor has an axis of layers
         layer_styles = {
             ("{layer}" in foreign_name, any({"layer", "hidden_layer"} & set(group) for group in groups))
             for name, (foreign_name, groups) in self.locations.items()
@@ -237,7 +238,7 @@ class FormatMatch:
     Attributes:
         format: the format.
         sizes: size of each axis, as far as the shapes determine it.
-        missing: foreign names of required tensors of the first layer that are absent.
+        missing: foreign names of required tensors that the first layer lacks.
         problems: descriptions of what does not fit the format; empty if everything fits.
     """
 
@@ -274,7 +275,7 @@ class FormatMatch:
                     yield name, self._foreign_name(name, layer), groups
 
     def _find_sizes(self) -> list[str]:
-        """Find the size of each axis; return a problem for each missing tensor and each shape that contradicts another."""
+        """Find the size of each axis; return the problems: missing tensors, shapes that contradict others, or unknown sizes."""
         tensors, self.sizes = list(self._present_or_required()), self.sizes | {"qkv": 3, "1": 1}
         absent = [
             foreign_name for _, foreign_name, _ in tensors if foreign_name not in self._state

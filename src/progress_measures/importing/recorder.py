@@ -64,7 +64,7 @@ class Recorder:
         if every < 1:
             raise UserError(f"every={every}: expected a number of epochs from 1.")
         self._operation, self._n, self._tokens, self._read, self._every = operation, modulus, tokens, read, every
-        # The number of outputs is known at the first checkpoint. Until then it is the smallest possible; for a table, the largest.
+        # Until the first checkpoint, the number of outputs is the smallest possible or, for a table, the largest.
         outputs = MAX_OUTPUTS if is_path(operation) else 2 * modulus - 1 if operation == "sum" else modulus
         self._task: PairTask = self._with_outputs(outputs)
         self._train = None if train is None else _mask(train, modulus)

@@ -176,7 +176,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
 
 
 def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork, options: Options) -> RecognizedNetwork:
-    """Find the operation, the split and the recipe of a network, and build the experiment.
+    """Find the operation, the split and the training settings of a network, and build the experiment.
 
     Args:
         path: path of the file or folder.

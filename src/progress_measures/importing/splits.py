@@ -76,7 +76,7 @@ class TrainAndTestLoss(NamedTuple):
         """
         for loss, mask in ((self.train, train), (self.test, defined & ~train)):
             computed = pair_losses[mask].mean() if mask.any() else np.nan
-            if loss is not None and not _similar(loss, computed):
+            if loss is not None and not _are_similar(loss, computed):
                 return False
         return True
 
@@ -99,8 +99,8 @@ class TrainAndTestLoss(NamedTuple):
         return " and ".join(parts)
 
 
-def _similar(loss: float, computed: float) -> bool:
-    """Return whether two losses are equal up to `MAX_LOSS_RATIO`, or both so small that float32 does not resolve them."""
+def _are_similar(loss: float, computed: float) -> bool:
+    """Return whether two losses are equal up to `MAX_LOSS_RATIO`, or both below 1e-6, which float32 does not resolve."""
     if max(loss, computed) < 1e-6:
         return True
     return loss > 0 and 1 / MAX_LOSS_RATIO < computed / loss < MAX_LOSS_RATIO
@@ -130,17 +130,17 @@ def find_split(
         UserError: the option or the file's list of training pairs is wrong, or a split has no training pairs.
     """
     if option is not None:
-        return _checked(_split_from_option(option, defined), losses, pair_losses, defined)
+        return _with_doubt(_split_from_option(option, defined), losses, pair_losses, defined)
     n = len(defined)
     if contents.train_indices is not None:
         detail = "train_indices"
-        return _checked(
+        return _with_doubt(
             _listed_split(contents.train_indices, n, Choice("", "file", detail)), losses, pair_losses, defined
         )
     return _inferred_split(contents, losses, pair_losses, defined)
 
 
-def _checked(
+def _with_doubt(
     split: ImportedSplit, losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
     """Add a doubt if the file's losses are not those that we compute on a split that the option or the file lists."""

@@ -137,7 +137,7 @@ def stated_settings(loaded: Any) -> Statements:
     fields = [*_optimizer_fields(loaded), *itertools.islice(_fields(loaded, "", 0), MAX_FIELDS)]
     for source, name, value in fields:
         setting = _STANDARD.get(canonical(name))
-        last = _last(value) if canonical(name) in _STANDARD_OF_SERIES else None
+        last = _last_number(value) if canonical(name) in _STANDARD_OF_SERIES else None
         if last is not None:
             series.append((_STANDARD_OF_SERIES[canonical(name)], StatedSetting(last, f"{source}, last entry")))
             continue
@@ -220,7 +220,7 @@ def _plain_number(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
-def _last(value: Any) -> Any:
+def _last_number(value: Any) -> Any:
     """Return the last number of a list or an array with one axis, or None if it is something else."""
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf" and len(value):
         return value[-1].item()
@@ -276,7 +276,7 @@ def _add_statement(
         settings[setting] = number if switch.value else switch
     elif setting not in ("epoch", "step", "updates") and not _agree(old.value, new.value):
         contradictions.append(
-            f"{setting} is {_shown(old.value)} in {old.source} and {_shown(new.value)} in {new.source}; the first is used"
+            f"{setting} is {_as_text(old.value)} in {old.source} and {_as_text(new.value)} in {new.source}; the first is used"
         )
 
 
@@ -292,5 +292,5 @@ def _agree(first: Any, second: Any) -> bool:
     return first == second or bool(first) == bool(second)
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return f"{value:g}" if is_number(value) else f"{value!s:.60}"

@@ -102,7 +102,7 @@ def gallery_pages() -> dict[str, str]:
 
 def images() -> dict[str, Path]:
     """Return the existing files of all figures, including animations and HTML pages, by their paths in the documentation."""
-    files = [file for item in gallery_items() if _drawn(item) for file in (item.file, *_extra_files(item))]
+    files = [file for item in gallery_items() if _is_drawn(item) for file in (item.file, *_extra_files(item))]
     return {f"gallery/{file.relative_to('results/figures')}": file for file in files}
 
 
@@ -116,7 +116,7 @@ def _extra_files(item: GalleryItem) -> list[Path]:
     return [file for file in files if file.exists()]
 
 
-def _drawn(item: GalleryItem) -> bool:
+def _is_drawn(item: GalleryItem) -> bool:
     """Return whether an item is a figure whose picture exists and can be made from the published cubes."""
     return item.kind == "figure" and item.can_be_made and item.file.exists()
 
@@ -133,7 +133,7 @@ def _index() -> str:
     ]
     for source, title in titles().items():
         lines += ["", f"## [{title}]({source}.md)", "", '<div class="thumbnails" markdown>']
-        lines += [_thumbnail(item) for item in items if item.source == source and _drawn(item)]
+        lines += [_thumbnail(item) for item in items if item.source == source and _is_drawn(item)]
         lines += ["</div>"]
     return "\n".join(lines) + "\n"
 
