@@ -186,7 +186,9 @@ def _network_key(loaded: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _contents_under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path) -> Contents:
+def _contents_under_known_keys(
+    loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path
+) -> Contents:
     """Return the networks under `run_key`, under `network_key`, or under both."""
     other_fields = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
     last = _network_under_known_key(loaded[network_key]) if network_key is not None else None
@@ -202,7 +204,9 @@ def _contents_under_known_keys(loaded: Mapping[str, Any], run_key: str | None, n
             and not _have_same_tensors(value, last.state)
         ]
         last = last._replace(skipped=[*last.skipped, *others])
-        return _contents_of_network(last, last.other_fields | other_fields, f"one network under `{network_key}`", path, is_authors)
+        return _contents_of_network(
+            last, last.other_fields | other_fields, f"one network under `{network_key}`", path, is_authors
+        )
     contents = _contents_of_run(loaded[run_key], run_key, other_fields, path)
     last_epoch, source = _last_epoch(other_fields, path)
     epochs = contents.epochs
@@ -345,7 +349,8 @@ def _without_prefixes(tensors: Mapping[str, NDArray[Any]], other_fields: dict[st
     TransformerLens 4 lists a tensor under several names, which become one. Different tensors keep different names.
     """
     names = {name: name.replace("._original_component", "") for name in tensors}
-    first = {short: tensors[name] for name, short in reversed(names.items())}  # of tensors with one short name, the first
+    # of tensors with one short name, the first
+    first = {short: tensors[name] for name, short in reversed(names.items())}
     if not all(np.array_equal(first[short], tensors[name]) for name, short in names.items()):
         names = {name: name for name in tensors}
     for prefix in ("module.", "_orig_mod.", "model."):
@@ -371,7 +376,9 @@ def _without_lightning_module(network: _Network) -> _Network:
     return network
 
 
-def _contents_of_network(network: _Network, other_fields: Mapping[str, Any], layout: str, path: Path, is_authors: bool) -> Contents:
+def _contents_of_network(
+    network: _Network, other_fields: Mapping[str, Any], layout: str, path: Path, is_authors: bool
+) -> Contents:
     """Return the contents of a file with one network.
 
     Args:
@@ -385,7 +392,9 @@ def _contents_of_network(network: _Network, other_fields: Mapping[str, Any], lay
     if _is_lightning(other_fields):
         network = _without_lightning_module(network)
     epoch, source = _last_epoch(other_fields, path, one_loss_per_update=is_authors)
-    contents = _with_records(Contents([network.state], None if epoch is None else [epoch], layout), other_fields, "", path)
+    contents = _with_records(
+        Contents([network.state], None if epoch is None else [epoch], layout), other_fields, "", path
+    )
     return contents._replace(skipped=network.skipped, epochs_source=source)
 
 
@@ -515,7 +524,9 @@ def _last_epoch(
 def _with_records(contents: Contents, other_fields: Mapping[str, Any], run_key: str, path: Path) -> Contents:
     """Add losses, configuration and settings from the fields beside the networks."""
     train, test = _losses(other_fields, run_key, path)
-    indices = _counts_under(other_fields, "train_indices", path) if other_fields.get("train_indices") is not None else None
+    indices = (
+        _counts_under(other_fields, "train_indices", path) if other_fields.get("train_indices") is not None else None
+    )
     config: Mapping[str, Any] = next(
         (other_fields[name] for name in CONFIG_KEYS if isinstance(other_fields.get(name), Mapping)), {}
     )

@@ -69,7 +69,8 @@ class Recorder:
         self._task: PairTask = self._with_outputs(outputs)
         self._train = None if train is None else _mask(train, modulus)
         self._epochs: list[int] = []
-        self._names: list[str] = []  # of the recorded activations: `logits`, and `neurons` and `gradient_cosines` if known
+        # of the recorded activations: `logits`, and `neurons` and `gradient_cosines` if they are known
+        self._names: list[str] = []
         self._run: Run | None = None
         # The logits of one checkpoint take 6 MB at p = 113 (113³ numbers of 4 bytes), so they are kept in files.
         self._folder = tempfile.TemporaryDirectory(prefix="progress-measures-")

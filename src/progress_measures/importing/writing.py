@@ -22,7 +22,8 @@ from progress_measures.yaml_files import yaml_text
 ACTIVATION_AXES = {"logits": "pair output", "neurons": "pair neuron", "gradient_cosines": "triple"}
 """Axes of the activations that are stored in place of weights if the user gives the forward pass, or records a network."""
 
-MAX_EVALUATIONS = 2000  # largest number of epochs with losses in the history, besides the checkpoints; keeps the store small
+MAX_EVALUATIONS = 2000
+"""Largest number of epochs with losses in the history, besides the checkpoints; it keeps the store small."""
 
 
 def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None:
