@@ -144,8 +144,8 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     Args:
         loaded: the data that `reading.read` returns.
         path: path of the file or folder, which the messages name.
-        key: where the networks are, if the data contain several: a key, such as `ema`, several joined by points, such as
-            `nets.student`, or `.` for the whole file.
+        key: where the networks are: a key such as `ema`, several keys joined by points such as `nets.student`, or `.` for the
+            whole file. None if the data contain only one network or run.
 
     Returns:
         The networks and what the file states about their training.
@@ -164,7 +164,7 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     if isinstance(loaded, list):
         return _contents_of_run(loaded, "", {}, path)
     if not isinstance(loaded, Mapping):
-        raise _no_network(path, f"a {type(loaded).__name__}")
+        raise _no_network_error(path, f"a {type(loaded).__name__}")
     run_key = next((name for name in RUN_KEYS if isinstance(loaded.get(name), Mapping | list) and loaded[name]), None)
     run_key = run_key or next((name for name in MORE_RUN_KEYS if _is_run(loaded.get(name))), None)
     network_key = _network_key(loaded)
@@ -225,7 +225,7 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
         UserError: there is none, or there are several different ones.
     """
     level: list[tuple[str, Any]] = list(loaded.items())
-    for _ in range(3):
+    for _ in range(3):  # levels of mappings within mappings
         level = [(name, value) for name, value in level if not _NO_NETWORK.fullmatch(canonical(name))]
         candidates = [(name, value) for name, value in level if is_weights(value) or _is_run(value)]
         if candidates:
@@ -235,7 +235,10 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
     else:
         if _is_nested(loaded):
             return _contents_of_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
-        raise _no_network(path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}")
+        raise _no_network_error(
+            path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}"
+        )
+    # several layers of one network, as Flax saves them
     if (
         len(candidates) > 1
         and _is_nested(loaded)
@@ -270,13 +273,14 @@ def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
     if network is None and isinstance(value, Mapping | list) and parts:
         return find_networks(value, path)
     if network is None:
-        raise _no_network(path, f"a {type(value).__name__} under {key:.80}")
+        raise _no_network_error(path, f"a {type(value).__name__} under {key:.80}")
     layout = f"one network under `{key}`" if parts else "nested tensors"
     all_fields = (network.other_fields | other_fields) if parts else network.other_fields
     return _contents_of_network(network, all_fields, layout, path, is_authors=False)
 
 
-def _no_network(path: Path, description: str) -> UserError:
+def _no_network_error(path: Path, description: str) -> UserError:
+    """Return the error for data without a network, of which the description says what they are."""
     keys = ", ".join(f"`{name}`" for name in (*NETWORK_KEYS, *RUN_KEYS))
     return UserError(
         f"{path}: found {description}, but no network. Expected a state dict (tensor names with their values), or a "
@@ -365,7 +369,7 @@ def _is_lightning(other_fields: Mapping[str, Any]) -> bool:
 
 
 def _without_lightning_module(network: _Network) -> _Network:
-    """Return the network inside a Lightning module: the tensors of its submodule with matrices, if there is only one."""
+    """Return the network inside a Lightning module: the tensors of its only submodule with matrices."""
     for prefix in ("model.", "net.", "network.", "transformer.", "module.", "_orig_mod."):
         inner = {name: tensor for name, tensor in network.state.items() if name.startswith(prefix)}
         outer = [name for name in network.state if name not in inner]
@@ -435,7 +439,7 @@ def _contents_of_run(entries: Any, key: str, other_fields: Mapping[str, Any], pa
             rest[str(name)] = entry
     if not numbered or len(numbered) + len(rest) < len(entries):
         if not key and isinstance(entries, list) and not numbered:
-            raise _no_network(path, "a list")
+            raise _no_network_error(path, "a list")
         where = f"`{key}`: expected" if key else "expected"
         raise UserError(
             f"{path}: {where} a list of state dicts, or a dictionary from epoch to state dict; "
@@ -664,7 +668,7 @@ def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -
         else:
             names[epoch] = name
     if not names:
-        raise _no_network(path, "files without a number in their name or an `epoch` inside")
+        raise _no_network_error(path, "files without a number in their name or an `epoch` inside")
     epochs = sorted(names)
     with_records = [epoch for epoch in epochs if networks[names[epoch]].stated]
     last = networks[names[max(with_records, default=epochs[-1])]]  # `init` and final weights often have no records
