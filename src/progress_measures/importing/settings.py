@@ -352,7 +352,8 @@ def _pair_losses(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDA
 def _file_losses(contents: Contents) -> TrainAndTestLoss:
     """Return the losses that the file states for its last checkpoint; None for a loss that it does not state."""
 
-    def value(losses: Losses | None, setting: str) -> float | None:
+    def last_loss(losses: Losses | None, setting: str) -> float | None:
+        """Return the last recorded loss that is not later than the last checkpoint, or else the only loss in the file."""
         last_epoch = contents.epochs[-1] if contents.epochs else None
         if losses is not None and len(losses.values):
             index = len(losses.values) - 1
@@ -362,7 +363,7 @@ def _file_losses(contents: Contents) -> TrainAndTestLoss:
         stated = contents.stated.get(setting)
         return float(stated.value) if stated and is_number(stated.value) else None
 
-    return TrainAndTestLoss(value(contents.train, "train_loss"), value(contents.test, "test_loss"))
+    return TrainAndTestLoss(last_loss(contents.train, "train_loss"), last_loss(contents.test, "test_loss"))
 
 
 def _accuracy_doubts(

@@ -122,8 +122,8 @@ def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
     `Gini_W_L` is the Gini coefficient of the norms of W_L's Fourier components. For `MLP_FVE`, the neurons are projected on the
-    vectors W_L cos_k and W_L sin_k of each key frequency k. It is the mean fraction of variance of these projections that cos
-    or sin of w_k(a + b) explains.
+    vectors W_L cos_k and W_L sin_k of each key frequency k. `MLP_FVE` is the mean fraction of the variance of these projections
+    that cos or sin of w_k(a + b) explains.
     """
     tables = [structure(cube) for cube in cubes]
     columns = {
@@ -268,7 +268,7 @@ def structure_with_count(cube: xr.Dataset) -> Values:
 
     These runs have a final test accuracy of at least 95 %, and a Gini coefficient of at least 0.6 of the norms of W_L's Fourier
     components. Moreover, cos or sin of w_k(a + b) explains on average at least 0.7 of the variance of the neurons' projections
-    on W_L cos_k and W_L sin_k. Their number is `seeds`.
+    on W_L cos_k and W_L sin_k. `seeds` is the number of these runs.
     """
     values = structure(cube)
     conditions = (
