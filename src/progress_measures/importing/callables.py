@@ -139,28 +139,28 @@ class CallableNetwork:
 
     def _logits_and_activations(self, tokens: Tensor) -> tuple[Tensor, Mapping[str, Any]]:
         """Return what the network computes from tokens: logits, and activations by name, if it returns any."""
-        outputs = self._call(tokens)
+        logits = self._call(tokens)
         activations: Mapping[str, Any] = {}
-        if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], Mapping):
-            outputs, activations = outputs
-        elif isinstance(outputs, Mapping) and "logits" in outputs:
-            outputs, activations = outputs["logits"], outputs
-        elif hasattr(outputs, "logits"):
-            outputs = outputs.logits
-        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
-            kind = f"a tensor of {outputs.dtype}" if isinstance(outputs, Tensor) else type(outputs).__name__
+        if isinstance(logits, tuple) and len(logits) == 2 and isinstance(logits[1], Mapping):
+            logits, activations = logits
+        elif isinstance(logits, Mapping) and "logits" in logits:
+            logits, activations = logits["logits"], logits
+        elif hasattr(logits, "logits"):
+            logits = logits.logits
+        if not isinstance(logits, Tensor) or not logits.is_floating_point():
+            kind = f"a tensor of {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
             raise UserError(f"{self._prefix}: expected logits as a floating-point tensor, found {kind}.")
-        return outputs, activations
+        return logits, activations
 
     def _logits_and_neurons(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the logits at the answer position and the neurons of some pairs; None if the network returns no neurons."""
         position = self._task.answer_position
-        outputs, activations = self._logits_and_activations(tokens)
-        logits = self._at_answer(outputs, tokens, position).cpu()
+        all_logits, activations = self._logits_and_activations(tokens)
+        logits = self._at_answer(all_logits, tokens, position).cpu()
         if logits.ndim != 2 or len(logits) != len(tokens) or logits.shape[-1] < self._task.output_count:
             raise UserError(
                 f"{self._prefix}: expected logits [{len(tokens)}, output] or [{len(tokens)}, {tokens.shape[1]}, output] with "
-                f"{self._task.output_count} outputs or more, found the shape {list(outputs.shape)}."
+                f"{self._task.output_count} outputs or more, found the shape {list(all_logits.shape)}."
             )
         if not torch.isfinite(logits).all():
             raise UserError(f"{self._prefix}: some logits are not finite.")

@@ -35,9 +35,9 @@ def rows(*cubes: xr.Dataset | None) -> pd.DataFrame:
 
     The experiments have settings of the paper, the subtraction notebook and the TransformerLens demo. A run generalizes if its
     test accuracy is at least 99 %; runs without these measures are left out. The standard error is that of the gradient
-    symmetricity, a mean over 2,048 triples (a, b, c). For comparison: of the two example networks of Zhong et al., network A, a Pizza, has gradient
-    symmetricity .9937 and distance irrelevance .17; network B, a Clock, has .3336 and .85. Distance irrelevance is at most .4
-    in typical Pizzas and larger in typical Clocks.
+    symmetricity, a mean over 2,048 triples (a, b, c). For comparison: of the two example networks of Zhong et al., network A,
+    a Pizza, has gradient symmetricity .9937 and distance irrelevance .17; network B, a Clock, has .3336 and .85. Distance
+    irrelevance is at most .4 in typical Pizzas and larger in typical Clocks.
     """
     rows_of_table = []
     for name, cube in zip(EXPERIMENTS, cubes, strict=True):
