@@ -45,7 +45,7 @@ class DesignFit(NamedTuple):
         heads: number of heads.
         design: fields of the section `model` that the tensors do not determine.
         operation: name of the operation with the highest agreement on the sample; empty if the design was not compared with
-            others, if its logits are not finite, or if no answer follows an operation. Then the other fields are 0.
+            others, if its logits are not finite, or if no answer follows an operation. Then agreement and confidence are 0.
         agreement: fraction of the sample's answers that follow it.
         confidence: mean probability of its right answers.
     """

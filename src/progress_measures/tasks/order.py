@@ -1,7 +1,7 @@
 """The order in which operand values and outputs are measured.
 
 In the order of its cyclic group, a task is addition or subtraction modulo the size of the group, so that Fourier measures
-apply. For example, a product mod p is a sum of discrete logarithms mod p - 1.
+apply. For example, the discrete logarithm of a product mod p is the sum of the factors' discrete logarithms mod p - 1.
 """
 
 from __future__ import annotations
