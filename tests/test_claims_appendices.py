@@ -214,7 +214,7 @@ def test_train_loss_is_flat_from_epoch_1400():
         "test_loss": LATE,
         "train_loss": steps((0, 4.7), (900, 1e-4), (1300, 1e-6), (5000, 2e-6)),
     }
-    measured = curves.excluded_loss_story(with_phases(**losses))
+    measured = curves.loss_changes_by_phase(with_phases(**losses))
     assert measured["train_loss_factor_from_1400"].item() == pytest.approx(2)
     assert measured["train_loss_factor"].item() == pytest.approx(50)
 

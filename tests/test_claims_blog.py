@@ -168,9 +168,9 @@ def test_network_without_clusters_has_no_loss_at_the_frequencies_of_clusters():
 
 
 def test_sum_of_waves_is_largest_at_the_right_answer_only():
-    measured = of.idealised_logits(made())
+    measured = of.idealized_logits(made())
     assert measured == {"right": P * P, "pairs": P * P}
-    assert of.idealised_logits(made(keys=()))["right"] < P * P  # all equal: the first is taken
+    assert of.idealized_logits(made(keys=()))["right"] < P * P  # all equal: the first is taken
 
 
 def test_key_energies_are_ranked_among_frequencies():

@@ -40,13 +40,13 @@ ORTHOGONAL = np.linalg.qr(np.random.default_rng(0).standard_normal((RESIDUAL, 4)
 
 
 def test_waves_are_their_own_principal_components():
-    measured = of.principal_components(embedding(ORTHOGONAL))
+    measured = of.singular_vector_frequencies(embedding(ORTHOGONAL))
     assert measured["in_one_frequency"] == pytest.approx([1] * 4)
     assert measured["in_key_frequencies"] == pytest.approx([1] * 4)
 
 
 def test_noise_is_not_a_wave():
-    measured = of.principal_components(embedding(ORTHOGONAL, noise=20))
+    measured = of.singular_vector_frequencies(embedding(ORTHOGONAL, noise=20))
     assert max(measured["in_one_frequency"]) < 0.9
 
 

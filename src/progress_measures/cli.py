@@ -467,7 +467,9 @@ def import_(
         str | None,
         typer.Option(help="Layout of the input: 'a b =' (the default), 'a b', 'a 113 b 114', 'a+1 b+1 0', …"),
     ] = None,
-    read: Annotated[str | None, typer.Option(help="Position whose logits are the answer: last, or an index.")] = None,
+    read: Annotated[
+        str | None, typer.Option(help="Answer position, whose logits are scored: last, or an index.")
+    ] = None,
     heads: Annotated[
         int | None, typer.Option(min=1, help="Number of attention heads, if the tensors do not determine it.")
     ] = None,

@@ -170,14 +170,17 @@ def _changes(judgments: list[Judgment]) -> list[str]:
 
 
 def describe_verdict(judgment: Judgment) -> str:
-    """Return the verdict and the number of networks in which the rule holds: `holds (9 of 10)`."""
+    """Return the verdict and, if each network was judged, in how many the rule holds: `holds (9 of 10)`."""
     if not judgment.networks:
         return judgment.verdict
     return f"{judgment.verdict} ({judgment.holding} of {len(judgment.networks)})"
 
 
 def describe_networks(judgment: Judgment) -> str:
-    """Return a text: in how many networks the rule holds, in which it fails, and its outcome on authors' network and controls."""
+    """Describe in how many networks the rule holds, in which it fails, and its outcome on the authors' network and controls.
+
+    The text is empty if the rule is judged once and has no controls.
+    """
     parts = []
     if judgment.networks:
         failing = [f"{outcome.cube}/{outcome.run}" for outcome in judgment.networks if not outcome.holds]
@@ -198,7 +201,7 @@ def _word(holds: bool) -> str:
 
 
 def _population_values(judgment: Judgment) -> str:
-    """Return the range over the population, and the authors' value, of each number that the rule bounds."""
+    """Return the range over the population, and the authors' value, of each number that the rule bounds; empty without any."""
     ranges = []
     for name in dict.fromkeys(condition.value for condition in judgment.claim.accept):
         numbers = [number for outcome in judgment.networks for number in _numbers(outcome.values.get(name))]
@@ -251,7 +254,7 @@ def _page(judgments: list[Judgment], cubes: str) -> str:
 
 
 def _section(judgment: Judgment) -> str:
-    """Return the section of the page that a claim belongs to: its verdict, or `arithmetic`."""
+    """Return the section of the page that a claim belongs to: `arithmetic` for judged exact claims, else its verdict."""
     return ARITHMETIC if _is_arithmetic(judgment) else judgment.verdict
 
 
@@ -315,14 +318,14 @@ def _entry(judgment: Judgment) -> list[str]:
 
 
 def _experiments(claim: Claim) -> str:
-    """Return the experiments whose cubes a claim reads, and the runs whose values are shown if not all are."""
+    """Return the experiments whose cubes a claim reads and, if values of some runs only are shown, these runs."""
     runs = f"; values of run {', '.join(map(str, claim.runs))} of the grid" if claim.runs is not None else ""
     return ", ".join(claim.cubes) + runs
 
 
 def _text(text: str) -> str:
     """Escape a text for HTML; text in backquotes becomes code."""
-    escaped = html.escape(" ".join(text.split()), quote=False).replace("](", "]&#40;")  # no link of Markdown
+    escaped = html.escape(" ".join(text.split()), quote=False).replace("](", "]&#40;")  # not a link in Markdown
     return re.sub("`([^`]+)`", r"<code>\1</code>", escaped)
 
 

@@ -41,10 +41,10 @@ REQUIRED_RATIO = 2
 
 
 def describe(cube: xr.Dataset) -> str:
-    """Return a table with one row per run, and below it one sentence per run; above it, the origin of an imported network.
+    """Return a table with one row per run, and below it one sentence per run.
 
     A run gets further sentences if its restricted loss is far above its loss, if its test loss depends on a frequency without a
-    neuron cluster, or if its local learning coefficient is estimated.
+    neuron cluster, or if its local learning coefficient is estimated. Above the table is the origin of an imported network.
     """
     runs = _single_runs(cube)
     sentences = [
@@ -60,13 +60,13 @@ def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
 
 
 def _remarks(run: xr.Dataset) -> list[str]:
-    """Return sentences on harmonics, and on frequencies without a neuron cluster on which the test loss depends."""
+    """Return the sentences of `_harmonics` and `_frequencies_without_cluster`; none for a run without key frequencies."""
     last, keys = run.isel(epoch=-1), key_frequencies_of(run) if "key_frequency" in run else np.zeros(0, dtype=np.int64)
     return [*_harmonics(last), *_frequencies_without_cluster(last, keys)] if keys.size else []
 
 
 def _table(cube: xr.Dataset, runs: dict[str, xr.Dataset]) -> str:
-    """Return the table of runs and numbers; `—` stands for NaN and for an empty list."""
+    """Return the table of runs and numbers; `—` stands for NaN, infinity and an empty list."""
     columns = {title: name for title, name in COLUMNS.items() if name in cube}
     if "train_loss" in cube:  # loss and accuracy over all pairs matter only if the training pairs are unknown
         columns = {title: name for title, name in columns.items() if name not in ("loss", "accuracy")}
@@ -94,7 +94,8 @@ def _cell(name: str, value: xr.DataArray) -> str:
 def _sentence(run_cube: xr.Dataset) -> str:
     """Return one sentence on a run, for the terminal.
 
-    It says whether the run generalizes, which ends of phases and key frequencies are not found, and which headline claims fail.
+    It says whether the run generalizes, whether training stopped early, which ends of phases are not found, why there are no
+    key frequencies, and which headline claims fail. If the training pairs are unknown, it has the loss over all pairs.
 
     Args:
         run_cube: cube with a single run, with the dimension `run`.
@@ -106,7 +107,7 @@ def _sentence(run_cube: xr.Dataset) -> str:
     if "train_loss" not in run:
         clauses.append(_losses(run.isel(epoch=-1)))
     if "key_frequency" in run and not run.key_frequency.any():
-        clauses.append(f"no key frequencies ({_why(run, 'key_frequency')})")
+        clauses.append(f"no key frequencies ({_reason_not_found(run, 'key_frequency')})")
     if "grok_time" in run and "key_frequency" in run:
         clauses += _missing_phase_ends(run)
     verdicts = judge_headlines(run_cube)
@@ -164,13 +165,13 @@ def _paragraph(run_cube: xr.Dataset) -> str:
         ]
         sentences += _remarks(run)
     else:
-        sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
+        sentences.append(f"No key frequencies: {_reason_not_found(run, 'key_frequency')}.")
     phases = [_phases(run)] if grokking else []
     return " ".join([*sentences, *phases, *grokking, *_learning_coefficient(run), *_claims(run_cube)])
 
 
 def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
-    """Return a sentence with the key frequencies, and the neurons in their clusters if the neurons are known."""
+    """Return a sentence with the key frequencies and, if the neurons are known, the number of neurons in each cluster."""
     if "cluster_size" not in run:
         return f"Key frequencies of the logits (its neurons are not known): {', '.join(map(str, keys))}."
     sizes = run.cluster_size.sel(frequency=keys).values
@@ -181,7 +182,7 @@ def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
 
 
 def _harmonics(last: xr.Dataset) -> list[str]:
-    """Return a sentence on the restricted loss with harmonics, if the restricted loss is far above the loss over all pairs."""
+    """Return a sentence on the restricted loss with harmonics if the restricted loss is far above the loss; else none."""
     if not {"loss", "restricted_loss_with_harmonics"} <= set(last):
         return []
     ratio, loss_with_harmonics = float(last.restricted_loss / last.loss), last.restricted_loss_with_harmonics
@@ -196,8 +197,8 @@ def _harmonics(last: xr.Dataset) -> list[str]:
 def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> list[str]:
     """Return a sentence on each frequency without a neuron cluster on which the test loss depends.
 
-    The harmonics 2k and 3k of key frequencies are skipped, because a ReLU turns a wave of frequency k into its
-    harmonics. For a task given by a table, which has no `prime` or `modulus`, the harmonics are not known.
+    The harmonics 2k and 3k of key frequencies are skipped, because a ReLU adds them to a wave of frequency k. There is no
+    sentence for a task given by a table, which has no `prime` or `modulus`, because its harmonics are not known.
     """
     variables = {"ablated_loss_by_frequency", "cluster_size", "test_loss"}
     if not (variables <= set(last) and {"prime", "modulus"} & set(last.coords)):
@@ -213,7 +214,10 @@ def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> l
 
 
 def _learning_coefficient(run: xr.Dataset) -> list[str]:
-    """Return a sentence on the local learning coefficient at the last checkpoint, and a warning if chains have not converged."""
+    """Return a sentence on the local learning coefficient at the last checkpoint, and a warning if chains have not converged.
+
+    The list is empty if the coefficient is not estimated.
+    """
     if "learning_coefficient" not in run:
         return []
     last, rhat = run.isel(moment=-1), run.learning_coefficient_rhat
@@ -257,7 +261,7 @@ def _missing_phase_ends(run: xr.Dataset) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for phase, name in zip(PHASES, PHASE_ENDS, strict=False):
         if not np.isfinite(_epoch(run, name)):
-            reasons.setdefault(_why(run, name), []).append(phase)
+            reasons.setdefault(_reason_not_found(run, name), []).append(phase)
     return [f"no end of {' or '.join(phases)} ({why})" for why, phases in reasons.items()]
 
 
@@ -269,7 +273,7 @@ def _grokking(run: xr.Dataset) -> str:
             f"for {LASTING_EPOCHS} epochs" if epoch + LASTING_EPOCHS <= last else f"until the last epoch, {last:,}"
         )
         return f"It generalizes: from epoch {epoch:,.0f} the test loss stays below 1e-2 {lasting}."
-    reason = f"(test loss below 1e-2: {_why(run, 'grok_time')})"
+    reason = f"(test loss below 1e-2: {_reason_not_found(run, 'grok_time')})"
     if "test_loss" in run and float(run.test_loss[-1]) < 1e-2:
         return f"It generalizes, from an epoch that is not known {reason}."
     return f"It does not generalize {reason}."
@@ -284,7 +288,7 @@ def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
         run_cube: cube with a single run, with the dimension `run`.
 
     Returns:
-        For the statement of each claim, without its final period: whether the claim holds on the run.
+        Whether each claim holds on the run, by the claim's statement without its final period.
     """
     verdicts = {}
     for claim in headline_claims():
@@ -316,11 +320,12 @@ def _epoch(run: xr.Dataset, name: str) -> float:
 
 
 def _number(value: xr.DataArray) -> str:
+    """Return a number with three significant digits."""
     return f"{float(value):.3g}"
 
 
-def _why(run: xr.Dataset, name: str) -> str:
-    """Return the reason why a rule found no value of a variable."""
+def _reason_not_found(run: xr.Dataset, name: str) -> str:
+    """Return the reason why a rule found no value of a variable; `unknown` if the cube does not state it."""
     if name not in run:
         return "it was not measured"
     return str(run[name].attrs.get("not_found", {}).get(str(run.run.values), "unknown"))

@@ -29,11 +29,14 @@ LEARNED = {"memorization": ("train_accuracy", 0.99), "generalization": ("test_ac
 
 
 MapsOf = Callable[[str, str, Collection[str]], xr.Dataset]
-"""Function of the name of a cube, the name of a run and names of measures; it returns these measures of the last checkpoint."""
+"""Function of the name of a cube, the name of a run and names of measures; it returns these measures at the last checkpoint.
+
+It is used for maps: large measures, such as the neurons at all pairs, which a cube has of its first run only.
+"""
 
 
 def no_maps(cube: str, run: str, names: Collection[str]) -> xr.Dataset:
-    """Return no measure, for cubes without weights."""
+    """Return an empty dataset: the `MapsOf` of cubes without weights, from which no maps can be computed."""
     return xr.Dataset()
 
 
@@ -43,7 +46,8 @@ class Outcome(NamedTuple):
     Attributes:
         cube: name of the cube.
         run: name of the run; empty if the rule is applied to all runs together.
-        values: values of the quantity by name; empty if the cube does not have what the quantity reads.
+        values: values of the quantity by name; empty if the cube lacks a variable that the quantity reads, or if the network
+            has not learned what the claim needs.
         holds: whether the rule holds; None if there are no values.
     """
 
@@ -63,7 +67,7 @@ class Judgment(NamedTuple):
         failed: the conditions of the rule that these values do not fulfill.
         incomplete: a sentence that says which networks are missing or left out; empty otherwise.
         networks: the outcome on each network of the population that has values; empty if the rule is judged once.
-        authors: the outcome on a network of the paper's authors, if the population has one.
+        authors: the outcome on a network of the paper's authors; None if the population names none or it has no cube.
         controls: the outcome on each control network that has values.
     """
 
@@ -88,7 +92,7 @@ class Judgment(NamedTuple):
 
     @property
     def explanation(self) -> str:
-        """Failed conditions with their measured values, and why our runs differ; empty if nothing fails."""
+        """Failed conditions with their measured values, and why our runs differ; empty without such a condition or verdict."""
         if self.verdict not in (HOLDS, HOLDS_IN_SOME, DIFFERS) or (self.verdict == HOLDS and not self.failed):
             return ""
         sentences = [
@@ -118,7 +122,7 @@ def judge_all(
     Args:
         claims: the claims to judge.
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
-        maps_of: function that computes maps of the last checkpoint of a run, because a cube has maps of its first run only.
+        maps_of: function that computes maps, see `MapsOf`.
 
     Returns:
         The claims with their measured values and verdicts.
@@ -152,7 +156,7 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
         return Judgment(claim, measured, CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
-    judgment = Judgment(claim, measured, DIFFERS if failed else NOT_RUN, failed)
+    judgment = Judgment(claim, measured, DIFFERS if failed else NOT_RUN, failed)  # `NOT_RUN` is replaced below
     if not claim.judged_once:
         return _judge_networks(claim, measurements, judgment)
     controls = [measurements.outcome_together(claim, name) for name in _controls_of_one_cube(claim)]
@@ -207,8 +211,8 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
 def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dataset], str]:
     """Return the cubes of a claim with the runs whose values are shown, and a sentence about missing runs.
 
-    A claim about selected runs shows none if the cube lacks runs, because the cube does not say which runs of the grid it has.
-    It does say whether it has the first run.
+    For a claim about selected runs, no cube is returned if the first cube lacks runs, because it does not say which runs of
+    the grid it has. Only whether it has the first run is known, so a claim about this run alone is an exception.
     """
     cubes = [cube for name in claim.cubes if (cube := measurements.cube(name)) is not None]
     missing_runs = caveats(cubes)
@@ -242,7 +246,7 @@ class _Measurements:
 
     Args:
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
-        maps_of: function that computes maps of the last checkpoint of a run, because a cube has maps of its first run only.
+        maps_of: function that computes maps, see `MapsOf`.
         quantity_names: names of the quantities that are measured on single networks.
     """
 
@@ -263,7 +267,7 @@ class _Measurements:
         return [] if cube is None else list(range(cube.sizes["run"]))
 
     def outcome(self, claim: Claim, name: str, index: int) -> Outcome:
-        """Apply the rule of a claim to one network."""
+        """Apply the rule of a claim to one network: run `index` of the cube `name`."""
         network = self._network(name, index)
         run = str(network.run.values[0]) if "run" in network.coords else ""
         values = (
@@ -274,7 +278,7 @@ class _Measurements:
         return Outcome(cube=name, run=run, values=values, holds=rule_holds(claim, values) if values else None)
 
     def outcome_together(self, claim: Claim, name: str) -> Outcome:
-        """Apply the rule of a claim that compares or counts runs to all runs of a cube, which may not exist."""
+        """Apply the rule of a claim that compares or counts runs to all runs of a cube; no values if it does not exist."""
         assert claim.quantity is not None
         quantity, cube = load_quantity(claim.quantity), self.cube(name)
         if cube is None or any(variable not in cube for variable in quantity.variables):
@@ -294,7 +298,7 @@ class _Measurements:
         return self._networks[name, index]
 
     def _values_of_network(self, claim: Claim, name: str, index: int) -> Values:
-        """Return the values of a claim's quantity on one network; an empty dictionary if its cube lacks what is read."""
+        """Return the values of a claim's quantity on one network; an empty dictionary if they cannot be computed."""
         assert claim.quantity is not None
         key = (claim.quantity, name, index)
         if key not in self._values:
@@ -410,11 +414,11 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def holds(condition: Condition, measured: Values) -> bool:
-    """Return whether a condition holds. NaN fulfills no condition.
+    """Return whether a condition holds. NaN and an empty list fulfill no bound.
 
     Args:
-        condition: the condition. If its value is a list or dictionary, all entries must fulfill it, or at least `in_runs` of
-            them.
+        condition: the condition. If its value is a list or dictionary, all entries must fulfill a bound, or at least `in_runs`
+            of them; `equals` and `reported` are about the value as a whole.
         measured: values of the quantity by name.
 
     Returns:
@@ -454,7 +458,7 @@ def describe_condition(condition: Condition) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Format a value for readers: numbers with at least four significant digits, lists joined by commas."""
+    """Format a value for readers: a float with four significant digits or, from 1e4 to 1e7, as an integer; lists with commas."""
     if isinstance(value, dict):
         return "; ".join(f"{name} {format_value(entry)}" for name, entry in value.items())
     if isinstance(value, list | tuple):

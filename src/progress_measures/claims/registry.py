@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from progress_measures.errors import UserError
 
 Values = dict[str, Any]
+"""What a quantity returns: values by name."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Quantity:
 
     Attributes:
         name: name of the function.
-        function: function of the cubes that a claim is judged on; each cube has all coordinates and only `variables`.
+        function: function of the cubes that a claim is judged on; each cube has all its coordinates, but only `variables`.
         variables: names of the variables that the function may read from any of its cubes.
     """
 

@@ -20,12 +20,13 @@ from progress_measures.tasks import PairTask
 from progress_measures.tasks.order import Order
 
 PAIRS_AT_ONCE = 2**12
-"""Number of pairs on which a network is called at once."""
+"""Number of pairs on which a network is called at once, so that the activations of large networks fit into memory."""
 
 Network = Callable[[Tensor], Any]
 """A function from tokens [batch, position] to logits [batch, output] or [batch, position, output].
 
-It may return a pair of logits and named activations, of which `neurons` [batch, neuron] or [batch, position, neuron] are used.
+It may also return logits and a dictionary of activations, of which `neurons` [batch, neuron] or [batch, position, neuron] are
+used.
 """
 
 
@@ -71,7 +72,7 @@ class CallableNetwork:
         network: the callable; a module is evaluated in evaluation mode.
         task: the task, with its token layout and answer position.
         prefix: name of the callable, with which error messages begin, such as `--forward net.py:build`.
-        tensors: tensors from which the callable computes, one of which may be its embedding; by default, the parameters of a
+        tensors: tensors from which the callable computes, one of which may be its embedding; None for the parameters of a
             module.
     """
 
@@ -85,7 +86,7 @@ class CallableNetwork:
         self._device = next((tensor.device for tensor in (self._tensors or {}).values()), torch.device("cpu"))
 
     def activations(self) -> dict[str, NDArray[np.floating]]:
-        """Compute the logits of all pairs and, where they are known, neurons and gradient cosines.
+        """Compute the logits of all pairs and, if they are known, neurons and gradient cosines.
 
         Returns:
             `logits` [pair, output]; `neurons` [pair, neuron] if the callable returns them; `gradient_cosines` [triple] if the
@@ -102,10 +103,11 @@ class CallableNetwork:
         # Gradients need tensors from outside of inference mode, in which a training program may call this.
         with torch.inference_mode(False), self._evaluation_mode():
             with torch.no_grad():
-                parts = [self._outputs(group) for group in tokens.split(PAIRS_AT_ONCE)]
+                parts = [self._logits_and_neurons(batch) for batch in tokens.split(PAIRS_AT_ONCE)]
             result = {"logits": _array(torch.cat([logits for logits, _ in parts]))}
-            if all("neurons" in named for _, named in parts):
-                result["neurons"] = _array(torch.cat([named["neurons"] for _, named in parts]))
+            neurons = [part for _, part in parts if part is not None]
+            if len(neurons) == len(parts):
+                result["neurons"] = _array(torch.cat(neurons))
             cosines = self._gradient_cosines(tokens)
         return result if cosines is None else result | {"gradient_cosines": cosines}
 
@@ -113,7 +115,7 @@ class CallableNetwork:
         """Return the number of outputs, from the logits of the pair (0, 0)."""
         zero = np.zeros(1, dtype=np.int64)
         with torch.no_grad(), self._evaluation_mode():
-            logits, _ = self._logits_and_named(torch.from_numpy(self._task.token_layout.sequences(zero, zero)))
+            logits, _ = self._logits_and_activations(torch.from_numpy(self._task.token_layout.sequences(zero, zero)))
         if not logits.ndim:
             raise UserError(f"{self._prefix}: expected logits [batch, output], found a single number.")
         return logits.shape[-1]
@@ -135,36 +137,36 @@ class CallableNetwork:
             for module, mode in modes.items():
                 module.training = mode
 
-    def _logits_and_named(self, tokens: Tensor) -> tuple[Tensor, Mapping[str, Any]]:
-        """Return what the network computes from tokens: logits, and activations by name."""
-        outputs = self._call(tokens)
-        named: Mapping[str, Any] = {}
-        if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], Mapping):
-            outputs, named = outputs
-        elif isinstance(outputs, Mapping) and "logits" in outputs:
-            outputs, named = outputs["logits"], outputs
-        elif hasattr(outputs, "logits"):
-            outputs = outputs.logits
-        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
-            kind = f"a tensor of {outputs.dtype}" if isinstance(outputs, Tensor) else type(outputs).__name__
+    def _logits_and_activations(self, tokens: Tensor) -> tuple[Tensor, Mapping[str, Any]]:
+        """Return what the network computes from tokens: logits, and activations by name, if it returns any."""
+        logits = self._call(tokens)
+        activations: Mapping[str, Any] = {}
+        if isinstance(logits, tuple) and len(logits) == 2 and isinstance(logits[1], Mapping):
+            logits, activations = logits
+        elif isinstance(logits, Mapping) and "logits" in logits:
+            logits, activations = logits["logits"], logits
+        elif hasattr(logits, "logits"):
+            logits = logits.logits
+        if not isinstance(logits, Tensor) or not logits.is_floating_point():
+            kind = f"a tensor of {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
             raise UserError(f"{self._prefix}: expected logits as a floating-point tensor, found {kind}.")
-        return outputs, named
+        return logits, activations
 
-    def _outputs(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the logits at the answer position and the named activations of some pairs."""
+    def _logits_and_neurons(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the logits at the answer position and the neurons of some pairs; None if the network returns no neurons."""
         position = self._task.answer_position
-        outputs, named = self._logits_and_named(tokens)
-        logits = self._at_answer(outputs, tokens, position).cpu()
+        all_logits, activations = self._logits_and_activations(tokens)
+        logits = self._at_answer(all_logits, tokens, position).cpu()
         if logits.ndim != 2 or len(logits) != len(tokens) or logits.shape[-1] < self._task.output_count:
             raise UserError(
                 f"{self._prefix}: expected logits [{len(tokens)}, output] or [{len(tokens)}, {tokens.shape[1]}, output] with "
-                f"{self._task.output_count} outputs or more, found the shape {list(outputs.shape)}."
+                f"{self._task.output_count} outputs or more, found the shape {list(all_logits.shape)}."
             )
         if not torch.isfinite(logits).all():
             raise UserError(f"{self._prefix}: some logits are not finite.")
-        neurons = named.get("neurons")
+        neurons = activations.get("neurons")
         if neurons is None:
-            return logits, {}
+            return logits, None
         if isinstance(neurons, Tensor):
             neurons = self._at_answer(neurons, tokens, position).cpu()
         if not (isinstance(neurons, Tensor) and neurons.ndim == 2 and len(neurons) == len(tokens)):
@@ -175,11 +177,11 @@ class CallableNetwork:
             )
         if not torch.isfinite(neurons).all():
             raise UserError(f"{self._prefix}: some neurons are not finite.")
-        return logits, {"neurons": neurons}
+        return logits, neurons
 
     @staticmethod
     def _at_answer(values: Tensor, tokens: Tensor, position: int) -> Tensor:
-        """Return values [batch, …] at the answer position if they have a dimension of positions."""
+        """Return values [batch, …] at the answer position; unchanged if they have no dimension of positions."""
         if values.ndim == 3 and values.shape[1] == tokens.shape[1]:
             return values[:, position]
         return values[:, 0] if values.ndim == 3 and values.shape[1] == 1 else values
@@ -208,7 +210,10 @@ class CallableNetwork:
         return self._cosines_by_table(tokens, order)
 
     def _embedding_module(self, tokens: Tensor) -> nn.Module | None:
-        """Return the module that embeds the tokens: the only module that is called with them and returns a vector for each."""
+        """Return the module that embeds the tokens: it is called with them and returns a vector for each.
+
+        None if there is no such module, or if there are several that do not contain each other.
+        """
         if not isinstance(self._network, nn.Module):
             return None
         candidates: list[nn.Module] = []
@@ -251,7 +256,7 @@ class CallableNetwork:
         def logits_of(replacement: Tensor) -> Tensor:
             handle = embedding.register_forward_hook(lambda *_: replacement)
             try:
-                return self._outputs(tokens)[0]
+                return self._logits_and_neurons(tokens)[0]
             finally:
                 handle.remove()
 
@@ -262,11 +267,11 @@ class CallableNetwork:
             return None
 
     def _cosines_by_table(self, tokens: Tensor, order: Order) -> NDArray[np.float64] | None:
-        """Compute the cosines by gradients with respect to a table of embeddings, for pairs with different a and b.
+        """Compute the cosines by gradients with respect to a table of embeddings; None if the table is not found.
 
         The table is the only tensor whose gradient for one example is zero except at the rows (or columns) of its tokens.
         Operands are drawn such that no value occurs twice in a batch of pairs: the gradient of each row then belongs to one
-        pair.
+        pair. So the triples differ from those of `measures.algorithm`: a and b are always different.
         """
         tensors = {name: t for name, t in (self._tensors or {}).items() if t.is_floating_point() and t.ndim == 2}
         layout, n = self._task.token_layout, self._task.operand_count
@@ -275,7 +280,7 @@ class CallableNetwork:
         rng = np.random.default_rng(0)
         count = len(order.operands) // 2
         cosines: list[NDArray[np.float64]] = []
-        table: tuple[str, int] | None = None  # name, dimension of tokens
+        table: tuple[str, int] | None = None  # name of the tensor, and its dimension that counts tokens
         while sum(map(len, cosines)) < TRIPLES:
             shuffled = order.operands[rng.permutation(len(order.operands))]
             operands = shuffled[: 2 * count].reshape(2, count)  # of a and of b; all different
@@ -299,7 +304,7 @@ class CallableNetwork:
             tensor.requires_grad_()
         try:
             with torch.enable_grad():
-                logit_sum = self._outputs(tokens)[0].gather(-1, outputs[:, None]).sum()
+                logit_sum = self._logits_and_neurons(tokens)[0].gather(-1, outputs[:, None]).sum()
                 if not logit_sum.requires_grad:
                     return {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
                 gradients = torch.autograd.grad(logit_sum, list(tensors.values()), allow_unused=True)
@@ -313,7 +318,7 @@ class CallableNetwork:
 
     @staticmethod
     def _embedding_table(gradients: Mapping[str, Tensor], tokens: set[int], vocabulary: int) -> tuple[str, int] | None:
-        """Return the name of the table of embeddings and its dimension of tokens; None if there is not exactly one.
+        """Return the name of the table of embeddings, and its dimension that counts tokens; None if there is not exactly one.
 
         Args:
             gradients: gradients of one example's logit.

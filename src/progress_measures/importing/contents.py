@@ -30,7 +30,7 @@ from progress_measures.importing.stated import (
 
 StateDict = dict[str, NDArray[Any]]
 
-# Usual keys of a state dict, and of the state dicts of a run.
+# Usual keys of a state dict, and of the checkpoints of a run. The further keys count only if no usual key has a network.
 NETWORK_KEYS = ("model", "final_state_dict", "model_state_dict", "state_dict")
 RUN_KEYS = ("checkpoints", "state_dicts")
 MORE_NETWORK_KEYS = (
@@ -70,12 +70,16 @@ MAX_ENTRIES = 100_000  # of a file, in mappings within mappings
 _TRAIN_LOSSES = ("train_losses", "train_loss", "training_losses")
 _TEST_LOSSES = ("test_losses", "val_losses", "valid_losses", "test_loss", "val_loss", "valid_loss", "eval_losses")
 _HISTORIES = ("history", "metrics", "losses", "logs", "log", "results")
-_INTERPRETED = (UPDATES, TRAIN_UPDATES, TEST_UPDATES, *EPOCHS, "train_indices")
+_INTERPRETED = (UPDATES, TRAIN_UPDATES, TEST_UPDATES, *EPOCHS, "train_indices")  # fields that this module reads
+# The key of a checkpoint in a mapping: text or none, and a number.
 _NUMBERED = re.compile(
     r"(?:(epochs?|steps?|global_step|iter(?:ation)?s?|updates?|checkpoint|ckpt)[_\-=: ]*)?(\d{1,12})"
 )
+# A number of updates in the name of a file.
 _NAMED_NUMBER = re.compile(r"(?:epochs?|steps?|iter(?:ation)?s?|updates?)[_\-=]*(\d+)", re.IGNORECASE)
+# Keys under which tensors do not belong to a network.
 _NO_NETWORK = re.compile(r"opt.*|optim.*|.*optimizer.*|.*scheduler.*|scaler|.*rng.*|.*grad.*|activations?|cache|.*data")
+# Names of a layer's tensors, as Flax and Haiku give them: mappings of only these are layers, not networks.
 _LAYER_TENSORS = frozenset(("kernel", "bias", "scale", "embedding", "w", "b", "weight", "offset", "gamma", "beta"))
 
 
@@ -92,14 +96,14 @@ class Losses(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """The networks in a file, in ascending order of epoch, and what the file states about their training.
+    """The networks in a file, one per checkpoint, in ascending order of epoch, and what the file states about their training.
 
     Attributes:
         states: state dicts with the file's tensor names, one per checkpoint.
         epochs: number of updates before each checkpoint; None if the file does not state it.
         layout: description of how the file is arranged.
         config: the file's configuration, with its own field names.
-        optimizer: settings of the optimizer's only parameter group, such as `weight_decay`.
+        optimizer: settings of the optimizer's parameter group, such as `weight_decay`; empty without exactly one group.
         train, test: losses that the file contains; None if it has none.
         train_indices: training pairs as indices a * n + b; None if the file does not list them.
         assumed: descriptions of what was assumed.
@@ -127,10 +131,10 @@ class Contents(NamedTuple):
 
 
 class _Network(NamedTuple):
-    """A state dict, the fields beside its tensors, and descriptions of tensors that are not part of the network."""
+    """A state dict, the other fields beside its tensors, and descriptions of tensors that are not part of the network."""
 
     state: StateDict
-    beside: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    other_fields: dict[str, Any] = {}  # noqa: RUF012 - never changed
     skipped: list[str] = []  # noqa: RUF012
 
 
@@ -140,8 +144,8 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     Args:
         loaded: the data that `reading.read` returns.
         path: path of the file or folder, which the messages name.
-        key: where the networks are, if the data contain several: a key, such as `ema`, several joined by points, such as
-            `nets.student`, or `.` for the whole file.
+        key: where the networks are: a key such as `ema`, several keys joined by points such as `nets.student`, or `.` for the
+            whole file. None if the data contain only one network or run.
 
     Returns:
         The networks and what the file states about their training.
@@ -152,23 +156,23 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     if path.is_dir():
         return _contents_of_folder(loaded["files"], path, key)
     if key is not None:
-        return _under_key(loaded, key, path)
+        return _contents_under_key(loaded, key, path)
     network = _network_of(loaded)
     if network is not None:
-        layout = "tensors with other fields beside them" if network.beside else "a bare state dict"
-        return _one_network(network, network.beside, layout, path, is_authors=False)
+        layout = "tensors with other fields beside them" if network.other_fields else "a bare state dict"
+        return _contents_of_network(network, network.other_fields, layout, path, is_authors=False)
     if isinstance(loaded, list):
         return _contents_of_run(loaded, "", {}, path)
     if not isinstance(loaded, Mapping):
-        raise _no_network(path, f"a {type(loaded).__name__}")
+        raise _no_network_error(path, f"a {type(loaded).__name__}")
     run_key = next((name for name in RUN_KEYS if isinstance(loaded.get(name), Mapping | list) and loaded[name]), None)
     run_key = run_key or next((name for name in MORE_RUN_KEYS if _is_run(loaded.get(name))), None)
     network_key = _network_key(loaded)
     if run_key is not None or network_key is not None:
-        return _under_known_keys(loaded, run_key, network_key, path)
+        return _contents_under_known_keys(loaded, run_key, network_key, path)
     if _is_run(loaded):
         return _contents_of_run(loaded, "", {}, path)
-    return _under_other_keys(loaded, path)
+    return _contents_under_other_key(loaded, path)
 
 
 def _network_key(loaded: Mapping[str, Any]) -> str | None:
@@ -182,9 +186,11 @@ def _network_key(loaded: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path) -> Contents:
+def _contents_under_known_keys(
+    loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path
+) -> Contents:
     """Return the networks under `run_key`, under `network_key`, or under both."""
-    beside = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
+    other_fields = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
     last = _network_under_known_key(loaded[network_key]) if network_key is not None else None
     if run_key is None:
         assert last is not None
@@ -192,15 +198,17 @@ def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_ke
         is_authors = network_key in NETWORK_KEYS
         others = [
             f"{name}, another network beside `{network_key}` (--key {name})"
-            for name, value in beside.items()
+            for name, value in other_fields.items()
             if is_weights(value)
             and not _NO_NETWORK.fullmatch(canonical(name))
             and not _have_same_tensors(value, last.state)
         ]
         last = last._replace(skipped=[*last.skipped, *others])
-        return _one_network(last, last.beside | beside, f"one network under `{network_key}`", path, is_authors)
-    contents = _contents_of_run(loaded[run_key], run_key, beside, path)
-    last_epoch, source = _last_epoch(beside, path)
+        return _contents_of_network(
+            last, last.other_fields | other_fields, f"one network under `{network_key}`", path, is_authors
+        )
+    contents = _contents_of_run(loaded[run_key], run_key, other_fields, path)
+    last_epoch, source = _last_epoch(other_fields, path)
     epochs = contents.epochs
     if last is not None and last_epoch is not None and epochs and last_epoch > epochs[-1]:
         states = [*contents.states, last.state]
@@ -210,14 +218,14 @@ def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_ke
     return contents
 
 
-def _under_other_keys(loaded: Mapping[str, Any], path: Path) -> Contents:
-    """Return the only network or run under a key of any name, at the smallest depth.
+def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents:
+    """Return the only network or run under a key of any name, at the smallest depth; equal networks count as one.
 
     Raises:
         UserError: there is none, or there are several different ones.
     """
     level: list[tuple[str, Any]] = list(loaded.items())
-    for _ in range(3):
+    for _ in range(3):  # levels of mappings within mappings
         level = [(name, value) for name, value in level if not _NO_NETWORK.fullmatch(canonical(name))]
         candidates = [(name, value) for name, value in level if is_weights(value) or _is_run(value)]
         if candidates:
@@ -226,26 +234,29 @@ def _under_other_keys(loaded: Mapping[str, Any], path: Path) -> Contents:
         level = list(itertools.islice(inner, MAX_ENTRIES))
     else:
         if _is_nested(loaded):
-            return _one_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
-        raise _no_network(path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}")
+            return _contents_of_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
+        raise _no_network_error(
+            path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}"
+        )
+    # several layers of one network, as Flax saves them
     if (
         len(candidates) > 1
         and _is_nested(loaded)
         and {n.rpartition(".")[2] for n in _flattened(loaded)} <= _LAYER_TENSORS
     ):
-        return _one_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
+        return _contents_of_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
     first_name, first = candidates[0]
     different = [name for name, value in candidates[1:] if not _have_same_tensors(value, first)]
     if different:
         names = ", ".join(f"`{name:.60}`" for name in [first_name, *different][:8])
         raise UserError(f"{path}: several networks, under {names}. Choose one of them, such as --key {first_name:.60}.")
-    return _under_key(loaded, first_name, path)
+    return _contents_under_key(loaded, first_name, path)
 
 
-def _under_key(loaded: Any, key: str, path: Path) -> Contents:
-    """Return the networks under a key that the user or `_under_other_keys` chose, with the file's fields beside them."""
-    value, beside = loaded, dict(loaded) if isinstance(loaded, Mapping) else {}
-    parts = [] if key == "." else [key] if key in beside else key.split(".")
+def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
+    """Return the networks under a key that the user or `_contents_under_other_key` chose, and the file's other fields."""
+    value, other_fields = loaded, dict(loaded) if isinstance(loaded, Mapping) else {}
+    parts = [] if key == "." else [key] if key in other_fields else key.split(".")
     for part in parts:
         inner = value.get(part) if isinstance(value, Mapping) else None
         if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
@@ -254,20 +265,22 @@ def _under_key(loaded: Any, key: str, path: Path) -> Contents:
             names = ", ".join(f"{name:.60}" for name in list(value)[:8]) if isinstance(value, Mapping) else "none"
             raise UserError(f"{path}: there is nothing under {key:.80}. Expected one of the keys {names} (--key).")
         if isinstance(value, Mapping):
-            beside = {name: entry for name, entry in (beside | dict(value)).items() if name != part}
+            other_fields = {name: entry for name, entry in (other_fields | dict(value)).items() if name != part}
         value = inner
     if parts and _is_run(value):
-        return _contents_of_run(value, key, beside, path)
+        return _contents_of_run(value, key, other_fields, path)
     network = _network_of(value) or (_Network(_flattened(value)) if _is_nested(value) else None)
     if network is None and isinstance(value, Mapping | list) and parts:
         return find_networks(value, path)
     if network is None:
-        raise _no_network(path, f"a {type(value).__name__} under {key:.80}")
+        raise _no_network_error(path, f"a {type(value).__name__} under {key:.80}")
     layout = f"one network under `{key}`" if parts else "nested tensors"
-    return _one_network(network, (network.beside | beside) if parts else network.beside, layout, path, is_authors=False)
+    all_fields = (network.other_fields | other_fields) if parts else network.other_fields
+    return _contents_of_network(network, all_fields, layout, path, is_authors=False)
 
 
-def _no_network(path: Path, description: str) -> UserError:
+def _no_network_error(path: Path, description: str) -> UserError:
+    """Return the error for data without a network, of which the description says what they are."""
     keys = ", ".join(f"`{name}`" for name in (*NETWORK_KEYS, *RUN_KEYS))
     return UserError(
         f"{path}: found {description}, but no network. Expected a state dict (tensor names with their values), or a "
@@ -334,51 +347,58 @@ def _have_same_tensors(first: Any, second: Any) -> bool:
     return all(isinstance(first[k], np.ndarray) and np.array_equal(first[k], second[k]) for k in first)
 
 
-def _without_prefixes(tensors: Mapping[str, NDArray[Any]], beside: dict[str, Any]) -> _Network:
+def _without_prefixes(tensors: Mapping[str, NDArray[Any]], other_fields: dict[str, Any]) -> _Network:
     """Return the network without the parts of tensor names that DataParallel, torch.compile or an enclosing module adds.
 
     TransformerLens 4 lists a tensor under several names, which become one. Different tensors keep different names.
     """
     names = {name: name.replace("._original_component", "") for name in tensors}
+    # of tensors with one short name, the first
     first = {short: tensors[name] for name, short in reversed(names.items())}
     if not all(np.array_equal(first[short], tensors[name]) for name, short in names.items()):
         names = {name: name for name in tensors}
     for prefix in ("module.", "_orig_mod.", "model."):
         if all(name.startswith(prefix) for name in names.values()):
             names = {key: name.removeprefix(prefix) for key, name in names.items()}
-    return _Network({names[key]: tensor for key, tensor in tensors.items()}, beside, [])
+    return _Network({names[key]: tensor for key, tensor in tensors.items()}, other_fields, [])
 
 
-def _is_lightning(beside: Mapping[str, Any]) -> bool:
-    return "pytorch-lightning_version" in beside or {"global_step", "hyper_parameters"} <= set(beside)
+def _is_lightning(other_fields: Mapping[str, Any]) -> bool:
+    """Return whether the fields beside a network are those of a checkpoint of PyTorch Lightning."""
+    return "pytorch-lightning_version" in other_fields or {"global_step", "hyper_parameters"} <= set(other_fields)
 
 
-def _without_module(network: _Network) -> _Network:
-    """Return the network inside a Lightning module: the tensors of its submodule with matrices, if there is only one."""
+def _without_lightning_module(network: _Network) -> _Network:
+    """Return the network inside a Lightning module: the tensors of its only submodule with matrices."""
     for prefix in ("model.", "net.", "network.", "transformer.", "module.", "_orig_mod."):
         inner = {name: tensor for name, tensor in network.state.items() if name.startswith(prefix)}
         outer = [name for name in network.state if name not in inner]
         if is_weights(inner) and not is_weights({name: network.state[name] for name in outer}):
             skipped = [f"tensor {name}, outside `{prefix.rstrip('.')}`" for name in outer]
             state = {name.removeprefix(prefix): tensor for name, tensor in inner.items()}
-            return _without_module(_Network(state, network.beside, [*network.skipped, *skipped]))
+            return _without_lightning_module(_Network(state, network.other_fields, [*network.skipped, *skipped]))
     return network
 
 
-def _one_network(network: _Network, beside: Mapping[str, Any], layout: str, path: Path, is_authors: bool) -> Contents:
+def _contents_of_network(
+    network: _Network, other_fields: Mapping[str, Any], layout: str, path: Path, is_authors: bool
+) -> Contents:
     """Return the contents of a file with one network.
 
     Args:
         network: the network.
-        beside: the fields beside it.
+        other_fields: the fields beside it.
         layout: description of how the file is arranged.
         path: the file.
-        is_authors: whether the layout is that of the paper's authors, in which the list of losses has one entry per update.
+        is_authors: whether the network is under one of the `NETWORK_KEYS`, as in the files of the paper's authors, in which
+            the list of train losses has one entry per update.
     """
-    if _is_lightning(beside):
-        network = _without_module(network)
-    epoch, source = _last_epoch(beside, path, counts_losses=is_authors)
-    contents = _with_records(Contents([network.state], None if epoch is None else [epoch], layout), beside, "", path)
+    if _is_lightning(other_fields):
+        network = _without_lightning_module(network)
+    epoch, source = _last_epoch(other_fields, path, one_loss_per_update=is_authors)
+    contents = _with_records(
+        Contents([network.state], None if epoch is None else [epoch], layout), other_fields, "", path
+    )
     return contents._replace(skipped=network.skipped, epochs_source=source)
 
 
@@ -400,13 +420,13 @@ def _is_checkpoint(value: Any) -> bool:
     return is_weights(value) or (isinstance(value, Mapping) and _network_key(value) is not None)
 
 
-def _contents_of_run(entries: Any, key: str, beside: Mapping[str, Any], path: Path) -> Contents:
+def _contents_of_run(entries: Any, key: str, other_fields: Mapping[str, Any], path: Path) -> Contents:
     """Return the checkpoints in a list, or in a mapping from epoch to checkpoint.
 
     Args:
         entries: the list or mapping.
         key: where it is in the file; empty for the whole file.
-        beside: the file's fields beside the list or mapping.
+        other_fields: the file's fields beside the list or mapping.
         path: the file.
     """
     numbered: list[tuple[int, str, Contents]] = []  # number in the key, key, contents of the checkpoint
@@ -419,16 +439,16 @@ def _contents_of_run(entries: Any, key: str, beside: Mapping[str, Any], path: Pa
             rest[str(name)] = entry
     if not numbered or len(numbered) + len(rest) < len(entries):
         if not key and isinstance(entries, list) and not numbered:
-            raise _no_network(path, "a list")
+            raise _no_network_error(path, "a list")
         where = f"`{key}`: expected" if key else "expected"
         raise UserError(
             f"{path}: {where} a list of state dicts, or a dictionary from epoch to state dict; "
             f"{len(entries) - len(numbered)} of the {len(entries)} entries are neither."
         )
-    beside = dict(beside) | rest
+    other_fields = dict(other_fields) | rest
     numbered.sort(key=lambda entry: entry[0])
     count = len(numbered)
-    epochs, source, assumed = _epochs_of_run(numbered, isinstance(entries, Mapping), key, beside, path)
+    epochs, source, assumed = _epochs_of_run(numbered, isinstance(entries, Mapping), key, other_fields, path)
     order = sorted(range(count), key=lambda i: epochs[i])
     for i, j in itertools.pairwise(order):
         if epochs[i] == epochs[j]:
@@ -439,19 +459,19 @@ def _contents_of_run(entries: Any, key: str, beside: Mapping[str, Any], path: Pa
     where = f" under `{key}`" if key else " in a list" if isinstance(entries, list) else " by number"
     contents = Contents(states, [epochs[i] for i in order], f"a run of {count} checkpoints{where}", assumed=assumed)
     last = numbered[order[-1]][2]
-    contents = _with_records(contents, beside, key, path)._replace(epochs_source=source, skipped=last.skipped)
+    contents = _with_records(contents, other_fields, key, path)._replace(epochs_source=source, skipped=last.skipped)
     return _completed_from_last(contents, last)
 
 
 def _epochs_of_run(
-    numbered: list[tuple[int, str, Contents]], is_mapping: bool, key: str, beside: Mapping[str, Any], path: Path
+    numbered: list[tuple[int, str, Contents]], is_mapping: bool, key: str, other_fields: Mapping[str, Any], path: Path
 ) -> tuple[list[int], str, list[str]]:
     """Return the number of updates before each checkpoint, how it was found, and descriptions of what was assumed."""
-    if UPDATES in beside:
-        return _epochs_under(beside, len(numbered), path, UPDATES), f"`{UPDATES}`: {IS_UPDATE_COUNT}", []
+    if UPDATES in other_fields:
+        return _epochs_under(other_fields, len(numbered), path, UPDATES), f"`{UPDATES}`: {IS_UPDATE_COUNT}", []
     for name in EPOCHS:
-        if name in beside:
-            epochs = [epoch + 1 for epoch in _epochs_under(beside, len(numbered), path, name)]
+        if name in other_fields:
+            epochs = [epoch + 1 for epoch in _epochs_under(other_fields, len(numbered), path, name)]
             return epochs, f"`{name}`: {AFTER_UPDATE}", []
     stated = [contents.epochs[0] for _, _, contents in numbered if contents.epochs]
     if len(stated) == len(numbered):
@@ -460,22 +480,30 @@ def _epochs_of_run(
         offset = int(key in RUN_KEYS and all(name.isdecimal() for _, name, _ in numbered))
         source = f"keys of the checkpoints, such as {numbered[-1][1]}: {AFTER_UPDATE if offset else IS_UPDATE_COUNT}"
         return [number + offset for number, _, _ in numbered], source, []
-    interval = max(1, len(_numbers_under(beside, "train_losses", path)) // len(numbered))
+    interval = max(1, len(_numbers_under(other_fields, "train_losses", path)) // len(numbered))
     text = f"checkpoints every {interval} epochs, the first after one update: the file has no `epochs`"
     return [number * interval + 1 for number, _, _ in numbered], "order of the checkpoints", [text]
 
 
-def _epochs_under(beside: Mapping[str, Any], count: int, path: Path, name: str) -> list[int]:
-    """Return the epoch of each state dict, as listed under a key of the file."""
-    epochs: list[int] = _counts_under(beside, name, path).tolist()
+def _epochs_under(other_fields: Mapping[str, Any], count: int, path: Path, name: str) -> list[int]:
+    """Return the numbers that the file lists under a key, one per state dict."""
+    epochs: list[int] = _counts_under(other_fields, name, path).tolist()
     if len(epochs) != count or epochs != sorted(set(epochs)):
         raise UserError(f"{path}: `{name}`: expected {count} ascending numbers, one per checkpoint.")
     return epochs
 
 
-def _last_epoch(beside: Mapping[str, Any], path: Path, counts_losses: bool = True) -> tuple[int | None, str]:
-    """Return the number of updates before the last network (None if the file does not state it), and its source."""
-    values = {name: beside[name] for name in (UPDATES, *STEPS, "epoch") if beside.get(name) is not None}
+def _last_epoch(
+    other_fields: Mapping[str, Any], path: Path, one_loss_per_update: bool = True
+) -> tuple[int | None, str]:
+    """Return the number of updates before the last network, and its source: (None, "") if the file does not state it.
+
+    Args:
+        other_fields: the fields beside the network.
+        path: the file.
+        one_loss_per_update: whether the file lists a train loss for each update, so that their number is that of the updates.
+    """
+    values = {name: other_fields[name] for name in (UPDATES, *STEPS, "epoch") if other_fields.get(name) is not None}
     numbers: dict[str, int] = {}
     for name in values:
         counts = _counts_under(values, name, path)
@@ -485,31 +513,33 @@ def _last_epoch(beside: Mapping[str, Any], path: Path, counts_losses: bool = Tru
     for name in (UPDATES, *STEPS):
         if name in numbers and numbers[name] >= numbers.get("epoch", 0):  # a step within the epoch is smaller
             return numbers[name], f"`{name}` {numbers[name]}: {IS_UPDATE_COUNT}"
-    losses = len(_numbers_under(beside, "train_losses", path))
+    losses = len(_numbers_under(other_fields, "train_losses", path))
     if "epoch" in numbers:
         epoch = numbers["epoch"]
         if epoch and losses == epoch:
             return epoch, f"`epoch` {epoch}: {IS_UPDATE_COUNT}, as there are as many train losses"
         return epoch + 1, f"`epoch` {epoch}: {AFTER_UPDATE}"
-    return (losses, f"number of train losses, {losses}") if losses and counts_losses else (None, "")
+    return (losses, f"number of train losses, {losses}") if losses and one_loss_per_update else (None, "")
 
 
 # Records of the training
 
 
-def _with_records(contents: Contents, beside: Mapping[str, Any], run_key: str, path: Path) -> Contents:
+def _with_records(contents: Contents, other_fields: Mapping[str, Any], run_key: str, path: Path) -> Contents:
     """Add losses, configuration and settings from the fields beside the networks."""
-    train, test = _losses(beside, run_key, path)
-    indices = _counts_under(beside, "train_indices", path) if beside.get("train_indices") is not None else None
+    train, test = _losses(other_fields, run_key, path)
+    indices = (
+        _counts_under(other_fields, "train_indices", path) if other_fields.get("train_indices") is not None else None
+    )
     config: Mapping[str, Any] = next(
-        (beside[name] for name in CONFIG_KEYS if isinstance(beside.get(name), Mapping)), {}
+        (other_fields[name] for name in CONFIG_KEYS if isinstance(other_fields.get(name), Mapping)), {}
     )
     if is_weights(config) or _is_nested(config):
         config = {}
-    statements = stated_settings({name: value for name, value in beside.items() if name not in _INTERPRETED})
+    statements = stated_settings({name: value for name, value in other_fields.items() if name not in _INTERPRETED})
     return contents._replace(
         config=dict(config),
-        optimizer=optimizer_group(beside)[1],
+        optimizer=optimizer_group(other_fields)[1],
         train=train,
         test=test,
         train_indices=indices,
@@ -561,7 +591,7 @@ def _counts_under(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[n
 
 
 def _first_losses(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDArray[np.float64]:
-    """Return the first list of losses under one of several names, in the file or in its history; empty if there is none."""
+    """Return the first list of losses under one of several names, in the file or a history in it; empty if there is none."""
     histories = [loaded[name] for name in _HISTORIES if isinstance(loaded.get(name), Mapping)]
     for source in (loaded, *histories):
         for name in names:
@@ -587,13 +617,13 @@ def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses
     if not test.size:
         return train_losses, None
     interval = max(1, round(len(train) / len(test)))
-    delay = int(run_key == "checkpoints")
+    delay = int(run_key == "checkpoints")  # the notebooks' key: their test losses are one update later
     test_losses = _stated_losses(loaded, TEST_UPDATES, test, path)
     return train_losses, test_losses or Losses(np.arange(len(test)) * interval + delay, test)
 
 
 def _stated_losses(loaded: Mapping[str, Any], name: str, losses: NDArray[np.float64], path: Path) -> Losses | None:
-    """Return losses with the numbers of updates before them that the file has under a key; None if it lacks the key."""
+    """Return losses with their numbers of updates, which the file lists under a key; None if the file lacks the key."""
     if name not in loaded:
         return None
     updates = _counts_under(loaded, name, path)
@@ -612,7 +642,7 @@ def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -
     """Find the networks in a folder of files.
 
     `init` is the network before the first update. Any other file is a checkpoint if it contains an epoch or has a number
-    in its name. Files without a network or a number are skipped.
+    in its name. Files without a network, without a number, or with other tensors than the rest are skipped.
     """
     networks: dict[str, Contents] = {}
     epochs_of_files: dict[str, tuple[int, str]] = {}
@@ -638,7 +668,7 @@ def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -
         else:
             names[epoch] = name
     if not names:
-        raise _no_network(path, "files without a number in their name or an `epoch` inside")
+        raise _no_network_error(path, "files without a number in their name or an `epoch` inside")
     epochs = sorted(names)
     with_records = [epoch for epoch in epochs if networks[names[epoch]].stated]
     last = networks[names[max(with_records, default=epochs[-1])]]  # `init` and final weights often have no records
@@ -684,7 +714,7 @@ def _contains_weights(value: Any, depth: int = 3) -> bool:
 
 
 def _epoch_of_file(name: str, contents: Contents) -> tuple[int, str] | None:
-    """Return the number of updates before the network of a file in a folder and how it was found, or None."""
+    """Return the number of updates before the network of a file in a folder, and how it was found; None if there is no number."""
     stem = Path(name).stem
     if stem == "init":
         return 0, "`init` is before the first update"

@@ -1,4 +1,4 @@
-"""The design of an imported network: what is stated about it, and the possible designs, between which its answers decide."""
+"""The design of an imported network: what is stated about it, and the possible designs, from which its answers choose one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ACTIVATIONS: dict[str, Activation] = {
 """Activation by the names that files and users give it, in lower case."""
 
 COMMON_ACTIVATIONS: tuple[Activation, ...] = ("relu", "gelu", "silu")
-"""Activations between which a network's answers decide. With more of them, a wrong one could fit by accident."""
+"""Activations that are tried if none is stated. With more of them, a wrong one could fit by accident."""
 
 NORMALIZATIONS = {
     "none": "none", "false": "none", "null": "none", "": "none", "ln": "layer_norm", "lnpre": "layer_norm",
@@ -52,7 +52,7 @@ ORDINARY_ROTATIONS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("rotary_pct", "partial_rotary_factor"), (None, 1)),
     **dict.fromkeys(("rotary_adjacent_pairs", "rotary_interleaved", "rope_scaling"), (None, False)),
 }
-"""Settings of rotary positions in a file, and the values of each that `models.design` computes."""
+"""Settings of rotary positions in a file, and for each the values with which `models.design` computes them."""
 
 
 def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, Any], path: Path) -> dict[str, Choice]:
@@ -70,7 +70,7 @@ def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, 
     Raises:
         UserError: the file states a design that `models.design` does not compute.
     """
-    choices = {name: Choice(value, "file", source) for name, (value, source) in _from_file(contents, path).items()}
+    choices = {name: Choice(value, "file", source) for name, (value, source) in _fields_in_file(contents, path).items()}
     choices |= {
         name: Choice(value, "mapping file")
         for name, value in match.format.settings.items()
@@ -80,13 +80,13 @@ def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, 
 
 
 def contradictions(contents: Contents, match: FormatMatch, choices: Mapping[str, Choice], path: Path) -> list[str]:
-    """Describe fields for which the file, the mapping file and the options state different values."""
+    """Describe fields of `model` for which the file, the mapping file and the options state different values."""
     lines = [
         f"{name} is {value} in the mapping file, and {choices[name].value} by the option"
         for name, value in match.format.settings.items()
         if name in choices and choices[name].source == "option" and choices[name].value != value
     ]
-    for name, (value, source) in _from_file(contents, path).items():
+    for name, (value, source) in _fields_in_file(contents, path).items():
         choice = choices[name]
         if choice.source != "file" and choice.value != value:
             lines.append(f"{name} is {value} in the file ({source}), and {choice.value} by the {choice.source}")
@@ -107,7 +107,7 @@ def check_norms(choices: Mapping[str, Choice], match: FormatMatch) -> None:
         )
 
 
-def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
+def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
     """Return the fields of `model` that the file states: value and place in the file."""
     fields: dict[str, tuple[Any, str]] = {}
 
@@ -133,7 +133,7 @@ def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
     if "attention_scale" in contents.stated:
         value, source = contents.stated["attention_scale"]
         if isinstance(value, bool):
-            fields["attention_scale"] = (None if value else 1.0, source)
+            fields["attention_scale"] = (None if value else 1.0, source)  # None: 1/√d_head
     divisor, d_head = config.get("attn_scale"), config.get("d_head")
     has_default_scale = fields.get("attention_scale", (None,))[0] is None
     if has_default_scale and _is_positive(divisor) and not (_is_positive(d_head) and abs(divisor - d_head**0.5) < 1e-6):
@@ -148,15 +148,16 @@ def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
         fields["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
     for name in UNSUPPORTED:
         if config.get(name) not in (None, False, 0, -1, "none", -1.0):
-            raise UserError(_not_computed(path, name, config[name]))
+            raise UserError(_unsupported_message(path, name, config[name]))
     if fields.get("positions", ("",))[0] == "rotary":
         for name, values in {**ORDINARY_ROTATIONS, "rotary_dim": (None, d_head)}.items():
             if name in config and config[name] not in values:
-                raise UserError(_not_computed(path, name, config[name]))
+                raise UserError(_unsupported_message(path, name, config[name]))
     return fields
 
 
-def _not_computed(path: Path, name: str, value: Any) -> str:
+def _unsupported_message(path: Path, name: str, value: Any) -> str:
+    """Return the error message for a setting of the file with which `models.design` does not compute."""
     return (
         f"{path}: config.{name} is {value!r:.60}, which this project cannot compute; give the network's forward pass with "
         "--forward."
@@ -207,7 +208,7 @@ def possible_designs(choices: Mapping[str, Choice], match: FormatMatch) -> Itera
 
 
 def _possible_heads(match: FormatMatch) -> list[int]:
-    """List the possible numbers of heads; if there are several, those nearest to 4 come first."""
+    """List the possible numbers of heads; if there are several, those nearest to the paper's 4 come first."""
     if match.merged_head_size is None:
         return [match.sizes["head"]]
     return sorted(
@@ -221,7 +222,7 @@ def model_section(weights: Mapping[str, Any], design: ModelFields) -> ModelField
 
     Args:
         weights: tensors with our names and axes.
-        design: fields that the tensors do not determine.
+        design: fields that the tensors do not determine; an absent field has its default.
     """
     present = set(weights)
     section = dict(design)
@@ -252,7 +253,10 @@ def model_section(weights: Mapping[str, Any], design: ModelFields) -> ModelField
 
 
 def paper_defaults(design: ModelFields, match: FormatMatch) -> list[str]:
-    """Describe the parts of a transformer that its tensors do not show and that nothing states."""
+    """Describe the parts of a transformer that its tensors do not show and that nothing states; none for an MLP.
+
+    They are as in the paper's design.
+    """
     if design.get("mlp_input") is not None:
         return []
     texts = {
@@ -264,7 +268,10 @@ def paper_defaults(design: ModelFields, match: FormatMatch) -> list[str]:
 
 
 def _has_final_norm(present: set[str], section: ModelFields) -> bool:
-    """Return whether the unembedding's input is normalized: as the tensors show, or by the kind of network."""
+    """Return whether the unembedding's input is normalized.
+
+    If the norms have weights, the tensors show it. Else it is normalized, unless norms follow attention and MLP.
+    """
     if any(name.startswith("ln1") for name in present):
         return "ln_final_w" in present or "ln_final_b" in present
     return not section.get("norm_after", False)

@@ -30,12 +30,17 @@ class Finding(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A value with its source and detail as in `Finding`, before it becomes one."""
+    """A value with its source and detail, as in `Finding`; `finding` adds the name of the setting."""
 
     value: Any
     source: Source
     detail: str = ""
 
     def finding(self, setting: str, text: str | None = None) -> Finding:
-        """Return the choice as a finding."""
+        """Return the choice as a finding.
+
+        Args:
+            setting: name of the setting.
+            text: the value in words; by default, the value itself.
+        """
         return Finding(setting, str(self.value) if text is None else text, self.source, self.detail)

@@ -35,6 +35,9 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
         contents: what the file contains.
         options: what the user states about the file; `forward` is set.
 
+    Returns:
+        The network, with logits, and neurons and gradient cosines if they are known, in place of tensors.
+
     Raises:
         UserError: the function or its network fails, or the options do not fit the network.
     """
@@ -90,7 +93,7 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
 
 
 def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
-    """Return the values of unknown settings of a network in its cube: NaN for numbers, else `unknown`."""
+    """Return what a cube has for each field of `model` that is not known: NaN for a number, else `unknown`."""
     settings = Model().model_dump() | {"attention_scale": 0.0, "final_norm": False, "mlp_input": ""}
     settings["activation_function"] = settings.pop("activation")
     return {
@@ -113,16 +116,16 @@ def _sizes(
     read = read if options.read is None else Choice(options.read, "option")
     modulus = stated_modulus(contents, options)
     # n may be unknown here; `output_count` uses the pair (0, 0) only, whose tokens exist for any n
-    probe = _task(2 if modulus is None else modulus.value, 2, tokens.value, read.value)
+    probe = _any_task(2 if modulus is None else modulus.value, 2, tokens.value, read.value)
     outputs = CallableNetwork(network, probe, prefix, tensors).output_count()
     if modulus is None:
         modulus = Choice(outputs, "inferred", "the number of outputs (--modulus)")
     if not 2 <= modulus.value <= MAX_OPERANDS:
         raise UserError(f"{modulus.value} values of a and b; expected 2 to {MAX_OPERANDS}. State n with --modulus.")
-    return Sizes(modulus, tokens, read, outputs), _task(modulus.value, outputs, tokens.value, read.value)
+    return Sizes(modulus, tokens, read, outputs), _any_task(modulus.value, outputs, tokens.value, read.value)
 
 
-def _task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
+def _any_task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
     """Return any task with n operand values: its operation has no effect on the logits."""
     try:
         TokenLayout.parse(tokens, n)

@@ -45,7 +45,7 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
 
 
 def write_network(network: RecognizedNetwork, contents: Contents, out: Path, precision: str) -> None:
-    """Write the files of a finished training, measure and gather, completely or not at all.
+    """Write the files that a finished training leaves, measure the network and gather its cube, completely or not at all.
 
     Args:
         network: the network in the project's terms.
@@ -54,7 +54,7 @@ def write_network(network: RecognizedNetwork, contents: Contents, out: Path, pre
         precision: `float64` or `float32`, the precision of measurement.
     """
     if out.parent.resolve() == paths.RESULTS.resolve():
-        # The workflow measures again whatever is older than these files, so they are written before the measurement.
+        # The workflow measures again whatever is older than these fingerprints, so they are written before the measurement.
         fingerprints = fingerprint.folder(paths.RESULTS)
         fingerprint.write_fingerprint(fingerprints, f"{fingerprint.PACKAGE}.cube.gather")
         parts.write_measuring_fingerprint(fingerprints, out.name, network.experiment.runs(out.name))
@@ -82,14 +82,14 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
     try:
         if options.forward is not None:
             return contents, recognize_network(path, contents, computed_by_forward(path, contents, options), options)
-        match = _matched(path, contents, options)
+        match = _match_format(path, contents, options)
         _check_tensors(contents, match, path)
         return contents, recognize_network(path, contents, computed_by_design(path, contents, match, options), options)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
 
 
-def _matched(path: Path, contents: Contents, options: Options) -> FormatMatch:
+def _match_format(path: Path, contents: Contents, options: Options) -> FormatMatch:
     """Match the last state dict against the formats, with the number of heads that the user or the file states."""
     stated = contents.stated.get("heads")
     heads = options.heads or (stated.value if stated else None)
@@ -103,7 +103,7 @@ def _matched(path: Path, contents: Contents, options: Options) -> FormatMatch:
 
 
 def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
-    """Return which of our tensors the network lacks, by its configuration or the user's options."""
+    """Return our tensors that the network lacks, as its configuration or the user's options state."""
     mlp_tensors = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
     absent = mlp_tensors if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")
@@ -155,7 +155,7 @@ def _check_tensors(contents: Contents, match: FormatMatch, path: Path) -> None:
 
 
 def _write(network: RecognizedNetwork, name: str, contents: Contents, precision: str) -> None:
-    """Write the files of a finished training, measure and gather."""
+    """Do the work of `write_network` in the current folder of results."""
     (run,) = network.experiment.runs(name)
     write_training(run, network, precision)
     measure_run(run, families_of(run), first=True)
@@ -169,7 +169,7 @@ def _write(network: RecognizedNetwork, name: str, contents: Contents, precision:
 
 
 def report(network: RecognizedNetwork, path: Path) -> list[str]:
-    """Return a table of what is known about a network, and a table of its agreement with each operation."""
+    """Return the lines of a table of what is known about a network, a table of its agreement with operations, and its doubts."""
     provenance = network.experiment.imported
     assert provenance is not None
     rows = [("setting", "value", "where it comes from")]

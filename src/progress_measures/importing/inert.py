@@ -15,11 +15,13 @@ from typing import IO, Any
 
 MAX_INSTRUCTIONS = 50_000_000  # of one file; each takes about 100 bytes of memory
 
-_OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "UserDict": "collections"}
+_OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "UserDict": "collections"}  # names in Python 2
+# Builtins that make values and run no other code.
 _BUILTINS = re.compile(
     r"set|frozenset|bytearray|bytes|complex|slice|range|xrange|dict|list|tuple|int|long|float|str|unicode|"
     r"bool|object|type"
 )
+# Modules that serve to run code, read and write files or use the network.
 _DANGEROUS = re.compile(
     r"os|posix|nt|posixpath|ntpath|subprocess|sys|runpy|shutil|importlib|imp|operator|_operator|"
     r"functools|_functools|pickle|_pickle|cPickle|marshal|dill|cloudpickle|joblib|ctypes|_ctypes|code|"
@@ -30,6 +32,7 @@ _DANGEROUS = re.compile(
     r"linecache|tokenize|ast|symtable|fileinput|glob|mmap|fcntl|resource|shelve|dbm|sqlite3|zipfile|"
     r"tarfile|logging|__torch__"
 )
+# Functions of PyTorch and NumPy that only make tensors, arrays and their types; all others are rejected.
 TENSOR_CALLS = re.compile(
     r"torch\._utils\._rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state|sparse_tensor|qtensor|"
     r"meta_tensor_no_storage|device_tensor_from_numpy|device_tensor_from_cpu_tensor)"
@@ -51,7 +54,7 @@ class CodeFoundError(Exception):
 class Global:
     """A name that a pickle would import."""
 
-    text: str  # as in the file, `module name`; then `module.name`
+    text: str  # at first as in the file, `module name`; after the initialization `module.name`
     module: str = field(init=False)
     name: str = field(init=False)
 
@@ -71,7 +74,7 @@ class Global:
 
     @property
     def full(self) -> str:
-        """The name with its module, in the spelling of today's Python and NumPy."""
+        """The name with its module, as in Python 3 and NumPy 2."""
         return f"{self.module}.{self.name}".replace("numpy.core.", "numpy._core.")
 
 
@@ -89,7 +92,7 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class UnhashedDict:
-    """The items of a dictionary, with keys that are not hashed yet: hashing a hostile key can exhaust the stack."""
+    """The items of a dictionary with keys that are not hashed yet: to hash a deeply nested key can exhaust the stack."""
 
     items: list[tuple[Any, Any]]
 
@@ -102,18 +105,20 @@ class Storage:
 
 
 _MARK = object()
+# Instructions that put their argument on the stack.
 _PUSHED = re.compile(
     r"(SHORT_)?BIN(BYTES|STRING|UNICODE)8?|BININT[12]?|INT|LONG[14]?|STRING|UNICODE|BYTEARRAY8|(BIN)?FLOAT"
 )
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": _MARK}
 _ARGUMENTS = frozenset(opcode.name for opcode in pickletools.opcodes if _PUSHED.fullmatch(opcode.name))
-_MEMO_WRITES = frozenset(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"))
+_MEMO_WRITES = frozenset(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"))  # store the top of the stack under a number
 
 
 class Machine:
     """The stack machine of pickles, without imports and calls.
 
     Attributes:
+        stream: the bytes of one or more pickles.
         persistent: persistent ids of the storages that the pickles refer to; see `Storage`.
     """
 
@@ -125,7 +130,7 @@ class Machine:
         self._memo: dict[int, Any] = {}
 
     def load(self) -> Any:
-        """Run the instructions of the next pickle in the stream, and return its object, in which calls are recorded, not made."""
+        """Run the instructions of the next pickle in the stream, and return its object; calls in it are recorded, not made."""
         self._stack, self._memo = [], {}
         stack, memo = self._stack, self._memo
         argument: Any
@@ -157,7 +162,7 @@ class Machine:
             raise ValueError("the pickle's stack is empty")
         return value
 
-    def _to_mark(self) -> list[Any]:
+    def _pop_to_mark(self) -> list[Any]:
         """Remove the last mark and everything above it from the stack, and return what was above."""
         position = len(self._stack) - 1
         while self._stack[position] is not _MARK:
@@ -172,7 +177,7 @@ class Machine:
         self._stack.append(self._stack[-1])
 
     def _pop_mark(self, _: Any) -> None:
-        self._to_mark()
+        self._pop_to_mark()
 
     def _empty_list(self, _: Any) -> None:
         self._stack.append([])
@@ -183,12 +188,12 @@ class Machine:
         self._stack.append(UnhashedDict([]))
 
     def _list(self, _: Any) -> None:
-        self._stack.append(self._to_mark())
+        self._stack.append(self._pop_to_mark())
 
     _frozenset = _list  # as for sets
 
     def _tuple(self, _: Any) -> None:
-        self._stack.append(tuple(self._to_mark()))
+        self._stack.append(tuple(self._pop_to_mark()))
 
     def _tuple1(self, _: Any) -> None:
         self._stack.append((self._pop(),))
@@ -202,13 +207,13 @@ class Machine:
         self._stack.append((first, second, third))
 
     def _dict(self, _: Any) -> None:
-        self._stack.append(UnhashedDict(_keys_with_values(self._to_mark())))
+        self._stack.append(UnhashedDict(_keys_with_values(self._pop_to_mark())))
 
     def _append(self, _: Any) -> None:
         self._extend([self._pop()])
 
     def _appends(self, _: Any) -> None:
-        self._extend(self._to_mark())
+        self._extend(self._pop_to_mark())
 
     _additems = _appends
 
@@ -225,7 +230,7 @@ class Machine:
         self._set_items([(key, value)])
 
     def _setitems(self, _: Any) -> None:
-        self._set_items(_keys_with_values(self._to_mark()))
+        self._set_items(_keys_with_values(self._pop_to_mark()))
 
     def _set_items(self, items: list[tuple[Any, Any]]) -> None:
         target = self._stack[-1]
@@ -244,25 +249,25 @@ class Machine:
 
     def _reduce(self, _: Any) -> None:
         arguments, function = self._pop(), self._pop()
-        self._stack.append(make_call(function, arguments))
+        self._stack.append(record_call(function, arguments))
 
     def _newobj(self, _: Any) -> None:
         arguments, cls = self._pop(), self._pop()
-        self._stack.append(make_call(cls, arguments, is_new=True))
+        self._stack.append(record_call(cls, arguments, is_new=True))
 
     def _newobj_ex(self, _: Any) -> None:
         options, arguments, cls = self._pop(), self._pop(), self._pop()
-        call = make_call(cls, arguments, is_new=True)
+        call = record_call(cls, arguments, is_new=True)
         if isinstance(call, Call) and isinstance(options, UnhashedDict):
             call.items.extend(options.items)
         self._stack.append(call)
 
     def _obj(self, _: Any) -> None:
-        cls, *arguments = self._to_mark()
-        self._stack.append(make_call(cls, tuple(arguments), is_new=True))
+        cls, *arguments = self._pop_to_mark()
+        self._stack.append(record_call(cls, tuple(arguments), is_new=True))
 
     def _inst(self, argument: str) -> None:
-        self._stack.append(make_call(Global(argument), tuple(self._to_mark()), is_new=True))
+        self._stack.append(record_call(Global(argument), tuple(self._pop_to_mark()), is_new=True))
 
     def _build(self, _: Any) -> None:
         state, target = self._pop(), self._stack[-1]
@@ -291,8 +296,13 @@ def _keys_with_values(values: list[Any]) -> list[tuple[Any, Any]]:
     return list(zip(values[::2], values[1::2], strict=True))
 
 
-def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
-    """Record a call.
+def record_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
+    """Return the record of a call, which is not made.
+
+    Args:
+        function: the called function or class, a `Global`.
+        arguments: its arguments, a tuple.
+        is_new: whether the call makes an object of a class.
 
     Raises:
         CodeFoundError: the function runs code.
@@ -303,8 +313,8 @@ def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
     name = function.full
     if name in ("copyreg._reconstructor", "copyreg.__newobj__", "copyreg.__newobj_ex__") and arguments:
         if not name.endswith("_reconstructor"):
-            return make_call(arguments[0], arguments[1:], is_new=True)
-        call = make_call(arguments[0], (), is_new=True)
+            return record_call(arguments[0], arguments[1:], is_new=True)
+        call = record_call(arguments[0], (), is_new=True)
         # The third argument is the list, dictionary or value that an object of a derived class starts with.
         content = arguments[2] if len(arguments) > 2 else None
         if isinstance(content, list):
@@ -321,7 +331,7 @@ def make_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
         if not (is_member and type(attribute) is str):
             raise CodeFoundError(function.text)
     first = function.module.partition(".")[0]
-    # its argument is bytes, which protocols before 3 write as a call of `_codecs.encode`
+    # the argument of this function is bytes, which protocols before 3 write as a call of `_codecs.encode`
     is_storage = name == "torch.storage._load_from_bytes"
     if (
         (first == "torch" and not _TORCH_CALLS.fullmatch(name))

@@ -1,4 +1,4 @@
-"""Map foreign tensor names and axis orders to those of `models.transformer` by a format.
+"""Rename the tensors of a foreign network, and reorder their axes, as in `models.transformer`.
 
 A format is a YAML file that locates each of our tensors in a foreign state dict:
 
@@ -89,7 +89,7 @@ ALL_OR_NONE = (
     ("ln1_w", "ln2_w", "ln_final_w"),
     ("ln1_b", "ln2_b", "ln_final_b"),
 )
-"""Groups of tensors of which a network has all or none. Tensors that its format does not list are left out of the group."""
+"""Groups of tensors: a network has all of a group or none. Tensors that its format does not list are left out of the group."""
 
 ALWAYS_PRESENT = ("W_E", "W_Q", "W_K", "W_V", "W_O")
 """Tensors that every transformer has."""
@@ -111,7 +111,7 @@ class Format:
         locations: foreign name and groups of axes, by our tensor name.
         settings: what the YAML file states besides the tensors, by the names in `SETTINGS`.
         axes: axes of our tensors, `AXES` or `MLP_AXES`.
-        required: our tensors that a network of this format has; other tensors are optional.
+        required: our matrices that a network of this format must have; matrices under `optional`, biases and norms may be absent.
 
     Args:
         path: path of the YAML file.
@@ -137,6 +137,7 @@ class Format:
         if missing:
             raise UserError(f"{path}: entries are missing for {', '.join(missing)}; every network has these tensors.")
         self.required = tuple(name for name in self.locations if name.startswith("W_") and name not in optional)
+        # whether the name has {layer}, and whether the tensor has an axis of layers
         layer_styles = {
             ("{layer}" in foreign_name, any({"layer", "hidden_layer"} & set(group) for group in groups))
             for name, (foreign_name, groups) in self.locations.items()
@@ -218,7 +219,7 @@ class Format:
         Args:
             state: state dict with foreign names.
             sizes: sizes of axes that are known from elsewhere, such as `head`.
-            absent: our tensors that this network is known not to have, such as `W_in` in an attention-only one.
+            absent: our tensors that this network is known to lack, such as `W_in` if it has no MLPs.
 
         Returns:
             The match, whose `problems` are empty if the state dict has this format.
@@ -237,7 +238,7 @@ class FormatMatch:
     Attributes:
         format: the format.
         sizes: size of each axis, as far as the shapes determine it.
-        missing: foreign names of required tensors of the first layer that are absent.
+        missing: foreign names of required tensors that the first layer lacks.
         problems: descriptions of what does not fit the format; empty if everything fits.
     """
 
@@ -259,7 +260,7 @@ class FormatMatch:
     def layers(self) -> int:
         """The number of layers: how many consecutive layers have a W_Q, or the size of the axis `layer`.
 
-        In an MLP without attention, these are the hidden layers after the first.
+        In an MLP without attention, these are the hidden layers after the first; 1 if there are none.
         """
         counted = "W_Q" if self.format.axes is AXES else "W_hidden"
         if "{layer}" not in self.format.locations.get(counted, ("", []))[0]:
@@ -274,7 +275,7 @@ class FormatMatch:
                     yield name, self._foreign_name(name, layer), groups
 
     def _find_sizes(self) -> list[str]:
-        """Find the size of each axis; return a problem for each missing tensor and each shape that contradicts another."""
+        """Find the size of each axis; return the problems: missing tensors, shapes that contradict others, or unknown sizes."""
         tensors, self.sizes = list(self._present_or_required()), self.sizes | {"qkv": 3, "1": 1}
         absent = [
             foreign_name for _, foreign_name, _ in tensors if foreign_name not in self._state
@@ -373,7 +374,7 @@ class FormatMatch:
             heads: number of heads, used if the shapes do not determine it.
 
         Returns:
-            Arrays by our names, with the axes in `AXES`.
+            Arrays by our names, with the axes in `AXES` or, for an MLP without attention, in `MLP_AXES`.
         """
         state = self._state if state is None else state
         sizes = self.sizes if heads is None or "head" in self.sizes else self.sizes | {"head": heads}
@@ -425,7 +426,7 @@ def best_match(
         sizes: sizes of axes that are known from elsewhere, such as `head`.
         mapping_file: the user's mapping file; None to try the built-in formats instead.
         path: path of the file that contains the state dict, for messages.
-        absent: our tensors that this network is known not to have.
+        absent: our tensors that this network is known to lack.
 
     Returns:
         The match with the fewest missing tensors, then with the fewest problems, then with the fewest ignored tensors.

@@ -16,7 +16,7 @@ from progress_measures.tasks import TASKS, PairTask
 from progress_measures.tasks.groups import is_prime
 
 MODULAR = ("a+b", "a-b", "b-a", "a*b", "a/b")
-"""Operations modulo n that are tested on every network. `sum`, a + b without modulus, is tested if there are enough outputs."""
+"""Operations modulo n that are tested on every network with n outputs or more. With 2n - 1 or more, `sum` is tested as well."""
 
 SYMMETRIC_GROUP = re.compile(r"s([3-6])", re.IGNORECASE)
 """Names of operations that compose permutations of 3 to 6 elements."""
@@ -26,7 +26,7 @@ class CandidateOperation(NamedTuple):
     """An operation that a network may compute, with its task.
 
     Attributes:
-        name: `a+b`, …, `sum`, an expression, `s5`, or the path of a file with right answers.
+        name: `a+b`, …, `sum` (a + b without modulus), an expression, `s5`, or the path of a file with right answers.
         task: the task with this operation.
     """
 
@@ -46,7 +46,7 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
         name: `a+b`, …, `sum`, an expression of a and b, `s3` to `s6` for the composition of permutations, or the path of a
             file with the table of right answers.
         n: number of operand values.
-        outputs: number of outputs of the network.
+        outputs: number of outputs of the network, which may exceed the number of right answers.
         tokens: the layout of the tokens, as in `tasks.tokens`.
         read: the answer position, or `last`.
 
@@ -90,7 +90,7 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
 
 
 def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[CandidateOperation]:
-    """Return the operations that a network of this size is tested for.
+    """Return the operations that a network of these sizes is tested for; none if it has too few outputs.
 
     Args:
         n: number of operand values.
@@ -104,7 +104,7 @@ def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[Candi
 
 
 def is_path(name: str) -> bool:
-    """Return whether an operation is the path of a file with a table of right answers."""
+    """Return whether the name of an operation is the path of a file with a table of right answers."""
     return Path(name).suffix in (".csv", ".txt", ".npy", ".tsv", ".dat") or Path(name).is_file()
 
 

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # the first object in a file of `torch.save` before PyTorch 1.6
 ENTRY_SIZE = 100  # bytes of memory that an entry of a list or dictionary takes, roughly
+# The type of the numbers in a storage, by the name of its class.
 _STORAGES = {
     **{"FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"},
     **{"LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8"},
     **{"ByteStorage": "uint8", "BoolStorage": "bool", "UntypedStorage": "uint8"},
     **{"ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128"},
 }
-_DTYPE = re.compile(r"[biufcSU]\d{1,5}|\?")
+_DTYPE = re.compile(r"[biufcSU]\d{1,5}|\?")  # NumPy's types of numbers and text
 
 
 class Record(dict[str, Any]):
@@ -147,10 +148,11 @@ class Builder:
         self._path = path
         self._storage = storage
         self._is_big = is_big
-        self._size = 0
-        self._storages: dict[str, torch.Tensor] = {}
+        self._size = 0  # of all arrays so far, in bytes
+        self._storages: dict[str, torch.Tensor] = {}  # by name, as they were first read
         self._values: dict[int, Any] = {}  # by the id of the node: shared nodes are converted once
         self._open: set[int] = set()  # ids of the nodes that contain the node being converted
+        # The conversion of each known call, by the name of the called function: from its converted arguments and the call.
         self._makers: dict[str, Callable[[list[Any], Call], Any]] = {
             "_codecs.encode": self._bytes,
             "torch.storage._load_from_bytes": self._storage_in_bytes,
@@ -188,7 +190,7 @@ class Builder:
         }
 
     def value(self, node: Any) -> Any:
-        """Convert a node; where a node contains itself, the inner occurrence becomes None."""
+        """Convert a node: an object of `Machine` or a part of it. Where a node contains itself, the inner one becomes None."""
         if isinstance(node, Global):
             return node.full.removeprefix("builtins.")
         if not isinstance(node, list | tuple | bytearray | UnhashedDict | Call | Storage):
@@ -215,7 +217,7 @@ class Builder:
         return value
 
     def _with_text_keys(self, pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
-        """Return a dictionary whose keys are text."""
+        """Return a dictionary whose keys are text, from its nodes."""
         by_key: dict[Any, Any] = {}
         for node, entry in pairs:
             key = self.value(node)
@@ -226,6 +228,7 @@ class Builder:
         return by_name
 
     def _object(self, call: Call) -> Any:
+        """Convert a call: by `_makers` if it is known, a path to text, and any other object to a `Record`."""
         name = call.function.full
         arguments = [self.value(argument) for argument in call.arguments]
         if name in self._makers:
@@ -238,7 +241,11 @@ class Builder:
         return self._record(name, arguments, call)
 
     def _record(self, name: str, arguments: list[Any], call: Call) -> Any:
-        """Return the fields of an object, or its only argument, such as the value of a member of an enumeration."""
+        """Return the fields of an object as a `Record`.
+
+        An object without fields becomes the list of its entries, if it has any, or else the only argument of the function that
+        makes it, such as the value of a member of an enumeration.
+        """
         fields: dict[str, Any] = {}
         for node in call.states:
             parts = (
@@ -253,7 +260,7 @@ class Builder:
                     fields |= {str(i): entry for i, entry in enumerate(part if isinstance(part, list) else [part])}
         fields |= self._with_text_keys(call.items)
         appended = self.value(call.appended)
-        self._grow(ENTRY_SIZE * len(fields))
+        self._count_bytes(ENTRY_SIZE * len(fields))
         for wrapped in ("_content", "_val", "_fields", "_value"):  # of omegaconf, then of ml_collections
             if wrapped in fields and name.startswith(("omegaconf.", "ml_collections.")):
                 content = fields[wrapped]
@@ -267,12 +274,12 @@ class Builder:
 
     def _list(self, arguments: list[Any], call: Call) -> list[Any]:
         content = arguments[0] if arguments else []
-        self._grow(ENTRY_SIZE * len(content))
+        self._count_bytes(ENTRY_SIZE * len(content))
         return [*content, *self.value(call.appended)]
 
     def _dict(self, arguments: list[Any], call: Call) -> dict[str, Any]:
         content = arguments[0] if arguments else {}
-        self._grow(ENTRY_SIZE * len(content))
+        self._count_bytes(ENTRY_SIZE * len(content))
         pairs = content.items() if isinstance(content, dict) else content
         return {str(key): entry for key, entry in pairs} | self._with_text_keys(call.items)
 
@@ -282,11 +289,11 @@ class Builder:
         if isinstance(content, str):
             if len(arguments) < 2 or arguments[1] not in ("latin1", "latin-1", "utf-8", "ascii"):
                 raise ValueError("the pickle has bytes in an unknown encoding")
-            self._grow(len(content))
+            self._count_bytes(len(content))
             return content.encode(arguments[1])
         if not isinstance(content, bytes | list):
             raise ValueError("the pickle has bytes of an unknown form")
-        self._grow(len(content))
+        self._count_bytes(len(content))
         return bytes(content)
 
     def _time(self, arguments: list[Any], call: Call) -> Any:
@@ -398,6 +405,7 @@ class Builder:
         return self.plain(flat.as_strided(shape, strides, offset if math.prod(shape) else 0))
 
     def _tensor_of_type(self, arguments: list[Any], call: Call) -> Any:
+        """Return a tensor of a class derived from `torch.Tensor`, which is pickled as a call that makes the plain tensor."""
         function = call.arguments[0]
         if (
             not isinstance(function, Global)
@@ -408,6 +416,7 @@ class Builder:
         return self._object(Call(function, call.arguments[2]))
 
     def _sparse_tensor(self, arguments: list[Any], _: Call) -> Any:
+        """Return a sparse tensor as a dense array, after a check of its size."""
         import torch
 
         layout, (indices, values, shape, *_) = arguments
@@ -422,10 +431,10 @@ class Builder:
 
     def plain(self, tensor: Any) -> NDArray[Any]:
         """Convert a tensor or array as `plain_array` does, after a check of the size of all arrays together."""
-        self._grow(math.prod(tensor.shape) * tensor.dtype.itemsize)
+        self._count_bytes(math.prod(tensor.shape) * tensor.dtype.itemsize)
         return plain_array(tensor, self._path)
 
-    def _grow(self, size: int) -> None:
+    def _count_bytes(self, size: int) -> None:
         """Add `size` bytes to the total and check it, because a pickle can request copies of one object many times."""
         self._size += size
         check_size(self._size, self._path)
@@ -434,7 +443,7 @@ class Builder:
 def plain_array(tensor: Any, path: Path) -> NDArray[Any]:
     """Convert a tensor or array to an array, of float32 or float64 if its values are floating-point numbers.
 
-    NumPy supports only some of the smaller floating-point formats.
+    Smaller floating-point formats are converted, because NumPy supports only some of them.
 
     Args:
         tensor: a tensor of PyTorch, or an array of NumPy.

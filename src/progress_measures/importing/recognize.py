@@ -1,8 +1,9 @@
 """Find a network's design and operation from its answers to pairs, where neither the file nor the user states them.
 
 A design says how a network computes with its weights. The possible designs differ in what tensors do not show: the number of
-heads if all heads are stored in one matrix, the activation, and norms whose weights are folded into the next matrices. The
-chosen design is the one under which the network gives the right answers of an operation the highest mean probability.
+heads if all heads are stored in one matrix, the activation, the kind of norms and whether there are any, and positions without
+trained vectors. The chosen design is the one under which the network gives the right answers of an operation the highest mean
+probability.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ MIN_AGREEMENT = 0.5
 MIN_LEAD = 0.1
 """Smallest lead of the recognized operation over any other, in the fraction of pairs whose answers follow it."""
 MIN_CONFIDENCE_GAIN = 0.01
-"""A smaller difference in mean probability does not decide between two designs."""
+"""Smallest difference in the mean probability of right answers that decides between two designs."""
 SAMPLE = 1500
 """Largest number of pairs on which possible designs are compared."""
 
@@ -43,7 +44,8 @@ class DesignFit(NamedTuple):
     Attributes:
         heads: number of heads.
         design: fields of the section `model` that the tensors do not determine.
-        operation: name of the operation with the highest agreement on the sample; empty if none was tested.
+        operation: name of the operation with the highest agreement on the sample; empty if the design was not compared with
+            others, if its logits are not finite, or if no answer follows an operation. Then agreement and confidence are 0.
         agreement: fraction of the sample's answers that follow it.
         confidence: mean probability of its right answers.
     """
@@ -61,7 +63,7 @@ class ChosenDesign(NamedTuple):
     Attributes:
         fit: the chosen design.
         undecided: fields for which other values fit as well, with these values.
-        tested: number of designs that were compared.
+        tested: number of possible designs; with only one, nothing is compared.
     """
 
     fit: DesignFit
@@ -83,11 +85,11 @@ def choose_design(
         match: the last state dict, matched against its format.
         operations: the operations that are tested.
         layout: the layout of the tokens.
-        answer_position: position whose logits are the answer.
+        answer_position: position whose logits are scored.
 
     Returns:
-        The design. Among designs of similar confidence it is the most ordinary one, with the number of heads of the highest
-        confidence, and the fields in which they differ are undecided.
+        The design. Among designs of similar confidence, it is the most ordinary one, with the number of heads that gives it
+        the highest confidence; the fields in which these designs differ are undecided.
 
     Raises:
         UserError: there is no possible design.
@@ -155,7 +157,7 @@ def pair_logits(
         weights: tensors with our names and axes.
         design: fields of the section `model` that the tensors do not determine.
         layout: the layout of the tokens.
-        answer_position: position whose logits are the answer.
+        answer_position: position whose logits are scored.
         pairs: indices a * n + b of the pairs.
         dtype: precision of the computation.
 
@@ -194,7 +196,7 @@ def check_finite(logits: NDArray[np.floating], path: Path) -> None:
 
 
 def chosen_operation(fractions: Mapping[str, float]) -> str | None:
-    """Return the operation with the highest agreement if this is at least `MIN_AGREEMENT` and leads by `MIN_LEAD`."""
+    """Return the operation with the highest agreement; None unless this is at least `MIN_AGREEMENT` and leads by `MIN_LEAD`."""
     ordered = sorted(fractions, key=lambda name: fractions[name], reverse=True)
     if not ordered or fractions[ordered[0]] < MIN_AGREEMENT:
         return None

@@ -29,7 +29,7 @@ MAX_OUTPUTS = 10_000
 """Largest number of outputs of a task."""
 
 SLOW = frozenset({"maximal_excluded_loss"})
-"""Measures with one value per checkpoint that take longer than all others together; `save` computes them."""
+"""Measures that take longer than all others with one value per checkpoint together; `record` skips them, `save` computes them."""
 
 
 class Recorder:
@@ -45,7 +45,7 @@ class Recorder:
         modulus: number n of operand values.
         train: mask of the training pairs [a, b], or [pair] with index a * n + b; None if they are not known.
         tokens: what stands at each position, such as `a b =`, `a b` or `a 113 b 114`.
-        read: position whose logits are the answer: `last`, or an index.
+        read: answer position, whose logits are scored: `last`, or an index from 0.
         every: epochs between recorded checkpoints; `record` ignores other epochs.
 
     Raises:
@@ -64,12 +64,13 @@ class Recorder:
         if every < 1:
             raise UserError(f"every={every}: expected a number of epochs from 1.")
         self._operation, self._n, self._tokens, self._read, self._every = operation, modulus, tokens, read, every
-        # The number of outputs is known at the first checkpoint. Until then it is the smallest possible, or large for a table.
+        # Until the first checkpoint, the number of outputs is the smallest possible or, for a table, the largest.
         outputs = MAX_OUTPUTS if is_path(operation) else 2 * modulus - 1 if operation == "sum" else modulus
         self._task: PairTask = self._with_outputs(outputs)
         self._train = None if train is None else _mask(train, modulus)
         self._epochs: list[int] = []
-        self._names: list[str] = []  # of the activations
+        # of the recorded activations: `logits`, and `neurons` and `gradient_cosines` if they are known
+        self._names: list[str] = []
         self._run: Run | None = None
         # The logits of one checkpoint take 6 MB at p = 113 (113³ numbers of 4 bytes), so they are kept in files.
         self._folder = tempfile.TemporaryDirectory(prefix="progress-measures-")
@@ -159,7 +160,7 @@ class Recorder:
     def _checked_against_first(
         self, activations: dict[str, NDArray[np.floating]], prefix: str
     ) -> dict[str, NDArray[np.floating]]:
-        """Return the activations that the first checkpoint has too; unknown `gradient_cosines` are NaN.
+        """Return the activations that the first checkpoint has too; `gradient_cosines` that are unknown here are NaN.
 
         Raises:
             UserError: neurons are missing, or the shape of an activation has changed.
@@ -217,7 +218,7 @@ class Recorder:
 
 
 def _mask(train: ArrayLike, n: int) -> NDArray[np.bool_]:
-    """Return the mask of the training pairs [a, b]."""
+    """Check the mask of the training pairs, and return it as [a, b]."""
     array = np.asarray(train)
     if array.dtype != bool or array.size != n * n:
         raise UserError(

@@ -43,10 +43,10 @@ MAX_ACCURACY_DIFFERENCE = 0.02
 
 
 class Options(NamedTuple):
-    """What the user states about the file; None for what the import finds itself.
+    """What the user states about the file. None and an empty `model` stand for what the import finds itself.
 
     Attributes:
-        names: path of a mapping file, the option `--names`.
+        names: path of a mapping file, the option `--map`.
         split: training pairs, in one of the forms of `splits.FORMS`.
         operation: `a+b`, `a-b`, `b-a`, `a*b`, `a/b`, `sum`, `s5`, an expression of a and b, or a file with right answers.
         modulus: number n of operand values.
@@ -55,8 +55,8 @@ class Options(NamedTuple):
         heads: number of heads.
         model: fields of the section `model`, such as `activation`.
         epoch: number of updates before the only checkpoint.
-        precision: precision of the measurement.
-        key: key of the file that contains the networks.
+        precision: precision of the measurement, `float64` or `float32`.
+        key: key under which the file has the networks.
         forward: `FILE.py:FUNCTION` of the user's forward pass.
         accept_doubtful: whether to import a network although something contradicts what the file says.
     """
@@ -81,7 +81,7 @@ class RecognizedNetwork(NamedTuple):
 
     Attributes:
         experiment: settings, as in `experiment.yaml`.
-        weights: tensors of each checkpoint, with our names and axes.
+        weights: tensors of each checkpoint, with our names and axes; activations if the forward pass is the user's.
         epochs: number of updates before each checkpoint.
         split: training pairs.
         findings: what is known about the network, and where each value comes from.
@@ -111,7 +111,7 @@ class ComputedNetwork(NamedTuple):
         tried: description of the designs that were tried.
         model: fields of the section `model`.
         provenance: fields of the section `imported` that depend on the kind of network.
-        unknown: values in the cube of settings that are unknown: `unknown` or NaN.
+        unknown: what the cube has for settings that are unknown: `unknown`, or NaN for a number.
     """
 
     stored: list[Weights]
@@ -127,13 +127,16 @@ class ComputedNetwork(NamedTuple):
 
 
 def computed_by_design(path: Path, contents: Contents, match: FormatMatch, options: Options) -> ComputedNetwork:
-    """Find the design of a network from its tensors, and compute its logits.
+    """Find the design of a network, and compute its logits with it.
 
     Args:
         path: path of the file or folder.
         contents: what the file contains.
         match: the last state dict, matched against its format.
         options: what the user states about the file.
+
+    Returns:
+        The network with its design and its logits at the last checkpoint.
 
     Raises:
         UserError: an option does not fit the file, or the network does not take pairs a, b.
@@ -173,7 +176,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
 
 
 def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork, options: Options) -> RecognizedNetwork:
-    """Find the operation, the split and the recipe of a network, and build the experiment.
+    """Find the operation, the split and the training settings of a network, and build the experiment.
 
     Args:
         path: path of the file or folder.
@@ -254,7 +257,7 @@ TRANSPOSED = (
     "; safetensors.numpy.save_file (version 0.8.0) writes the entries of a transposed array in a wrong order: if the file was "
     "written so, save numpy.ascontiguousarray of each array"
 )
-"""What may be wrong with a .safetensors file whose network follows no operation."""
+"""Part of a doubt: what may be wrong with a .safetensors file whose network follows no operation."""
 
 
 def _line(finding: Finding) -> str:
@@ -271,7 +274,7 @@ def _refusal(path: Path, doubts: list[str], agreement: Mapping[str, float]) -> s
 
 
 def _sizes(contents: Contents, match: FormatMatch, options: Options, choices: Mapping[str, Choice]) -> Sizes:
-    """Return the layout of the tokens and n, as stated or from the tensors."""
+    """Return n, the layout of the tokens, the answer position and the number of outputs, as stated or from the tensors."""
     in_format = match.format.settings
     tokens = Choice(options.tokens, "option") if options.tokens else None
     tokens = tokens or (Choice(str(in_format["tokens"]), "mapping file") if "tokens" in in_format else None)
@@ -282,7 +285,7 @@ def _sizes(contents: Contents, match: FormatMatch, options: Options, choices: Ma
 
 
 def stated_modulus(contents: Contents, options: Options) -> Choice | None:
-    """Return n as the user or the file states it; None if neither does."""
+    """Return n as the user or else the file states it; None if neither does."""
     if options.modulus:
         return Choice(options.modulus, "option", "--modulus")
     stated = contents.stated.get("modulus")
@@ -292,7 +295,7 @@ def stated_modulus(contents: Contents, options: Options) -> Choice | None:
 
 
 def operations_of(options: Options, sizes: Sizes) -> list[CandidateOperation]:
-    """Return the operations that the network is tested for, the user's first."""
+    """Return the operations that the network is tested for; the one that the user states, if any, comes first."""
     n, tokens, read = sizes.operands.value, sizes.tokens.value, sizes.read.value
     candidates = operations.candidates(n, sizes.outputs, tokens, read)
     if options.operation is not None:
@@ -332,7 +335,7 @@ def _operation(
 
 
 def _operation_doubts(operation: CandidateOperation, choice: Choice, agreement: Mapping[str, float]) -> list[str]:
-    """Describe a low agreement with the operation, or say that no operation leads the others if it is assumed."""
+    """Return a doubt if few answers follow the operation, or if it is assumed because no operation leads the others."""
     fraction = agreement[operation.name]
     if fraction < recognize.MIN_AGREEMENT:
         return [f"only {fraction:.2%} of its answers are those of {operation.name}"]
@@ -347,9 +350,10 @@ def _pair_losses(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDA
 
 
 def _file_losses(contents: Contents) -> TrainAndTestLoss:
-    """Return the losses that the file states for its last checkpoint."""
+    """Return the losses that the file states for its last checkpoint; None for a loss that it does not state."""
 
-    def value(losses: Losses | None, setting: str) -> float | None:
+    def last_loss(losses: Losses | None, setting: str) -> float | None:
+        """Return the last recorded loss that is not later than the last checkpoint, or else the only loss in the file."""
         last_epoch = contents.epochs[-1] if contents.epochs else None
         if losses is not None and len(losses.values):
             index = len(losses.values) - 1
@@ -359,7 +363,7 @@ def _file_losses(contents: Contents) -> TrainAndTestLoss:
         stated = contents.stated.get(setting)
         return float(stated.value) if stated and is_number(stated.value) else None
 
-    return TrainAndTestLoss(value(contents.train, "train_loss"), value(contents.test, "test_loss"))
+    return TrainAndTestLoss(last_loss(contents.train, "train_loss"), last_loss(contents.test, "test_loss"))
 
 
 def _accuracy_doubts(
@@ -475,7 +479,7 @@ def _describe_architecture(weights: Weights) -> str:
 
 
 def _epochs(contents: Contents, options: Options) -> tuple[list[int], Finding]:
-    """Return the number of updates before each checkpoint, and where it comes from."""
+    """Return the number of updates before each checkpoint, and where it comes from; 0, 1, … if nothing states it."""
     if options.epoch is not None:
         if len(contents.states) > 1:
             raise UserError(
@@ -494,7 +498,7 @@ def _epochs(contents: Contents, options: Options) -> tuple[list[int], Finding]:
 
 
 def _recipe(contents: Contents) -> tuple[dict[str, float], list[Finding]]:
-    """Return the training settings that the file states, and their findings."""
+    """Return the learning rate, weight decay and betas that the file states, and their findings; a single beta is not used."""
     settings: dict[str, float] = {}
     findings = []
     for name in ("learning_rate", "weight_decay", "beta1", "beta2"):
@@ -516,7 +520,7 @@ def _describe_outputs(outputs: int, answers: int) -> str:
 
 
 def _is_from_optimizer(contradiction: str, contents: Contents) -> bool:
-    """Return whether the value that is used is that of the optimizer's state, which training certainly used.
+    """Return whether a contradiction is no doubt: the value that is used is from the optimizer's state, which training used.
 
     Args:
         contradiction: a text of `Statements.contradictions`, which begins with the name of the setting.

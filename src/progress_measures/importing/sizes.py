@@ -39,6 +39,9 @@ def find_sizes(
         read: the answer position, if it is stated.
         modulus: n, if it is stated.
 
+    Returns:
+        The sizes. What is not stated follows from the tensors, or is assumed to be as in the paper.
+
     Raises:
         UserError: the sizes fit no network on pairs, or what is stated does not fit the tensors.
     """
@@ -58,7 +61,7 @@ def find_sizes(
             tokens = Choice(PAPER, "assumed", "the paper's layout (--tokens)")
     if modulus is None:
         modulus = Choice(
-            _operands(tokens.value, vocabulary, outputs), "tensors", f"{vocabulary} tokens, {outputs} outputs"
+            _operand_count(tokens.value, vocabulary, outputs), "tensors", f"{vocabulary} tokens, {outputs} outputs"
         )
     n = modulus.value
     if not 2 <= n <= MAX_OPERANDS:
@@ -89,11 +92,11 @@ def find_sizes(
     return Sizes(modulus, tokens, read, outputs)
 
 
-def _operands(tokens: str, vocabulary: int, outputs: int) -> int:
+def _operand_count(tokens: str, vocabulary: int, outputs: int) -> int:
     """Return the number n of operand values: how many of the tokens are left for them.
 
-    If the layout has `=`, this is the last token. The tokens of operands end before the first fixed token that comes after
-    them. With more than two outputs, n is at most their number.
+    `=` takes the last token, if the layout has it. The operands' tokens end before the first fixed token that is larger than
+    theirs. With more than two outputs, n is at most the number of outputs.
     """
     try:
         layout = TokenLayout.parse(tokens, 1)

@@ -65,7 +65,9 @@ class TrainAndTestLoss(NamedTuple):
     test: float | None
 
     def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> bool:
-        """Return whether the losses that we compute on training and test pairs are these, up to `MAX_LOSS_RATIO`.
+        """Return whether these losses are those that we compute on training and test pairs, up to `MAX_LOSS_RATIO`.
+
+        An unknown loss fits any other.
 
         Args:
             pair_losses: loss of every pair, computed from the weights, [a, b].
@@ -74,12 +76,12 @@ class TrainAndTestLoss(NamedTuple):
         """
         for loss, mask in ((self.train, train), (self.test, defined & ~train)):
             computed = pair_losses[mask].mean() if mask.any() else np.nan
-            if loss is not None and not _similar(loss, computed):
+            if loss is not None and not _are_similar(loss, computed):
                 return False
         return True
 
     def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> float:
-        """Return max |ln(this loss / the loss that we compute)| over train and test, for a split that fits."""
+        """Return max |ln(this loss / the loss that we compute)| over train and test, for a split that fits; 0 without losses."""
         floor = 1e-12  # avoids the logarithm of 0
         return max(
             (
@@ -97,8 +99,8 @@ class TrainAndTestLoss(NamedTuple):
         return " and ".join(parts)
 
 
-def _similar(loss: float, computed: float) -> bool:
-    """Return whether two losses are equal up to `MAX_LOSS_RATIO`, or both so small that float32 does not resolve them."""
+def _are_similar(loss: float, computed: float) -> bool:
+    """Return whether two losses are equal up to `MAX_LOSS_RATIO`, or both below 1e-6, which float32 does not resolve."""
     if max(loss, computed) < 1e-6:
         return True
     return loss > 0 and 1 / MAX_LOSS_RATIO < computed / loss < MAX_LOSS_RATIO
@@ -128,20 +130,20 @@ def find_split(
         UserError: the option or the file's list of training pairs is wrong, or a split has no training pairs.
     """
     if option is not None:
-        return _checked(_split_from_option(option, defined), losses, pair_losses, defined)
+        return _with_doubt(_split_from_option(option, defined), losses, pair_losses, defined)
     n = len(defined)
     if contents.train_indices is not None:
         detail = "train_indices"
-        return _checked(
+        return _with_doubt(
             _listed_split(contents.train_indices, n, Choice("", "file", detail)), losses, pair_losses, defined
         )
     return _inferred_split(contents, losses, pair_losses, defined)
 
 
-def _checked(
+def _with_doubt(
     split: ImportedSplit, losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
-    """Add a doubt if the file's losses are not those of a stated split."""
+    """Add a doubt if the file's losses are not those that we compute on a split that the option or the file lists."""
     if split.train is None or losses.fit(pair_losses, split.train, defined):
         return split
     return split._replace(doubt=_describe_misfit(split, losses, pair_losses, defined))
@@ -235,7 +237,7 @@ def is_seed(value: Any) -> TypeGuard[int]:
 
 
 def _split_from_option(option: str, defined: NDArray[np.bool_]) -> ImportedSplit:
-    """Return the split that the option `--split` describes."""
+    """Return the split that the option `--split` gives in one of the `FORMS`."""
     if option == "none":
         finding = Finding("split", "unknown", "option", "only measures over all pairs apply")
         return ImportedSplit(None, "none", seed=None, fraction=None, finding=finding)
@@ -275,7 +277,7 @@ def _listed_split(indices: NDArray[Any], n: int, choice: Choice) -> ImportedSpli
 def _split_from_indices(
     indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, name: str, choice: Choice
 ) -> ImportedSplit:
-    """Return the split with the training pairs `indices`, each a · n + b."""
+    """Return the split with the training pairs `indices`, each a · n + b. Of `choice`, only source and detail are used."""
     train = np.zeros(n**2, dtype=bool)
     train[indices] = True
     finding = Finding("split", f"{name}, {train.sum()} of {n**2} pairs", choice.source, choice.detail)

@@ -83,7 +83,10 @@ ALIASES = {
     "train_accuracy": "train_accuracy train_acc training_accuracy",
     "test_accuracy": "test_accuracy test_acc val_acc val_accuracy valid_acc validation_accuracy eval_acc",
 }
-"""Standard name of each setting, and the names that files use for it."""
+"""Standard name of each setting, and the names that files use for it.
+
+`weight_norm` may be squared or not: the importer compares it with both.
+"""
 
 _SERIES = {  # lists with an entry per evaluation; the last entry counts if the file has no single value
     "train_loss": "train_losses train_loss training_losses",
@@ -134,7 +137,7 @@ def stated_settings(loaded: Any) -> Statements:
     fields = [*_optimizer_fields(loaded), *itertools.islice(_fields(loaded, "", 0), MAX_FIELDS)]
     for source, name, value in fields:
         setting = _STANDARD.get(canonical(name))
-        last = _last(value) if canonical(name) in _STANDARD_OF_SERIES else None
+        last = _last_number(value) if canonical(name) in _STANDARD_OF_SERIES else None
         if last is not None:
             series.append((_STANDARD_OF_SERIES[canonical(name)], StatedSetting(last, f"{source}, last entry")))
             continue
@@ -154,7 +157,7 @@ def stated_settings(loaded: Any) -> Statements:
 
 
 def optimizer_group(loaded: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the place of the only parameter group in the state of an optimizer, and its settings; ("", {}) if there is none."""
+    """Return where the state of an optimizer with exactly one parameter group has this group, and its settings; else ("", {})."""
     for key, value in loaded.items():
         if _OPTIMIZER.fullmatch(canonical(key)):
             state, source = (value[0], f"{key}.0") if isinstance(value, list) and len(value) == 1 else (value, key)
@@ -217,7 +220,7 @@ def _plain_number(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
-def _last(value: Any) -> Any:
+def _last_number(value: Any) -> Any:
     """Return the last number of a list or an array with one axis, or None if it is something else."""
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf" and len(value):
         return value[-1].item()
@@ -227,12 +230,12 @@ def _last(value: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number, not a boolean, and not larger than any setting can be."""
+    """Return whether a value is a finite number, not a boolean, and below 1e300, which no setting exceeds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _interpreted(setting: str, alias: str, value: Any, source: str) -> StatedSetting | None:
-    """Return what a field states about a setting, or None if the setting cannot have this value."""
+    """Return what a field states about a setting; None if the setting cannot have this value. Percentages become fractions."""
     value = _plain_number(value)
     is_count = isinstance(value, int) and not isinstance(value, bool)
     if setting in _TEXT:
@@ -273,7 +276,7 @@ def _add_statement(
         settings[setting] = number if switch.value else switch
     elif setting not in ("epoch", "step", "updates") and not _agree(old.value, new.value):
         contradictions.append(
-            f"{setting} is {_shown(old.value)} in {old.source} and {_shown(new.value)} in {new.source}; the first is used"
+            f"{setting} is {_as_text(old.value)} in {old.source} and {_as_text(new.value)} in {new.source}; the first is used"
         )
 
 
@@ -289,5 +292,5 @@ def _agree(first: Any, second: Any) -> bool:
     return first == second or bool(first) == bool(second)
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return f"{value:g}" if is_number(value) else f"{value!s:.60}"

@@ -20,9 +20,10 @@ from progress_measures.importing.splits import ImportedSplit
 from progress_measures.yaml_files import yaml_text
 
 ACTIVATION_AXES = {"logits": "pair output", "neurons": "pair neuron", "gradient_cosines": "triple"}
-"""Axes of the activations that are stored in place of weights if the forward pass is the user's."""
+"""Axes of the activations that are stored in place of weights if the user gives the forward pass, or records a network."""
 
-MAX_EVALUATIONS = 2000  # largest number of epochs with losses in the history, besides the checkpoints
+MAX_EVALUATIONS = 2000
+"""Largest number of epochs with losses in the history, besides the checkpoints; it keeps the store small."""
 
 
 def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None:
@@ -30,7 +31,7 @@ def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None
 
     Args:
         run: the only run of the experiment.
-        network: the network in the file.
+        network: the imported network.
         precision: `float64` or `float32`, the precision of measurement; the weights are stored unchanged.
     """
     folder = paths.runs_folder(run.experiment) / run.name
@@ -106,7 +107,8 @@ def _checkpoints(
 def _history(contents: Contents, measured: xr.Dataset) -> xr.Dataset:
     """Return train losses [epoch], and losses and accuracies [evaluated_epoch].
 
-    Losses come from the file; at checkpoints without a loss in the file, they are measured. Accuracies are measured.
+    Losses come from the file; at checkpoints without a loss in the file, they are measured. Accuracies are measured at the
+    checkpoints. An epoch without a value has NaN.
     """
     epochs = measured.epoch.values
     all_epochs = np.arange(epochs[-1] + 1)

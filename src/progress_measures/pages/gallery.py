@@ -17,7 +17,7 @@ from progress_measures.paths import published_cube
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
 
-SOURCE_TITLES = {
+PAGE_TITLES = {
     "paper": "The paper",
     "subtraction": "Modular subtraction",
     "integer_addition": "Small-integer addition",
@@ -25,9 +25,11 @@ SOURCE_TITLES = {
     "mod_addition": "The blog's modular addition",
     "beyond": "Beyond the sources",
 }
-"""Title of each gallery page, by the folder of its figures, in the order of the gallery."""
+"""Title of each gallery page, by the folder of its figures and tables, in the order of the gallery."""
 
 CLAIMS_PAGE = Path("docs/claims.md")
+
+# Groups: id of the claim, verdict.
 VERDICT_PATTERN = re.compile(r'^<details class="claim" id="([^"]+)" data-verdict="([^"]+)"', re.M)
 
 
@@ -45,24 +47,24 @@ class GalleryItem:
 
     @property
     def source(self) -> str:
-        """The source of the figure or table, such as `paper`: the first part of its id."""
+        """The first part of the id: the source, such as `paper`, or `beyond`. Claims about the item have it as field `source`."""
         return self.declared.id.partition("/")[0]
 
     @property
     def name(self) -> str:
-        """The displayed name, such as `Figure 7`; for an id without a number, its second part, such as `26_restricted`."""
+        """The displayed name, such as `Figure 7`; for an id without a number, its second part, such as `extra_slingshots`."""
         name = self.declared.id.partition("/")[2]
         numbered = re.fullmatch(r"(fig|table)(\d+)", name)
         return f"{self.kind.capitalize()} {int(numbered[2])}" if numbered else name
 
     @property
     def page(self) -> str:
-        """The path of the gallery page of the source."""
+        """The path of the item's gallery page in the documentation."""
         return f"gallery/{self.source}.md"
 
     @property
     def anchor(self) -> str:
-        """The anchor of the item on its gallery page."""
+        """The anchor of the item on its gallery page, such as `figure-fig07`."""
         return f"{self.kind}-{self.declared.id.partition('/')[2]}"
 
     @property
@@ -72,7 +74,7 @@ class GalleryItem:
         return Path(f"results/{kind}/{self.declared.id}.{ending}")
 
     @property
-    def cubes_published(self) -> bool:
+    def can_be_made(self) -> bool:
         """Whether the figure or table can be made from the published cubes alone; a partial table needs none of its cubes."""
         partial = getattr(self.declared, "partial", False)
         return partial or all(published_cube(name).exists() for name in self.declared.experiments)
@@ -87,9 +89,9 @@ def gallery_items() -> tuple[GalleryItem, ...]:
 
 
 def titles() -> dict[str, str]:
-    """Return the title of each source. A source that is not in `SOURCE_TITLES` comes last, with a title made from its name."""
+    """Return the title of each gallery page, by its source. A source not in `PAGE_TITLES` is last; its title is its name."""
     from_names = {item.source: item.source.replace("_", " ").capitalize() for item in gallery_items()}
-    return SOURCE_TITLES | {source: title for source, title in from_names.items() if source not in SOURCE_TITLES}
+    return PAGE_TITLES | {source: title for source, title in from_names.items() if source not in PAGE_TITLES}
 
 
 def gallery_pages() -> dict[str, str]:
@@ -100,7 +102,7 @@ def gallery_pages() -> dict[str, str]:
 
 def images() -> dict[str, Path]:
     """Return the existing files of all figures, including animations and HTML pages, by their paths in the documentation."""
-    files = [file for item in gallery_items() if _drawn(item) for file in (item.file, *_extra_files(item))]
+    files = [file for item in gallery_items() if _is_drawn(item) for file in (item.file, *_extra_files(item))]
     return {f"gallery/{file.relative_to('results/figures')}": file for file in files}
 
 
@@ -114,14 +116,14 @@ def _extra_files(item: GalleryItem) -> list[Path]:
     return [file for file in files if file.exists()]
 
 
-def _drawn(item: GalleryItem) -> bool:
+def _is_drawn(item: GalleryItem) -> bool:
     """Return whether an item is a figure whose picture exists and can be made from the published cubes."""
-    return item.kind == "figure" and item.cubes_published and item.file.exists()
+    return item.kind == "figure" and item.can_be_made and item.file.exists()
 
 
 def _index() -> str:
     items = gallery_items()
-    makeable = sum(item.cubes_published for item in items)
+    makeable = sum(item.can_be_made for item in items)
     lines = [
         "---\nhide: [toc]\n---",
         "# Gallery",
@@ -131,7 +133,7 @@ def _index() -> str:
     ]
     for source, title in titles().items():
         lines += ["", f"## [{title}]({source}.md)", "", '<div class="thumbnails" markdown>']
-        lines += [_thumbnail(item) for item in items if item.source == source and _drawn(item)]
+        lines += [_thumbnail(item) for item in items if item.source == source and _is_drawn(item)]
         lines += ["</div>"]
     return "\n".join(lines) + "\n"
 
@@ -151,7 +153,7 @@ def _page(source: str) -> str:
 
 
 def _entry(item: GalleryItem) -> list[str]:
-    """Return the Markdown lines of one figure or table: title, picture or table, caption, reference, links and claims."""
+    """Return the Markdown lines of one item: title, picture or table, caption, reference, links and claims."""
     declared = item.declared
     name = item.name if item.name != declared.id.partition("/")[2] else ""
     title = f"{name}: {declared.title}" if name else declared.title
@@ -172,7 +174,7 @@ def _entry(item: GalleryItem) -> list[str]:
 
 def _content(item: GalleryItem) -> list[str]:
     """Return the Markdown lines of the picture or the table, or of a note that says what is missing."""
-    if not item.cubes_published:
+    if not item.can_be_made:
         missing = [name for name in item.declared.experiments if not published_cube(name).exists()]
         text = f"No cube of {', '.join(missing)} is published. `snakemake -c2 {item.file}` trains it first."
         return ['!!! info "Requires training"', "", f"    {text}"]
@@ -181,24 +183,27 @@ def _content(item: GalleryItem) -> list[str]:
         return ['!!! info "Not made yet"', "", f"    {text}"]
     if item.kind == "figure":
         return [f"![{inline(item.declared.title)}]({item.declared.id}.png){{ loading=lazy }}"]
-    _, _, rows = item.file.read_text(encoding="utf-8").partition("\n\n")  # without the caption, which follows
-    return rows.splitlines()
+    # The file begins with the caption, which `_entry` adds below the table.
+    _, _, table = item.file.read_text(encoding="utf-8").partition("\n\n")
+    return table.splitlines()
 
 
 def _verdict_counts(claims: list[Claim]) -> str:
+    """Return the number of claims and of each verdict, such as `3 claims: holds 2, differs 1`."""
     verdicts = [verdicts_of_claims().get(claim.id, "not run") for claim in claims]
     counts = [f"{verdict} {verdicts.count(verdict)}" for verdict in SIGNS if verdict in verdicts]
     return f"{len(claims)} claim{'s' if len(claims) > 1 else ''}: {', '.join(counts)}"
 
 
 def _verdict(claim: Claim) -> str:
+    """Return the verdict on a claim with its sign, as a link to the page of claims."""
     verdict = verdicts_of_claims().get(claim.id, "not run")
     return f"[{SIGNS[verdict]} {verdict}](../claims.md#{claim.id})"
 
 
 @functools.cache
 def verdicts_of_claims() -> dict[str, str]:
-    """Read the verdict on each claim from the committed page of claims."""
+    """Read the verdict on each claim, by its id, from the committed page of claims."""
     return dict(VERDICT_PATTERN.findall(CLAIMS_PAGE.read_text(encoding="utf-8")))
 
 
@@ -224,11 +229,12 @@ def cited_places(text: str) -> set[tuple[str, str]]:
 
 
 def claims_citing(item: GalleryItem) -> Iterator[Claim]:
-    """Yield the claims that cite the place that a figure or table reproduces: the place in its `reference`.
+    """Yield the claims that cite what a figure or table reproduces: the place in its `reference`.
 
-    If the reference names the number of a figure or table, a claim must cite this number. If the reference names only a
-    section, a claim must cite this section, cite no figure or table, and be about one of the item's experiments. If the
-    reference names neither, the field `where` of a claim must contain the heading that follows the first comma of the reference.
+    The field `where` of a claim decides. If the reference names the number of a figure or table, `where` must cite this number.
+    If the reference names only a section, `where` must cite this section and no figure or table, and the claim must be about
+    one of the item's experiments. If the reference names neither, `where` must contain the heading that follows the
+    reference's first comma.
     """
     reference_places = cited_places(item.declared.reference)
     numbered = {place for place in reference_places if place[0] != "section"}

@@ -14,14 +14,14 @@ PACKAGES = (
     "tables", "explorer", "importing", "export", "edit", "logs", "watch", "cli",
     "pages",
 )  # fmt: skip
-"""Packages and top-level modules, in the order in which data passes through them. Each imports only earlier ones."""
+"""Packages and top-level modules, in the order in which data passes through them. Each imports only earlier ones.
+
+The entry `foundations` stands for all other top-level modules.
+"""
 
 
 def package_imports() -> dict[str, set[str]]:
-    """Return the other packages that each package imports at run time, including imports inside functions.
-
-    Top-level modules that are not in `PACKAGES` count as `foundations`.
-    """
+    """Return, for each entry of `PACKAGES`, the other entries that it imports at run time, including imports inside functions."""
     imports: dict[str, set[str]] = {package: set() for package in PACKAGES}
     for file in ROOT.rglob("*.py"):
         module = ".".join((PACKAGE, *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
@@ -32,13 +32,13 @@ def package_imports() -> dict[str, set[str]]:
 
 
 def _package(module: str) -> str:
-    """Return the entry of `PACKAGES` that a module belongs to, or `foundations`."""
+    """Return the entry of `PACKAGES` that a module belongs to."""
     name = module.split(".")[1]
     return name if name in PACKAGES else "foundations"
 
 
 def upward_imports() -> list[tuple[str, str]]:
-    """Return each import that breaks the order of `PACKAGES`, as (package, imported package)."""
+    """Return each import of a later entry of `PACKAGES`, as (package, imported package); there should be none."""
     order = {package: index for index, package in enumerate(PACKAGES)}
     pairs = ((package, other) for package, others in package_imports().items() for other in sorted(others))
     return [(package, other) for package, other in pairs if order[other] >= order[package]]

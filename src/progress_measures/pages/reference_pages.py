@@ -83,6 +83,7 @@ def _requirements(measure: Measure) -> str:
 
 
 def _unit(unit: str) -> str:
+    """Return a unit in words, such as `in nats`; its attribute in the cube is `1` for a measure without unit."""
     return "no unit" if unit == "1" else f"in {unit}s"
 
 
@@ -153,6 +154,7 @@ def _size(cube: xr.Dataset, name: str) -> str:
 
 
 def _variable_row(name: str, dims: Iterable[Any], attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of a variable: linked name, dimensions, unit and meaning."""
     return _linked(name), ", ".join(map(str, dims)), attributes.get("units", ""), cell(attributes.get("long_name", ""))
 
 
@@ -186,7 +188,7 @@ def _command_name(command: CommandInfo) -> str:
 
 
 def _command_section(command: CommandInfo) -> list[str]:
-    """Return the Markdown lines of a command: heading, description, a line to type, and a table of its parameters."""
+    """Return the Markdown lines of a command: heading, description, an example, and a table of arguments and options."""
     rows = list(_parameters(command.callback))
     arguments = " ".join(name.strip("`") for name, *_ in rows if name.startswith("`") and "--" not in name)
     line = " ".join(["progress-measures", _command_name(command), *([arguments] if arguments else [])])
@@ -195,7 +197,7 @@ def _command_section(command: CommandInfo) -> list[str]:
 
 
 def _parameters(callback: Any) -> Iterator[tuple[str, str, str]]:
-    """Yield name, default and meaning of each argument and option, from the annotations for typer."""
+    """Yield name, default and meaning of each argument and option of a command, from its function's annotations for typer."""
     hints = typing.get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
         value_type, info = typing.get_args(hints[name])[:2]
@@ -252,7 +254,7 @@ def _indented(text: str) -> list[str]:
 
 
 def _readers() -> dict[str, list[str]]:
-    """Return links to the figures and tables that read the cube of each experiment."""
+    """Return links to the figures and tables that read the cube of an experiment, by the name of the experiment."""
     from progress_measures.pages.gallery import gallery_items
 
     readers: dict[str, list[str]] = {}

@@ -21,7 +21,7 @@ def published(claim: str) -> Any:
 def paper_beside_ours(
     paper_rows: Sequence[Row], our_rows: Sequence[Row], shared_cells: Row | None = None
 ) -> pd.DataFrame:
-    """Place rows of the paper and our rows side by side, in order. Where one side has fewer rows, its cells are empty.
+    """Place published rows and our rows side by side, in order. Where one side has fewer rows, its cells are empty.
 
     Args:
         paper_rows: rows of the paper: cells by name of the column.

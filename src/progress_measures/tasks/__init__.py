@@ -18,6 +18,7 @@ def _tasks() -> dict[str, type[Task]]:
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
         for member in vars(module).values():
+            # the module's own class with a `kind`: neither a base class nor a class that the module imports
             is_task = isinstance(member, type) and issubclass(member, Task) and member is not Task
             if is_task and member.__module__ == module.__name__ and "kind" in member.__annotations__:
                 tasks[info.name] = member

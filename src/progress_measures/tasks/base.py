@@ -81,12 +81,12 @@ class Task(Section):
 
     @property
     def group(self) -> Group | None:
-        """The cyclic group that the right answers follow; None if there is none. Tasks on pairs only."""
+        """The cyclic group in which the right answer is a sum or difference; None if there is none. Tasks on pairs only."""
         raise NotImplementedError
 
     @property
     def answer_position(self) -> int:
-        """Position whose logits are the answer. Tasks on pairs only."""
+        """Position whose logits are scored. Tasks on pairs only."""
         raise NotImplementedError
 
     @property
@@ -121,7 +121,7 @@ class PairTask(Task):
         "or `=` for the token after the largest operand token. `a b =` is the paper's layout.",
     )
     read: Literal["last"] | int = Field(
-        "last", description="Position whose logits are the answer, counted from 0, or `last`."
+        "last", description="Answer position, whose logits are scored: counted from 0, or `last`."
     )
 
     @model_validator(mode="after")
@@ -141,7 +141,7 @@ class PairTask(Task):
 
     @property
     def output_count(self) -> int:
-        """Number of outputs; those that are never right come last."""
+        """Number of outputs. Some may never be right: for most tasks, these come last."""
         raise NotImplementedError
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -154,7 +154,7 @@ class PairTask(Task):
 
     @property
     def provides(self) -> frozenset[str]:
-        """Capabilities: a task on pairs; whether the right answers follow a cyclic group, and whether this group leaves out 0."""
+        """Capabilities: `pairs`; `cyclic_group` if there is one (see `group`); `multiplicative_group` if it leaves out 0."""
         group_capabilities = {"cyclic_group"} if self.group else set()
         group_capabilities |= {"multiplicative_group"} if self.group and self.group.generator else set()
         return frozenset({"pairs"} | group_capabilities)
@@ -166,12 +166,12 @@ class PairTask(Task):
 
     @cached_property
     def group(self) -> Group | None:
-        """The cyclic group that the right answers follow; None if there is none."""
+        """The cyclic group in which the right answer is a sum or difference of a and b; None if there is none."""
         return find_group(self.label_table(), self.defined())
 
     @property
     def answer_position(self) -> int:
-        """Position whose logits are the answer."""
+        """Position whose logits are scored."""
         return len(self.token_layout.slots) - 1 if self.read == "last" else self.read
 
     @property
@@ -217,7 +217,7 @@ class ModularTask(PairTask):
     outputs: int | None = Field(
         None,
         le=10_000,
-        description="Number of output classes, at least p; by default p. Outputs from p on are never the answer.",
+        description="Number of outputs, at least p; by default p. Outputs from p on are never the right answer.",
     )
 
     @field_validator("prime")
@@ -254,7 +254,7 @@ class ModularSumTask(ModularTask):
 
     @cached_property
     def group(self) -> Group | None:
-        """The group Z_p, by the definition of the task: a search in the table of labels would take too long for every reading."""
+        """The group Z_p. It is known from the task: a search in the table of labels at every use would take too long."""
         residues = np.arange(self.prime)
         return Group(residues, residues, self.sign)
 

@@ -1,7 +1,7 @@
-"""Addition x + y of numbers with five digits, predicted digit by digit (appendix D.3).
+"""Addition x + y of numbers with five digits, or another number of digits, predicted digit by digit (appendix D.3).
 
 A sequence is `x x x x x + y y y y y = s s s s s s`, most significant digit first. Operands may begin with zeros; the sum
-begins with the carry. The network reads the whole sequence and predicts each digit of the sum from the tokens before it.
+begins with the carry. The network predicts each digit of the sum from the tokens before it.
 """
 
 from collections.abc import Iterator
@@ -57,8 +57,8 @@ def examples(x: NDArray[np.int64], y: NDArray[np.int64]) -> Examples:
     """Build the sequences for the sums x + y.
 
     Args:
-        x: Digits of the first summands, most significant first: [example, digit].
-        y: Digits of the second summands: [example, digit].
+        x: digits of the first summands, most significant first: [example, digit].
+        y: digits of the second summands: [example, digit].
 
     Returns:
         The sequences, with one answer per digit of the sum.
@@ -69,7 +69,6 @@ def examples(x: NDArray[np.int64], y: NDArray[np.int64]) -> Examples:
     sum_digits = sums[:, None] // powers % 10
     ones = np.ones((len(x), 1), dtype=np.int64)
     tokens = np.concatenate([x, PLUS * ones, y, EQUALS * ones, sum_digits], axis=1)
-    positions = np.arange(
-        2 * digits + 1, 3 * digits + 2
-    )  # from `=` to the last digit but one: each predicts the digit after it
+    # from `=` to the last digit but one: each predicts the digit after it
+    positions = np.arange(2 * digits + 1, 3 * digits + 2)
     return Examples(tokens, np.broadcast_to(positions, sum_digits.shape), sum_digits)

@@ -1,8 +1,9 @@
-"""The cyclic group that a task's right answers follow, found in the table of its labels.
+"""The cyclic group in which a task's right answers are sums or differences, found in the table of its labels.
 
-In the order of the group, the operand values are elements g_0 … g_(n-1) such that the right answer for (g_i, g_j) depends on
-i + j mod n alone, or on i - j mod n alone. A sum or difference mod n has this form in the order 0 … n - 1. A product or quotient
-mod a prime p has it among the residues other than 0, in the order of their discrete logarithms to a primitive root.
+In the order of the group, the operand values are elements g_0 … g_(m-1) such that the right answer for (g_i, g_j) depends on
+i + j mod m alone, or on i - j mod m alone. A sum or difference mod n has this form in the order 0 … n - 1, with m = n. A
+product or quotient mod a prime p has it for the m = p - 1 residues other than 0, in the order of their discrete logarithms to
+a primitive root.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 
 
 class Group(NamedTuple):
-    """A cyclic group of operand values.
+    """A cyclic group of m operand values: of all n, or of all but 0.
 
     Attributes:
-        elements: operand values in the order of the group [n].
-        outputs: right answers in the order of the group: that for (g_i, g_j) is `outputs[(i + sign * j) % n]` [n].
+        elements: operand values g_0 … g_(m-1) in the order of the group [m].
+        outputs: right answers in the order of the group: that for (g_i, g_j) is `outputs[(i + sign * j) % m]` [m].
         sign: 1 or -1.
         generator: the primitive root that is the base of the discrete logarithms; 0 for sums and differences.
     """
@@ -31,20 +32,21 @@ class Group(NamedTuple):
 
     @property
     def is_natural(self) -> bool:
-        """Whether operand values and outputs are in the order 0 … n - 1 already."""
+        """Whether operand values and outputs are already in the order 0, 1, 2, …."""
         order = np.arange(len(self.elements))
         return bool((self.elements == order).all() and (self.outputs == order).all())
 
 
 def find_group(labels: NDArray[np.int64], defined: NDArray[np.bool_] | None = None) -> Group | None:
-    """Find the group that a table of labels follows.
+    """Find the cyclic group in which the labels of a table are sums or differences.
 
     Args:
         labels: label of every pair [a, b].
         defined: whether each pair has a label [a, b]; None if all have one.
 
     Returns:
-        The group; None if the labels follow neither a sum or difference mod n nor a product or quotient mod a prime.
+        The group; None if no such order is found. Then the right answer is neither a sum or difference mod n, nor a product or
+        quotient mod a prime n, nor a one-to-one function of one of these.
     """
     n = len(labels)
     has_label = np.ones_like(labels, dtype=bool) if defined is None else defined
@@ -78,7 +80,7 @@ def is_prime(number: int) -> bool:
 
 
 def primitive_root(p: int) -> int:
-    """Return the smallest primitive root modulo p; 0 if p is no prime or less than 3."""
+    """Return the smallest primitive root modulo p; 0 if p is 2 or not a prime."""
     if p < 3 or not is_prime(p):
         return 0
     return next(g for g in range(2, p + 1) if p == 3 or len(set(discrete_powers(p, g).tolist())) == p - 1)

@@ -18,9 +18,7 @@ class IntegerAddition(PairTask):
     operands: int = Field(
         10, gt=1, le=MAX_OPERANDS, description="Number n of operand values: a and b range over 0 … n − 1."
     )
-    outputs: int = Field(
-        20, gt=2, le=10_000, description="Number of output classes, at least 2n − 1, the number of sums."
-    )
+    outputs: int = Field(20, gt=2, le=10_000, description="Number of outputs, at least 2n − 1, the number of sums.")
 
     @model_validator(mode="after")
     def _check_outputs(self) -> Self:

@@ -24,7 +24,7 @@ class Operation(PairTask):
     outputs: int | None = Field(
         None,
         le=10_000,
-        description="Number of output classes, at least n; by default n. Outputs from n on are never the answer.",
+        description="Number of outputs, at least n; by default n. Outputs from n on are never the right answer.",
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The order in which operand values and outputs are measured.
 
-In the order of its cyclic group, a task is addition or subtraction mod n, so that Fourier measures apply: products mod p are
-sums of discrete logarithms.
+In the order of its cyclic group, a task is addition or subtraction modulo the size of the group, so that Fourier measures
+apply. For example, the discrete logarithm of a product mod p is the sum of the factors' discrete logarithms mod p - 1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Order(NamedTuple):
         operands: operand values in this order [value]; some may be left out.
         outputs: all outputs in this order [output].
         is_natural: whether both orders are 0, 1, 2, …, without an operand value left out.
-        operand_count: number of operand values of the task, also of those that are left out.
+        operand_count: number of all operand values of the task, including those that are left out.
     """
 
     operands: NDArray[np.int64]
@@ -43,9 +43,10 @@ class Order(NamedTuple):
 
     @classmethod
     def of_group(cls, task: Task) -> Order | None:
-        """Return the order in which a task is addition or subtraction mod n; None if it is natural or there is no cyclic group.
+        """Return the order in which a task is addition or subtraction in its cyclic group.
 
-        Outputs that are not elements of the group, such as 0 for products, come last.
+        Outputs that are not elements of the group, such as 0 for products, come last. None if this order is natural, or if
+        the task has no cyclic group.
         """
         group = task.group
         if group is None or group.is_natural:

@@ -17,7 +17,7 @@ class PairTable(PairTask):
     operands: int = Field(
         gt=1, le=MAX_OPERANDS, description="Number n of operand values: a and b range over 0 … n − 1."
     )
-    outputs: int = Field(gt=1, le=10_000, description="Number of output classes.")
+    outputs: int = Field(gt=1, le=10_000, description="Number of outputs.")
     answers: list[int] = Field(
         description="Labels of all n² pairs, each below `outputs`; entry a · n + b, counted from 0, is that of (a, b)."
     )
@@ -35,7 +35,7 @@ class PairTable(PairTask):
 
     @property
     def output_count(self) -> int:
-        """Number of output classes of the table."""
+        """Number of outputs; some of them may be missing in the table."""
         return self.outputs
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ class PermutationComposition(PairTask):
         """Return the index of a ∘ b, elementwise."""
         permutations = np.array(list(itertools.permutations(range(self.degree))))
         composed = np.take_along_axis(permutations[a], permutations[b], axis=-1)
-        # A permutation is found by the number whose digits to the base m it is.
+        # Each permutation is looked up by a number: its entries are the number's digits to the base m.
         place_values = self.degree ** np.arange(self.degree)
         order = np.argsort(permutations @ place_values)
         return order[np.searchsorted((permutations @ place_values)[order], composed @ place_values)]

@@ -1,8 +1,8 @@
 """Random tokens in which one subsequence repeats (appendix D.3): its later occurrences are predictable from the first.
 
-Token 0 begins the sequence and occurs nowhere else. The other positions form as many equal intervals as there are
-repeats; each interval contains the subsequence once. In every occurrence but the first, all tokens of the subsequence
-except its first token are answers.
+Token 0 begins the sequence and occurs nowhere else. The other positions form as many equal intervals as the subsequence has
+occurrences, and each interval contains it once; positions that remain at the end hold random tokens. In every occurrence but the
+first, the network predicts all tokens of the subsequence except its first token.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The order of the pairs from which a run takes its training pairs."""
+"""The order in which a split lists all pairs; a run trains on the first of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 
 def train_order(method: str, seed: int, operand_count: int) -> NDArray[np.int64]:
-    """Return all pairs in the order of the split; the training pairs come first.
+    """Return all pairs in the order of the split, including pairs without a right answer; the training pairs come first.
 
     Args:
         method: `shuffle` for Python's `random.shuffle`, as in the paper's code; `randperm` for `torch.randperm` on the
             CPU, as in the notebooks.
-        seed: Seed of the split.
-        operand_count: Number n of operand values.
+        seed: seed of the split.
+        operand_count: number n of operand values.
 
     Returns:
         Indices a * n + b of the pairs: [pair].

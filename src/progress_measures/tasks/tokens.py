@@ -12,7 +12,10 @@ PAPER = "a b ="
 """The paper's layout: operand values are the tokens 0 … n - 1, and `=` is token n."""
 
 MAX_POSITIONS = 64
+"""Largest number of positions of a layout: sequences of all pairs must fit into memory."""
+
 MAX_TOKEN = 100_000
+"""Largest token that a layout may name: the embedding has a row for every token up to it."""
 
 _WORD = re.compile(r"([ab])(?:\+([0-9]+))?|([0-9]+)|(=)")
 
@@ -42,8 +45,8 @@ class TokenLayout(NamedTuple):
         """Parse a layout.
 
         Args:
-            text: words separated by spaces, one for each position: `a` or `b` for the operand's value, `a+N` for the value
-                plus N, a number for a fixed token, and `=` for the token after the largest operand token.
+            text: words separated by spaces, one for each position: `a` or `b` for the operand's value, `a+N` or `b+N` for the
+                value plus N, a number for a fixed token, and `=` for the token after the largest operand token.
             operand_count: number n of operand values.
 
         Raises:
@@ -75,7 +78,7 @@ class TokenLayout(NamedTuple):
 
     @property
     def is_paper(self) -> bool:
-        """Whether this is the paper's layout."""
+        """Whether this is the paper's layout, written `a b =`."""
         return self.text == PAPER
 
     @property

@@ -1,4 +1,7 @@
-"""Quantities that check the paper's arithmetic: cosines of its key frequencies (appendix B), consistency of its tables."""
+"""Quantities that check the paper's arithmetic: cosines of its key frequencies (appendix B), consistency of its tables.
+
+Quantities without variables compute with published numbers only, and do not use the cube.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 PAPER_P, PAPER_KEYS = 113, (14, 35, 41, 42, 52)
+"""The prime and the key frequencies of the paper's mainline network."""
 
 
 def _wave(k: int, x: int) -> float:
@@ -32,7 +36,7 @@ def _wave(k: int, x: int) -> float:
 
 @quantity(variables=())
 def waves_of_14(cube: xr.Dataset) -> Values:
-    """Compute f_14(x) = cos(2 pi 14 x / 113) at x = 8, 105 and 16, and how far these differ from the published values."""
+    """Compute f_14(x) = cos(2 pi 14 x / 113) at x = 8, 105 and 16, and the largest difference from the published values."""
     published = {8: 0.998, 105: 0.998, 16: 0.994}
     values = {f"f14({x})": _wave(14, x) for x in published}
     return values | {"largest_difference": max(abs(_wave(14, x) - value) for x, value in published.items())}
@@ -40,7 +44,7 @@ def waves_of_14(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def waves_of_35(cube: xr.Dataset) -> Values:
-    """Compute f_35(x) = cos(2 pi 35 x / 113) at x = 8, 105 and 16, and how far these differ from the published values."""
+    """Compute f_35(x) = cos(2 pi 35 x / 113) at x = 8, 105 and 16, and the largest difference from the published values."""
     published = {8: -0.990, 105: -0.990, 16: 0.961}
     values = {f"f35({x})": _wave(35, x) for x in published}
     return values | {"largest_difference": max(abs(_wave(35, x) - value) for x, value in published.items())}
@@ -60,9 +64,9 @@ def wave_of_52_at_16(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def interference(cube: xr.Dataset) -> Values:
-    """Sum f_k(x) over the paper's five key frequencies k; return the sum at x = 0 and its maximum over x = 1 to 112.
+    """Sum f_k(x) = cos(2 pi k x / 113) over the paper's five key frequencies k.
 
-    Also return the ratio of the maximum to the sum at 0.
+    Return the sum at x = 0, its maximum over x = 1 to 112 (`runner_up`), and the ratio of this maximum to the sum at 0.
     """
     wave_sum = np.array([sum(_wave(k, x) for k in PAPER_KEYS) for x in range(PAPER_P)])
     maximum = wave_sum[1:].max()
@@ -76,8 +80,8 @@ def single_coefficients(cube: xr.Dataset) -> Values:
     By the angle-sum identity, cos w(a + b) and sin w(a + b) are each a sum or difference of two products, so all three
     coefficients of a row have nearly the same absolute value. The difference is the coefficient on cos or sin of w(a + b)
     minus the mean absolute coefficient on the two products. Return the maximum of its absolute value over the published
-    rows, and the maximum over the rows of our runs of its absolute value divided by the coefficient on cos or sin of
-    w(a + b).
+    rows. For the rows of our runs, divide its absolute value by that of the coefficient on cos or sin of w(a + b), and return
+    the maximum; NaN if our runs have no key frequencies.
     """
     claims, rows = load_claims(), [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     tables = ["paper.table1", *(f"paper.table3.seed{seed}" for seed in (1, 2, 3, 4))]

@@ -1,7 +1,9 @@
 """Quantities that the blog prints and plots for one network. All values are of the first run of a cube.
 
 W_neur is a head's contribution to each neuron, and W_attn is a head's attention score, as functions of the attended
-token. W_L = W_out W_U maps neurons to logits.
+token. W_L = W_out W_U maps neurons to logits. A neuron is clustered if one frequency explains at least 85 % of its variance, and
+always on if it is active at 98 % of the pairs or more. A value is NaN if the rule for phases does not find the end at which it
+is taken, and infinite if it is the first epoch of an event that does not occur.
 """
 
 from __future__ import annotations
@@ -56,10 +58,10 @@ def run_layout(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "history_test_loss", "history_train_loss"))
 def grokking_landmarks(cube: xr.Dataset) -> Values:
-    """Return the first epochs with train and test loss below 1e-6, and start and end of the fall of the test loss.
+    """Return the first epochs with train and test loss below 1e-6, and first and last epoch of the fall of the test loss.
 
-    The fall starts at the end of circuit formation and ends at the end of cleanup. Also return the ratio of its end to its
-    start.
+    The fall starts at the end of circuit formation and ends at the end of cleanup. Also return the ratio of its last epoch to
+    its first.
     """
     train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
     _, fall_start, fall_end = phase_end_epochs(_first_run(cube)[0])
@@ -85,12 +87,13 @@ def excluded_loss_landmarks(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "excluded_loss_by_frequency", "key_frequency", "test_loss"))
 def excluded_rises_early(cube: xr.Dataset) -> Values:
-    """Return how far the excluded loss of each key frequency has risen at half the epoch at which circuit formation ends.
+    """Return how far the excluded loss of each key frequency has risen halfway to the end of circuit formation.
 
-    The rise is the ratio of the loss at this epoch to its minimum until then. Also return the number of key frequencies with
-    a rise of 3 or more. For each key frequency, return the epoch at which its excluded loss is smallest before the end of
-    circuit formation, divided by the epoch at which memorization ends. Also return the absolute relative change of the test
-    loss from the end of memorization to half the epoch at which circuit formation ends.
+    Halfway is half the epoch of this end. The rise is the ratio of the loss at this epoch to its minimum until then; its list
+    is empty if the rule finds no end of circuit formation. Also return the number of key frequencies with a rise of 3 or more.
+    For each key frequency, return the epoch at which its excluded loss is smallest before the end of circuit formation,
+    divided by the epoch at which memorization ends. Also return the absolute relative change of the test loss from the end of
+    memorization to halfway.
     """
     run_cube, last = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
@@ -159,10 +162,10 @@ def mean_attention_by_head(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_active", "neuron_fraction_explained"))
 def first_neurons(cube: xr.Dataset) -> Values:
-    """Count how many of the first three neurons are periodic or always on.
+    """Count how many of the first three neurons are periodic, which means clustered, or always on.
 
-    Also return the fraction of variance that each neuron's best frequency explains, which is at least 85 % for a
-    periodic neuron, and the fraction of pairs at which it is active.
+    Also return, for each neuron, the fraction of variance that its best frequency explains, and the fraction of pairs at which
+    it is active.
     """
     last = _first_run(cube)[1].isel(neuron=slice(3))
     explained, active = last.neuron_fraction_explained.values, last.neuron_fraction_active.values
@@ -229,9 +232,9 @@ def embedding_dimensions(cube: xr.Dataset) -> Values:
 def neurons_best_frequencies(cube: xr.Dataset) -> Values:
     """Return the best frequencies of all neurons, the number of neurons of each, and the large frequencies of W_L.
 
-    A neuron's best frequency explains the largest fraction of its variance. A frequency is large if its norm in W_L is at
-    least 15 % of the largest. `same_sets` says whether the large frequencies are those that are best for at least ten neurons
-    each.
+    A neuron's best frequency explains the largest fraction of its variance; it is 0 for a constant neuron, which `unique` does
+    not count. A frequency is large if its norm in W_L is at least 15 % of the largest. `same_sets` says whether the large
+    frequencies are those that are best for at least ten neurons each.
     """
     last = _first_run(cube)[1]
     frequencies, counts = np.unique(last.neuron_frequency.values, return_counts=True)
@@ -248,10 +251,10 @@ def neurons_best_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_frequency_share"))
 def clusters_explained(cube: xr.Dataset) -> Values:
-    """Return quantiles over clustered neurons of the fraction of the neuron's Fourier energy that is at its frequency.
+    """Return quantiles, over clustered neurons, of the fraction of a neuron's Fourier energy at its frequency.
 
     The energy at frequency k is that in the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except
-    the constant. The denominator is the sum of these energies over all frequencies.
+    the constant. The denominator is the sum of these energies over all frequencies. Without clusters, the values are NaN.
     """
     last = _first_run(cube)[1]
     by_frequency = last.neuron_frequency_share.values[clustered(last)]
@@ -286,7 +289,8 @@ def published_cluster_sums(cube: xr.Dataset) -> Values:
 def unclustered_fire(cube: xr.Dataset) -> Values:
     """Return the median, over neurons outside all clusters, of the fraction of pairs at which a neuron is active.
 
-    Also return the number of these neurons, and of those that are always on.
+    Also return the number of neurons outside all clusters, and how many of them are always on. The median is NaN if there are
+    none.
     """
     last = _first_run(cube)[1]
     active = last.neuron_fraction_active.values[~clustered(last)]
@@ -338,11 +342,12 @@ def clusters_kept(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cluster_removed_loss", "intervention_loss", "key_frequency"))
 def one_cluster_removed(cube: xr.Dataset) -> Values:
-    """Return the loss over all pairs without one set of neurons, with the neurons in clusters replaced by their fits.
+    """Return the loss over all pairs if one set of neurons is removed, and all other neurons in clusters are replaced by fits.
 
     The removed set is the cluster of one key frequency, or the neurons outside all clusters (`others`); each removed neuron
-    is replaced by its mean over pairs. Also return the ratios of these losses to the original loss, and the number of key
-    frequencies whose removal gives a loss above 1e-2.
+    is replaced by its mean over pairs. A fit is at the frequency of the neuron's cluster. W_L maps the neurons to logits; the
+    contribution of other paths is replaced by its mean over pairs. Also return the ratios of these losses to the original
+    loss, and the number of key frequencies whose removal gives a loss above 1e-2.
     """
     _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
@@ -366,7 +371,7 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Return the fraction of clustered
     neurons with these signs (`share`), and whether the first clustered neuron has them. Also return, for each of the two
     conditions, the fraction that fulfills it (`opposite`, `alike`) among the clustered neurons in which neither of its two
-    coefficients is ignored.
+    coefficients is ignored. A fraction of no neurons is NaN.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -393,9 +398,9 @@ def waves_of_sum_alone(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_U", "key_frequency"))
 def unembedding_in_keys(cube: xr.Dataset) -> Values:
-    """Return the fraction of W_U's Fourier energy over output tokens that lies in the key frequencies.
+    """Return the fraction of W_U's Fourier energy over outputs that is at the key frequencies.
 
-    Values are for all rows, the dimensions of the residual stream, together and for row 4.
+    One value is for all rows of W_U together, which are the dimensions of the residual stream; the other is for row 4.
     """
     last = _first_run(cube)[1]
     squares = np.square(last.W_U.values @ fourier.basis(last.sizes["output"]).T)
@@ -407,8 +412,8 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("key_frequency",))
-def idealised_logits(cube: xr.Dataset) -> Values:
-    """Count the pairs at which the sum over key frequencies of cos w(a + b - c) is largest at the correct answer c."""
+def idealized_logits(cube: xr.Dataset) -> Values:
+    """Count the pairs at which the sum of cos w(a + b - c) over the key frequencies is largest at the right answer c."""
     p, keys = operand_count(cube), key_frequencies_of(_first_run(cube)[1])
     cosine_sum = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c
     a, b, c = np.ix_(*[np.arange(p)] * 3)
@@ -440,8 +445,9 @@ def key_energies_early(cube: xr.Dataset) -> Values:
 def key_energies_later(cube: xr.Dataset) -> Values:
     """Rank all cosines and sines by norm in W_E at the end of circuit formation; rank 1 is the largest norm.
 
-    Return the largest rank of a cosine or sine of a key frequency. Also return the largest relative deviation of a key
-    frequency's squared norm from its final value, at the checkpoint nearest to 1.5 times the end of cleanup.
+    Return the largest rank of a cosine or sine of a key frequency. Also return the largest absolute relative deviation of a key
+    frequency's squared norm from its final value, at the checkpoint nearest to 1.5 times the end of cleanup. Both are NaN
+    without key frequencies.
     """
     run_cube, last = _first_run(cube)
     keys, (_, formation_end, cleanup_end) = key_frequencies_of(last), phase_end_epochs(run_cube)
@@ -497,6 +503,7 @@ EXPLAINED_BY_DIRECTIONS = {
     "pre": "neuron_pre_fraction_explained_directions",
     "post": "neuron_post_fraction_explained_directions",
 }
+"""Fraction of variance that the key frequencies' directions explain: variable for the logits, and before and after the ReLU."""
 
 
 @quantity(
@@ -507,7 +514,7 @@ EXPLAINED_BY_DIRECTIONS = {
     )
 )
 def trig_ratios(cube: xr.Dataset) -> Values:
-    """Return the fraction of variance along the key frequencies' directions, of the logits and of the neurons.
+    """Return which fractions of the variance of the logits and of the neurons the key frequencies' directions explain.
 
     The neurons are taken before and after the ReLU (`pre`, `post`), at the last checkpoint. Also return the first epoch
     at which each fraction reaches half of its final value, and by how many epochs the fractions of the neurons reach it later
@@ -529,7 +536,7 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
 
     The final frequency is the neuron's best frequency at the last checkpoint. Neurons are taken after the ReLU, at the end of
     cleanup and at the last checkpoint. Also return the rank correlation of this median with the epoch, over checkpoints up to
-    the end of circuit formation.
+    the end of circuit formation. All values are NaN without clusters.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
@@ -551,8 +558,8 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
 def quadratic_shares(cube: xr.Dataset) -> Values:
     """Return the mean, over clustered neurons, of the fraction of variance in products of cos, sin of w a with cos, sin of w b.
 
-    w belongs to the neuron's frequency. Neurons are taken before and after the ReLU, at the last checkpoint. Also return the
-    ratio of the mean after the ReLU to the mean before it.
+    w = 2 pi k/p, where k is the neuron's frequency. Neurons are taken before and after the ReLU, at the last checkpoint. Also
+    return the ratio of the mean after the ReLU to the mean before it.
     """
     last = _first_run(cube)[1]
     fraction = last.neuron_quadratic_share.isel(neuron=clustered(last)).mean("neuron")
@@ -562,7 +569,7 @@ def quadratic_shares(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("mean_attention",))
 def self_attention_early(cube: xr.Dataset) -> Values:
-    """Return the maximum over heads of the mean attention from `=` to itself, nearest to epochs 100 and 500."""
+    """Return the maximum over heads of the mean attention from `=` to itself, at the checkpoints nearest epochs 100 and 500."""
     run_cube = _first_run(cube)[0]
     to_itself = run_cube.mean_attention.sel(position="=").max("head")
     return {f"at_{epoch}": float(nearest_checkpoint(to_itself, epoch)) for epoch in (100, 500)}
@@ -573,7 +580,7 @@ def attention_symmetry(cube: xr.Dataset) -> Values:
     """Return the maximum over heads of the absolute difference between the mean attention to a and the mean attention to b.
 
     Values are at the end of memorization and at the end of cleanup. `small_after` is the last epoch at which the
-    difference exceeds 0.05.
+    difference exceeds 0.05; 0 if it never does.
     """
     run_cube = _first_run(cube)[0]
     memorization_end, _, cleanup_end = phase_end_epochs(run_cube)
@@ -590,7 +597,7 @@ def attention_symmetry(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "restricted_loss", "restricted_loss_train", "test_loss"))
 def trig_losses(cube: xr.Dataset) -> Values:
-    """Return the fraction of checkpoints after memorization at which the restricted losses on training and all pairs agree.
+    """Return at which fraction of the checkpoints after memorization the restricted losses on training and all pairs agree.
 
     The two losses agree if they differ by at most a tenth of a decade. Also return the epochs of the first checkpoints
     with restricted loss and with test loss below 1, and by how many epochs the restricted loss is earlier.
@@ -626,8 +633,8 @@ def test_over_trig_loss(cube: xr.Dataset) -> Values:
 def weights_peak(cube: xr.Dataset) -> Values:
     """Return the epoch of the largest sum of squared weights, and its ratio to the final sum.
 
-    Also return the fraction of the decrease from the peak to the last checkpoint that precedes the end of circuit
-    formation; NaN if there is no decrease.
+    Also return which fraction of the decrease from this peak to the last checkpoint precedes the end of circuit formation;
+    NaN if there is no decrease.
     """
     run_cube = _first_run(cube)[0]
     squares, (_, formation_end, _) = run_cube.sum_of_squared_weights, phase_end_epochs(run_cube)

@@ -1,6 +1,7 @@
 """Quantities of training curves: threshold crossings and phases (sections 3, 5, C.1.5 and C.2.1).
 
-Values are lists with one entry per run, unless a docstring says otherwise.
+Values are lists with one entry per run, unless a docstring says otherwise. The first epoch of an event that does not occur is
+infinite. A value at the end of a phase is NaN if the rule for phases does not find this end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def grokking(cube: xr.Dataset) -> Values:
     """Return the first epochs with 99.9 % train accuracy and with 99 % test accuracy, and their ratio.
 
     Also return the ratio of the test loss at the end of memorization to the loss of a uniform guess, and the final test
-    accuracy.
+    accuracy. The ratio of the epochs is NaN if both are infinite.
     """
     train = first_reaching(cube.history_train_accuracy, 0.999)
     test = first_reaching(cube.history_test_accuracy, 0.99)
@@ -73,14 +74,14 @@ def restricted_loss_leads(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*PHASE_ENDS, "excluded_loss", "test_loss", "train_loss"))
-def excluded_loss_story(cube: xr.Dataset) -> Values:
+def loss_changes_by_phase(cube: xr.Dataset) -> Values:
     """Return the excluded loss at the end of memorization, and how losses change in circuit formation and cleanup.
 
     For circuit formation, the values are the factor by which the excluded loss rises, the factor by which the train loss
-    changes, and the number of decades by which the test loss changes. For the epochs from 1,400, where the paper's
-    memorization ends, to the end of circuit formation, the value is the factor by which the train loss changes; for cleanup,
-    the factor by which the excluded loss changes. A factor by which a loss changes is at least 1, whether the loss rises or
-    falls.
+    changes, and the number of decades by which the test loss changes. For cleanup, the value is the factor by which the
+    excluded loss changes. `train_loss_factor_from_1400` is the factor by which the train loss changes from epoch 1,400, where
+    the paper's memorization ends, to the end of circuit formation. A factor by which a loss changes is at least 1, whether the
+    loss rises or falls.
     """
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
     excluded, train, test = (
@@ -98,7 +99,7 @@ def excluded_loss_story(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*PHASE_ENDS, "gini_W_E", "gini_W_L"))
-def gini_story(cube: xr.Dataset) -> Values:
+def gini_slopes(cube: xr.Dataset) -> Values:
     """Return the ratio of the Gini coefficients' mean slope in cleanup to that in circuit formation, for W_E and for W_L.
 
     Also return the final Gini coefficients.
@@ -112,7 +113,7 @@ def gini_story(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
-def weights_story(cube: xr.Dataset) -> Values:
+def weight_slopes(cube: xr.Dataset) -> Values:
     """Return the mean slope per 1,000 epochs of log(sum of squared weights) in circuit formation and in cleanup.
 
     Also return the ratio of the slope in cleanup to the slope in circuit formation.
@@ -127,7 +128,7 @@ def weights_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=PHASE_ENDS)
 def phase_ends(cube: xr.Dataset) -> Values:
-    """Return the epochs at which the phases end, and the ratio of the end of circuit formation to that of memorization."""
+    """Return the epochs at which the phases end, and the ratio of the second end, of circuit formation, to the first."""
     return {
         "memorization": cube.memorization_end,
         "circuit_formation": cube.circuit_formation_end,
@@ -159,9 +160,9 @@ def memorized_state(cube: xr.Dataset) -> Values:
 def memorization_times(cube: xr.Dataset) -> Values:
     """Return memorization and grokking times of the runs, and the relative spread of each over runs.
 
-    The memorization time is here the first epoch with train loss below 1e-6. The spread is the standard deviation
-    divided by the mean; NaN for a single run. Also return the ratio of the spread of memorization times to that of grokking
-    times, and the end of memorization by the rule for phases.
+    The memorization time is here the first epoch with train loss below 1e-6. The spread is the standard deviation divided by
+    the mean; NaN for a single run, or if a time is NaN or infinite. Also return the ratio of the spread of memorization times
+    to that of grokking times, and the end of memorization by the rule for phases (`excluded_loss_turns`).
     """
     memorization_epochs, grok_epochs = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
     with np.errstate(invalid="ignore"):  # times that are infinite
@@ -180,10 +181,10 @@ def memorization_times(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("circuit_formation_end", "memorization_end", "restricted_accuracy_test", "test_accuracy"))
-def restricted_accuracy_story(cube: xr.Dataset) -> Values:
+def restricted_accuracy_on_test_pairs(cube: xr.Dataset) -> Values:
     """Return by how many epochs restricted accuracy on test pairs reaches 90 % before test accuracy does.
 
-    Also return the difference of the two accuracies in the middle of circuit formation.
+    Also return by how much restricted accuracy on test pairs exceeds test accuracy in the middle of circuit formation.
     """
     middle = ((cube.memorization_end + cube.circuit_formation_end) / 2).values
     nearest = cube.epoch.values[np.abs(cube.epoch.values[:, None] - middle).argmin(0)]
@@ -236,8 +237,8 @@ def excluded_singly(cube: xr.Dataset) -> Values:
 def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
     """Return the rank correlation over checkpoints of the maximal excluded loss and the excluded loss.
 
-    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. One correlation is
-    over the checkpoints from the end of memorization to the end of training, the other over those to the end of circuit
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. Both correlations are
+    over checkpoints from the end of memorization on: `spearman` to the end of training, the other to the end of circuit
     formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
@@ -290,9 +291,9 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "test_loss", "train_loss"))
 def losses_diverge(cube: xr.Dataset) -> Values:
-    """Return the ratio of the largest test loss before cleanup to the initial one, and its ratio to the train loss there.
+    """Return the ratio of the largest test loss before cleanup to the initial test loss, and its ratio to the train loss.
 
-    Before cleanup means up to the end of circuit formation, or up to the end of training for a run without this phase. The
+    Before cleanup means up to the end of circuit formation, or up to the end of training for a run without this end. The
     train loss is that of the checkpoint with the largest test loss, whose epoch is also returned.
     """
     before_cleanup = cube.epoch <= cube.circuit_formation_end.fillna(np.inf)
@@ -309,7 +310,7 @@ def losses_diverge(cube: xr.Dataset) -> Values:
 def weights_inflections(cube: xr.Dataset) -> Values:
     """Return the mean slope per 1,000 epochs of log(sum of squared weights) in each phase and after cleanup.
 
-    Also count at how many ends of phases the slope changes its sign, or its size by a factor of 2 or more.
+    Also count at how many ends of phases the slope changes its sign, or its absolute value by a factor of 2 or more.
     """
     curve = np.log(cube.sum_of_squared_weights)
     last = cube.epoch.values[-1]

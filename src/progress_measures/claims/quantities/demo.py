@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def first_cluster(cube: xr.Dataset) -> Values:
     """Return each run's lowest key frequency and the size of its neuron cluster.
 
-    Also return the fraction of the squared norm of W_L's rows for these neurons that is at this frequency. Values of a run
-    without key frequencies are 0, 0 and NaN.
+    Also return which fraction of the squared norm of these neurons' rows of W_L is at this frequency. Values of a run without
+    key frequencies are 0, 0 and NaN.
     """
 
     def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
@@ -45,7 +45,7 @@ def first_cluster(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency",))
 def key_interference(cube: xr.Dataset) -> Values:
-    """Average cos(w x) over the key frequencies; return the ratio of its value at x = 0 to its maximum at other x.
+    """Average cos(w x) over the key frequencies; return the ratio of the average at x = 0 to its maximum at other integers x.
 
     The list has one entry per run: NaN for a run without key frequencies.
     """
@@ -61,7 +61,7 @@ def key_interference(cube: xr.Dataset) -> Values:
 
 
 def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
-    """Return the fraction of the variance of a map [a, b] that its `count` largest 2D Fourier components hold."""
+    """Return the fraction of a map's variance in its `count` largest 2D Fourier components; NaN for a constant map [a, b]."""
     F = fourier.basis(len(values))
     energy = np.sort(np.square(F @ (values - values.mean()) @ F.T), axis=None)[::-1]
     return float(energy[:count].sum() / energy.sum()) if energy.sum() else np.nan
@@ -71,7 +71,7 @@ def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
 def neurons_in_2d(cube: xr.Dataset) -> Values:
     """Return the fraction of a neuron's variance over pairs that its eight largest 2D Fourier components hold.
 
-    The neurons are 0 and 5 of the first run. As a control, also return this fraction for Gaussian noise.
+    The neurons are 0 and 5 of the first run. For comparison, also return this fraction for Gaussian noise [a, b].
     """
     p = operand_count(cube)
     gaussian = np.random.default_rng(0).standard_normal((p, p))
@@ -82,11 +82,11 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "cosine_residual", "cosine_similarity", "key_frequency"))
-def cosines_and_control(cube: xr.Dataset) -> Values:
+def cosines_and_noise(cube: xr.Dataset) -> Values:
     """Return the norm of the logits without the key cosines, divided by the norm of the logits.
 
-    Also return the cosine similarity of the logits with each key cosine and, as a control, of the first run's logits
-    with a Gaussian array [a, b, c].
+    Also return the cosine similarity of the logits with each key cosine and, for comparison, the absolute cosine similarity of
+    the first run's logits with Gaussian noise [a, b, c]. The latter logits are the neurons' part only, computed by W_L.
     """
     return {
         "residual": cube.cosine_residual.isel(epoch=-1),
@@ -97,7 +97,10 @@ def cosines_and_control(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("restricted_loss_neurons", "test_loss"))
 def restricted_ratio_peak(cube: xr.Dataset) -> Values:
-    """Return the largest and final ratio of test loss to restricted loss of projected neurons, and the epoch of the largest."""
+    """Return the largest and final ratio of test loss to restricted loss of projected neurons, and the epoch of the largest.
+
+    A ratio that is NaN counts as 0.
+    """
     ratio = (cube.test_loss / cube.restricted_loss_neurons).fillna(0)
     return {"largest": ratio.max("epoch"), "at_epoch": ratio.idxmax("epoch"), "final": ratio.isel(epoch=-1)}
 
@@ -106,7 +109,8 @@ def restricted_ratio_peak(cube: xr.Dataset) -> Values:
 def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
     """Return the excluded loss of projected neurons at the ends of memorization and of circuit formation.
 
-    Also return the ratio of the second loss to the first, and the same ratio for the test loss.
+    Also return the ratio of the second loss to the first, and the same ratio for the test loss. Values are NaN for a run in
+    which the rule does not find these ends.
     """
     at_memorization_end, at_formation_end = (
         at_epochs(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")

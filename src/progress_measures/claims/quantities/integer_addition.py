@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-STRONG_CORRELATION = 0.9
+STRONG_CORRELATION = 0.9  # the notebook's bound
 TOP_NEURONS = 3  # number of neurons that are examined one by one
 
 # ---- data and training
@@ -56,7 +56,7 @@ def sums_to_learn(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("answer_by_embedding", "history_test_accuracy", "history_train_accuracy"))
 def sums_learned(cube: xr.Dataset) -> Values:
-    """Return the final accuracy over all pairs, the first epochs with 99 % train and test accuracy, and the delay."""
+    """Return the final accuracy over all pairs, the first epochs with 99 % train and 99 % test accuracy, and their difference."""
     accuracy = 1 - failures(cube).sel(embedding="whole").mean()
     train, test = (first_reaching(cube[f"history_{split}_accuracy"], 0.99) for split in ("train", "test"))
     return {
@@ -74,8 +74,8 @@ def sums_learned(cube: xr.Dataset) -> Values:
 def smooth_embedding(cube: xr.Dataset) -> Values:
     """Compute the lag-1 autocorrelation of each dimension of the embedding W_E as a function of the operand value.
 
-    Return its mean over dimensions, and the fraction of dimensions in which it is positive. It is near 1 if a dimension
-    varies slowly with the operand value, and near 0 for noise.
+    The autocorrelation is near 1 if a dimension varies slowly with the operand value, and near 0 for noise. Return its mean over
+    dimensions, and the fraction of dimensions in which it is positive.
     """
     centered = operand_embedding(cube.isel(run=0))
     centered -= centered.mean(0)
@@ -174,7 +174,7 @@ def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) ->
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
-    """Return how the three neurons most correlated with a + b depend on the sum after the ReLU.
+    """Return how, after the ReLU, three neurons depend on the sum a + b: those with the strongest correlation with it.
 
     Lists have one entry per neuron: the fraction of its variance that lies within pairs of equal sum, its threshold,
     and R² of a straight line in the sum, fitted above the threshold. The threshold is the largest sum up to which the
@@ -197,10 +197,11 @@ def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
-    """Fit straight lines in a + b to the pre-activations of the three neurons most correlated with a + b.
+    """Fit straight lines in a + b to the pre-activations of the three neurons that correlate most strongly with a + b.
 
-    Lists have one entry per neuron: R², slope and intercept (`offsets`), and the numbers of pairs at which the
-    pre-activation is negative and at which it is 0. Also return the largest minus the smallest intercept.
+    The correlation is after the ReLU and may be negative. Lists have one entry per neuron: R², slope and intercept (`offsets`),
+    and the numbers of pairs at which the pre-activation is negative and at which it is 0. Also return the largest minus the
+    smallest intercept.
     """
     pre, sums, neurons = (
         activations(cube, relu=False),
@@ -222,11 +223,11 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neuron_fit(cube: xr.Dataset) -> Values:
-    """Fit the pre-activation of the neuron most correlated with a + b linearly by the PC 1 and PC 2 scores of a and b.
+    """Fit a neuron's pre-activation linearly by the PC 1 and PC 2 scores of a and b, at the pairs with a + b < n.
 
-    Also return the absolute difference of the PC 1 coefficients of a and b, divided by the absolute coefficient of a; the
-    ratio of the larger absolute PC 2 coefficient to the smaller absolute PC 1 coefficient; and the smaller absolute PC 2
-    coefficient.
+    The neuron is that with the strongest correlation with a + b after the ReLU. Also return the absolute difference of the PC 1
+    coefficients of a and b, divided by the absolute coefficient of a; the ratio of the larger absolute PC 2 coefficient to the
+    smaller absolute PC 1 coefficient; and the smaller absolute PC 2 coefficient.
     """
     neuron = int(neurons_by_correlation(cube)[0])
     result = neuron_fit(cube, neuron)

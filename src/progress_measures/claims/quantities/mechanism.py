@@ -1,6 +1,8 @@
 """Quantities of the algorithm at the last checkpoint (sections 1, 3, 4, A.1, C.1 and C.2.1).
 
-Values are lists with one entry per run, unless a docstring says otherwise. W_L = W_out W_U maps neurons to logits. The
+Values are lists with one entry per run, unless a docstring says otherwise. A list run by run has several entries per run, the
+first run's first. For a run without key frequencies, a fraction at key frequencies is 0, a ratio with their norms and a loss
+after an intervention on them is NaN, and a list over key frequencies is empty. W_L = W_out W_U maps neurons to logits. The
 readout vectors are the vectors W_L cos_k and W_L sin_k over neurons, for key frequencies k, where cos_k and sin_k have the
 entries cos w_k c and sin w_k c; names of interventions call them "W_L's key directions". A key cosine is cos w(a + b - c) at
 a key frequency, as a function of the pair (a, b) and the output c.
@@ -69,7 +71,7 @@ def dataset_size(cube: xr.Dataset) -> Values:
 
 
 def _intervention(cube: xr.Dataset, name: str) -> Values:
-    """Return test loss and accuracy after an intervention, the ratio to the original loss, and the change of accuracy."""
+    """Return test loss and accuracy after an intervention, the ratio to the original loss, and the change of the accuracy."""
     original_loss = after_intervention(cube, "none")
     return {
         "loss": after_intervention(cube, name),
@@ -81,9 +83,9 @@ def _intervention(cube: xr.Dataset, name: str) -> Values:
 
 @quantity(variables=("W_L_fraction_explained", "intervention_accuracy"))
 def W_L_suffices(cube: xr.Dataset) -> Values:
-    """Return the test accuracy of logits to which all paths except the neurons and W_L contribute only their mean.
+    """Return the test accuracy if all parts of the logits except that of the neurons, by W_L, are replaced by their means.
 
-    The mean is over pairs. Also return the fraction of the logits' variance that the neurons explain through W_L.
+    The means are over pairs. Also return the fraction of the logits' variance that the neurons explain through W_L.
     """
     return {
         "accuracy": after_intervention(cube, "W_L alone", "accuracy"),
@@ -93,7 +95,10 @@ def W_L_suffices(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_singular_value", "key_frequency"))
 def W_L_rank(cube: xr.Dataset) -> Values:
-    """Return the fraction of W_L's squared norm that its 2n largest singular values hold, for n key frequencies."""
+    """Return the fraction of W_L's squared norm in its 2n largest singular values, where n is the number of key frequencies.
+
+    Also return n.
+    """
 
     def fraction(run_cube: xr.Dataset) -> float:
         squares = np.square(run_cube.W_L_singular_value.values)
@@ -107,7 +112,7 @@ def W_L_rank(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def W_E_frequencies(cube: xr.Dataset) -> Values:
-    """Return the number and a list of W_E's significant frequencies, and how many key frequencies are not significant.
+    """Return W_E's significant frequencies and their number, and how many key frequencies are not significant.
 
     A frequency is significant if its norm in W_E exceeds five times the median norm of non-key frequencies.
     """
@@ -126,7 +131,7 @@ def W_E_frequencies(cube: xr.Dataset) -> Values:
 def fourier_symmetry(cube: xr.Dataset) -> Values:
     """Compare the norms of W_E's complex Fourier components at k and p - k.
 
-    Return their largest absolute difference over k, divided by the largest norm.
+    Return their largest absolute difference over k, divided by the largest norm, and the number of frequencies, (p - 1) / 2.
     """
     p = operand_count(cube)
     differences = []
@@ -140,8 +145,8 @@ def fourier_symmetry(cube: xr.Dataset) -> Values:
 def heads_periodic(cube: xr.Dataset) -> Values:
     """Return the frequency that best explains each head's attention to a, and the fraction explained, run by run.
 
-    The fraction is of the variance over pairs. Also return the number of heads whose frequency is neither a key
-    frequency nor significant in W_E (see `significant_frequencies`), and the fraction for head 0 alone.
+    The fraction is of the variance over pairs. Also return the number of heads whose frequency is neither a key frequency nor
+    significant in W_E, as in `W_E_frequencies`, and the fraction for head 0 alone.
     """
     is_key_or_significant = [
         int(k) in set(key_frequencies_of(run_cube)) | set(significant_frequencies(run_cube))
@@ -159,7 +164,8 @@ def heads_periodic(cube: xr.Dataset) -> Values:
 def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
     """Return the best frequency of some neurons and the fraction of variance that it explains, run by run.
 
-    Also return the number of these neurons whose best frequency is not a key frequency.
+    The best frequency explains the largest fraction of a neuron's variance. Also return the number of these neurons, of all
+    runs, whose best frequency is not a key frequency.
 
     Args:
         cube: the cube.
@@ -178,13 +184,13 @@ def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
 
 @quantity(variables=("key_frequency", "neuron_fraction_explained", "neuron_frequency"))
 def neuron_0(cube: xr.Dataset) -> Values:
-    """Return the best frequency of neuron 0 and the fraction of variance that it explains, run by run."""
+    """Return the best frequency of neuron 0 and the fraction of variance that it explains, run by run; see `_neurons`."""
     return _neurons(cube, neurons=[0])
 
 
 @quantity(variables=("key_frequency", "neuron_fraction_active", "neuron_fraction_explained", "neuron_frequency"))
 def neurons_1_to_4(cube: xr.Dataset) -> Values:
-    """Return the best frequency of neurons 1 to 4 and the fraction of variance that it explains, run by run.
+    """Return the best frequency of neurons 1 to 4 and the fraction of variance that it explains, run by run; see `_neurons`.
 
     Also return, for the first run, the fraction of pairs at which each of the four neurons is active, and the smallest
     fraction of variance explained among the neurons that are active at fewer than 98 % of pairs.
@@ -241,24 +247,23 @@ def W_L_sparse(cube: xr.Dataset) -> Values:
     """Return how sparse W_L is in the Fourier basis over outputs.
 
     Values are the ratio of the largest norm of a component at a non-key frequency to the smallest norm at a key frequency,
-    the fraction of the squared norm at key frequencies, and the norm of all other components divided by the norm of W_L. The
-    first is NaN without key frequencies.
+    the fraction of the squared norm at key frequencies, and the norm of all other components divided by the norm of W_L.
     """
 
-    def ratio(run_cube: xr.Dataset) -> float:
+    def norm_ratio(run_cube: xr.Dataset) -> float:
         """Return the ratio of the largest norm at a non-key frequency to the smallest at a key frequency."""
         norms, key_indices = run_cube.W_L_fourier_norm.values, component_indices(key_frequencies_of(run_cube))
         non_key_norms = np.delete(norms, np.append(key_indices, 0))
         return float(non_key_norms.max() / norms[key_indices].min()) if key_indices.size else np.nan
 
-    def energy(run_cube: xr.Dataset) -> float:
+    def key_fraction(run_cube: xr.Dataset) -> float:
         """Return the fraction of the squared norm of W_L at key frequencies."""
         squares = np.square(run_cube.W_L_fourier_norm.values)
         return float(squares[component_indices(key_frequencies_of(run_cube))].sum() / squares.sum())
 
-    energy_in_keys = by_run(cube, energy)
+    energy_in_keys = by_run(cube, key_fraction)
     return {
-        "largest_other_over_least_key": by_run(cube, ratio),
+        "largest_other_over_least_key": by_run(cube, norm_ratio),
         "energy_in_key_frequencies": energy_in_keys,
         "residual_norm": [float(np.sqrt(1 - fraction)) for fraction in energy_in_keys],
     }
@@ -266,7 +271,10 @@ def W_L_sparse(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "gini_W_E", "key_frequency"))
 def W_E_sparse(cube: xr.Dataset) -> Values:
-    """Return the Gini coefficient of the Fourier component norms of W_E, and the number of its significant frequencies."""
+    """Return the Gini coefficient of the norms of W_E's Fourier components, and the number of W_E's significant frequencies.
+
+    `W_E_frequencies` defines significant frequencies.
+    """
     return {
         "gini": cube.gini_W_E.isel(epoch=-1),
         "significant_frequencies": by_run(cube, lambda run_cube: len(significant_frequencies(run_cube))),
@@ -347,7 +355,7 @@ def neurons_explained(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cluster_W_L_fourier_norm", "cluster_size"))
 def clusters_local(cube: xr.Dataset) -> Values:
-    """Return, for the rows of W_L of a cluster's neurons, the fraction of the squared norm at the cluster's frequency.
+    """Return which fraction of the squared norm of W_L's rows, for a cluster's neurons, is at the cluster's frequency.
 
     The list has one entry per cluster, run by run. Clusters of fewer than ten neurons are left out.
     """
@@ -388,9 +396,9 @@ def single_frequency_ablation(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss", "key_frequency"))
 def neurons_replaced(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, with clustered neurons replaced by fits.
+    """Return test loss and accuracy, and their change, with the neurons in clusters replaced by fits.
 
-    Each neuron is fitted by the products of 1, cos and sin of w a with 1, cos and sin of w b, at the frequency of its
+    Each of these neurons is fitted by the products of 1, cos and sin of w a with 1, cos and sin of w b, at the frequency of its
     cluster. Values of a run without key frequencies, and so without clusters, are NaN.
     """
     has_clusters = np.array(by_run(cube, lambda run_cube: bool(key_frequencies_of(run_cube).size)))
@@ -402,7 +410,7 @@ def neurons_replaced(cube: xr.Dataset) -> Values:
 def neurons_on_key_directions(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with the neurons projected on the key frequencies' directions.
 
-    Every neuron keeps its mean over pairs and its projection on cos and sin of w(a + b) for the key frequencies.
+    Of every neuron, only its mean over pairs and its projection on cos and sin of w(a + b) at the key frequencies are left.
     """
     return _intervention(cube, "neurons on key directions")
 
@@ -524,16 +532,16 @@ def attention_fits(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("score_fraction_explained",))
 def score_fits(cube: xr.Dataset) -> Values:
-    """Return the fraction of the variance over operand values of each head's score that its attention frequency explains.
+    """Return which fraction of the variance of each head's score the frequency of its attention explains, run by run.
 
-    The score is the part of the attention score that depends on the operand.
+    The score is the part of the attention score that depends on the operand; its variance is over operand values.
     """
     return {"fraction_explained": cube.score_fraction_explained.values.ravel()}
 
 
 @quantity(variables=("head_complement_deviation", "score_fourier_coefficient"))
 def opposite_heads(cube: xr.Dataset) -> Values:
-    """Return the two heads whose attentions to a add up most nearly to 1, run by run.
+    """Return the two heads whose attention to a adds up most nearly to 1, one text such as `0 and 2` per run.
 
     Also return the mean over pairs of the absolute deviation of this sum from 1, and the cosine similarity of the two
     heads' scores as functions of the operand value.
@@ -558,7 +566,7 @@ def opposite_heads(cube: xr.Dataset) -> Values:
     )
 )
 def linear_sigmoid(cube: xr.Dataset) -> Values:
-    """Return the fraction of the variance of attention to a that a line in the score difference explains.
+    """Return the fraction of the variance of attention to a that a straight line in the score difference explains.
 
     The score difference is the score of a minus the score of b. The fraction is for all heads together (`pooled`) and
     for each head. Also return the largest absolute score difference of each head.
@@ -572,7 +580,7 @@ def linear_sigmoid(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def linear_attention(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, with attention that is linear in the score difference.
+    """Return test loss and accuracy, and their change, with attention to a replaced by a straight line in the score difference.
 
     The score difference is the score of a minus the score of b; attention to b is 1 minus attention to a.
     """
@@ -581,9 +589,10 @@ def linear_attention(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("OV_fourier_norm", "attention_frequency", "key_frequency"))
 def OV_structure(cube: xr.Dataset) -> Values:
-    """Return the fraction of the Fourier energy of each head's OV circuit at key frequencies, and at its strongest frequency.
+    """Return which fraction of each head's OV circuit is at key frequencies, and which at its strongest frequency, run by run.
 
-    Also return the number of heads of all runs whose OV circuit is strongest at the frequency of the head's attention.
+    The fractions are of its Fourier energy without the constant. Also return the number of heads, of all runs, whose OV circuit
+    is strongest at the frequency of the head's attention.
     """
     in_keys, at_strongest, match_count = [], [], 0
     for run in cube.run.values:
@@ -602,7 +611,10 @@ def OV_structure(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_large_frequency", "W_L_large_frequency", "key_frequency"))
 def key_rules(cube: xr.Dataset) -> Values:
-    """Return the frequencies that three rules find: by the size of their neuron clusters, by norm in W_L, and by norm in W_E."""
+    """Return the frequencies that three rules find: by the size of neuron clusters, by norm in W_L, and by norm in W_E.
+
+    By norm, a frequency is found if its norm is at least 15 % of the largest. Each value has one text per run.
+    """
 
     def selected(name: str) -> list[str]:
         """Return the frequencies at which a variable is true, one string per run."""

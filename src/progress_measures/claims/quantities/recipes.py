@@ -1,4 +1,7 @@
-"""Quantities for recipes that are said to accelerate grokking. Names of values begin with the name of the recipe."""
+"""Quantities for training recipes that are said to accelerate grokking.
+
+Names of values begin with the name of the recipe, except for `fraction_…`. A network generalizes at a test accuracy of 95 %.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,13 @@ if TYPE_CHECKING:
 
 @quantity(variables=("history_test_accuracy", "history_train_accuracy"))
 def acceleration(cube: xr.Dataset) -> Values:
-    """Compare the time to 95 % test accuracy of each recipe with that of AdamW.
+    """Compare the first epoch with 95 % test accuracy of each recipe with that of AdamW.
 
-    For each recipe: the epochs by seed, the number of networks that generalize, and the median delay from 95 % train
-    accuracy to 95 % test accuracy. For each recipe but AdamW: AdamW's median epoch divided by the recipe's (`factor`), the
-    recipe's mean epoch divided by AdamW's (`mean_ratio`), the number of seeds with which the recipe generalizes sooner than
-    AdamW (`sooner`), and the median delay divided by AdamW's (`delay_ratio`).
+    For each recipe: this epoch by seed, which is infinite for a network that does not generalize; the number of networks that
+    generalize; and the median delay from 95 % train accuracy to 95 % test accuracy. For each recipe but AdamW: AdamW's median
+    epoch divided by the recipe's (`factor`), the recipe's mean epoch divided by AdamW's (`mean_ratio`), the number of seeds
+    with which the recipe generalizes sooner than AdamW (`sooner`), and the median delay divided by AdamW's (`delay_ratio`).
+    A ratio of two infinite numbers is NaN.
     """
     runs = by_recipe(cube)
     epochs = {name: generalization_epochs(part) for name, part in runs.items()}
@@ -63,10 +67,11 @@ def acceleration(cube: xr.Dataset) -> Values:
 def circuits_by_recipe(cube: xr.Dataset) -> Values:
     """Count, for each recipe, the networks that generalize, and those among them with a property of the mainline's networks.
 
-    `sparse`: at most 10 key frequencies, a restricted accuracy of at least 95 % and an excluded accuracy of at most 20 %, at the
-    last checkpoint. `clock`: the distance irrelevance is above that of typical Pizzas. `progress`: restricted accuracy
-    reaches 95 % at an earlier checkpoint than test accuracy. `phases`: the rule for phases finds all three ends. The values
-    `fraction_…` are the smallest fraction over the recipes of which a network generalizes.
+    A network generalizes, and is `sparse` or a `clock`, at the last checkpoint. `sparse`: at most 10 key frequencies, a
+    restricted accuracy of at least 95 % and an excluded accuracy of at most 20 %. `clock`: the distance irrelevance is above
+    that of typical Pizzas, 0.4. `progress`: restricted accuracy reaches 95 % at an earlier checkpoint than test accuracy.
+    `phases`: the rule for phases finds all three ends. For each property, `fraction_…` is the fraction of a recipe's
+    generalizing networks that have it: the smallest over all recipes with such networks.
     """
     values: Values = {}
     fractions: dict[str, list[float]] = {}
@@ -92,7 +97,7 @@ def circuits_by_recipe(cube: xr.Dataset) -> Values:
 def _restricted_first(cube: xr.Dataset) -> NDArray[np.bool_]:
     """Return whether restricted accuracy reaches 95 % at an earlier checkpoint than test accuracy: [run].
 
-    Only checkpoints with a restricted accuracy are compared, which are those whose weights were kept.
+    Only checkpoints with a restricted accuracy are compared: it is measured only where the weights were kept.
     """
     test = cube.test_accuracy.where(cube.restricted_accuracy.notnull())
     return first_reaching(cube.restricted_accuracy, GENERALIZES) < first_reaching(test, GENERALIZES)

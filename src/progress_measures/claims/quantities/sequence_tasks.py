@@ -40,15 +40,15 @@ def _epochs_and_ratio(train: float, test: float) -> Values:
 def fresh_data(cube: xr.Dataset) -> Values:
     """Return how far train and test loss of the first run differ, and how sharply the test loss drops.
 
-    Values are the largest absolute log10 ratio of the smoothed losses, final test loss and accuracy, and the largest
-    drop of the smoothed test loss within a fifth of the training, as a fraction of its total drop. A smoothed loss is its
-    running median over 5 % of the training.
+    Values are the largest absolute log10 ratio of the smoothed losses, final test loss and accuracy, and the largest drop of
+    the smoothed test loss within a fifth of the training, as a fraction of its total drop to its minimum. A smoothed loss is
+    its running median over 5 % of the training.
     """
     return _fresh(cube)
 
 
 def _fresh(cube: xr.Dataset) -> Values:
-    """Return the quantities of `fresh_data` for the first run of one cube."""
+    """Return the values of `fresh_data` for the first run of one cube."""
     run_cube = cube.isel(run=0)
     train, test = (np.log10(_smooth(run_cube[f"history_{split}_loss"])) for split in ("train", "test"))
     test_loss = _smooth(run_cube.history_test_loss).values
@@ -66,8 +66,8 @@ def _fresh(cube: xr.Dataset) -> Values:
 def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
     """Return, for each digit of the answer, by how much and when its test loss falls.
 
-    `largest_drop` is the largest drop of the loss within a window of 5 % of the training. `steepest_at` is the center of the
-    window of this length within which the logarithm of the loss falls most, an epoch; `steepest_at_first_digit` and
+    `largest_drop` is the largest drop of the loss within a window of 5 % of the training. `steepest_at` is the epoch at the
+    center of the window of this length within which the logarithm of the loss falls most; `steepest_at_first_digit` and
     `steepest_at_second_digit` are its first entries. A window is used because differences of adjacent checkpoints are noisy at
     small losses. `fraction_in_a_fifth` is the largest drop within a fifth of the training, as a fraction of the total drop.
 
@@ -82,7 +82,7 @@ def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
 
 
 def _digit_drops(cube: xr.Dataset) -> Values:
-    """Return the quantities of `digits_in_turn` for the first run of one cube."""
+    """Return the values of `digits_in_turn` for the first run of one cube."""
     loss = cube.test_loss_by_answer.isel(run=0)
     window = max(1, int(WINDOW * loss.sizes["epoch"]))
     at_window_start, at_window_end = loss.values[:-window], loss.values[window:]
@@ -101,14 +101,17 @@ def _digit_drops(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
 def epochs_on_fixed_set(cube: xr.Dataset) -> Values:
-    """Return the first epochs of the first run with train and with test loss below 0.1, and the ratio of the two."""
+    """Return the first epochs of the first run with train and with test loss below 0.1, and the ratio of the first to the second.
+
+    An epoch is infinite if there is none; the ratio is NaN if the second epoch is infinite.
+    """
     run_cube = cube.isel(run=[0])
     return _epochs_and_ratio(*(first_below(run_cube[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
 
 
 @quantity(variables=())
 def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
-    """Draw 1,000 skip-trigram sequences; return the fraction with exactly one signal token, which determines the answer.
+    """Sample 1,000 skip-trigram sequences; return the fraction with exactly one signal token, which determines the answer.
 
     Also return the number of signal tokens in the vocabulary, and the fraction of sequences whose label is the index of their
     signal token. The values do not depend on the cube.
@@ -132,8 +135,9 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
 def transition_on_fixed_set(cube: xr.Dataset) -> Values:
     """Return the first epoch with train loss below 0.1, and the first with test loss below a quarter of its maximum.
 
-    The second epoch is after the maximum. Also return the ratio of the second epoch to the first, the largest test loss and
-    its epoch, and final test loss and accuracy. Values are of the first run.
+    The second epoch is after the maximum. Both are infinite if this does not occur. Also return the ratio of the second epoch to
+    the first, which is NaN if the second is infinite; the largest test loss and its epoch; and final test loss and accuracy.
+    Values are of the first run.
     """
     run_cube = cube.isel(run=[0])
     train = first_below(run_cube.history_train_loss, 0.1)[0]
@@ -166,17 +170,18 @@ def _halving(run_cube: xr.Dataset) -> tuple[float, float]:
 def halving_on_fixed_set(cube: xr.Dataset) -> Values:
     """Return the epochs at which train and test loss of the first run are first below half of their first value.
 
-    Also return the ratio of the two epochs.
+    They are infinite for a loss that is never so low. Also return the ratio of the first epoch to the second; NaN if the second
+    is infinite.
     """
     return _epochs_and_ratio(*_halving(cube.isel(run=[0])))
 
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss", "induction_score"))
 def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
-    """Return the quantities of `fresh_data`, and the largest induction score of a head of the last layer.
+    """Return the values of `fresh_data`, and the largest induction score of a head of the last layer.
 
     The score is that of the first run, at its last and at its first checkpoint. For the last run, return its score at the
-    last checkpoint and the quantities of `fresh_data` except the accuracy.
+    last checkpoint and the values of `fresh_data` except the accuracy.
 
     Args:
         cube: runs with the settings by which the claims are judged.
@@ -231,11 +236,11 @@ def fresh_against_fixed_set(*cubes: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def repeated_sequences(cube: xr.Dataset) -> Values:
-    """Return whether the task can draw the paper's example of a sequence with a repeat, and the labels of this example.
+    """Return whether the task can sample the paper's example of a sequence with a repeat, and the labels of this example.
 
-    Also draw 1,000 sequences and return the fraction of answers that an earlier occurrence of the repeated subsequence
-    determines. The paper's example ends with its END token, whereas our sequences begin with token 0. The values do not
-    depend on the cube.
+    Also sample 1,000 sequences and return at which fraction of the answer positions the label follows the same token earlier in
+    the sequence. The paper's example ends with its END token, whereas our sequences begin with token 0. The values do not depend
+    on the cube.
     """
     from progress_measures.experiments import load_experiment
 

@@ -1,6 +1,7 @@
 """Quantities that the subtraction notebook prints and plots.
 
-Values of training and of the network are lists with one entry per run, unless a docstring says otherwise. A key cosine
+Values of training and of the network are lists with one entry per run, unless a docstring says otherwise. The first epoch of an
+event that does not occur is infinite; a value at an epoch without a checkpoint, or without key frequencies, is NaN. A key cosine
 is cos w(a - b - c) at a key frequency, as a function of the pair (a, b) and the output c; for addition, a + b replaces
 a - b. For the restricted and excluded loss of projected neurons, the key frequencies' directions are kept or removed in
 the neurons after the ReLU, and W_L = W_out W_U maps these neurons to logits.
@@ -78,7 +79,7 @@ def shapes(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def cosine_shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes of the notebook's cosine arrays and of their coefficients over training.
+    """Return the shapes of the notebook's cosine arrays and of the array of their coefficients over training.
 
     Each frequency has one cosine array [a, b, c]. The coefficients have a row per checkpoint after epoch 0 and a column
     per frequency.
@@ -99,7 +100,7 @@ def fourier_orthonormal(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_loss", "train_loss"))
 def initial_losses(cube: xr.Dataset) -> Values:
-    """Return train and test loss at epoch 0, the loss of a uniform guess, and the absolute differences of both from it."""
+    """Return train and test loss at epoch 0, the loss of a uniform guess, and how much the two losses differ from the latter."""
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
     uniform = uniform_loss(cube)
     return {
@@ -114,7 +115,7 @@ def initial_losses(cube: xr.Dataset) -> Values:
 def _printed_losses(
     cube: xr.Dataset, epochs: Sequence[int] | NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
-    """Return train and test loss after as many updates as the losses that the notebook prints.
+    """Return the train and test losses of our runs that correspond to those that the notebook prints.
 
     The train loss that the notebook prints at epoch n is measured after n - 1 updates, the test loss after n. Between two
     evaluations of our run, the logarithm of the train loss is interpolated linearly.
@@ -184,7 +185,8 @@ def test_loss_peak(cube: xr.Dataset) -> Values:
 def train_loss_plateau(cube: xr.Dataset) -> Values:
     """Return maximum and minimum of the train loss from epoch 1,500 to the end of circuit formation.
 
-    Also count the checkpoints at which its running mean over 1,000 epochs is larger than at the checkpoint before.
+    Also count the checkpoints at which its running mean over 1,000 epochs is larger than at the checkpoint before; NaN if there
+    are not more than 1,000 epochs, or the checkpoints are not evenly spaced.
     """
     plateaus = [
         run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
@@ -201,8 +203,9 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
 def test_loss_decline(cube: xr.Dataset) -> Values:
     """Count the checkpoints at which the running mean of the test loss over 1,000 epochs is larger than at the one before.
 
-    They are counted from the peak of the test loss to the grokking time; NaN if the run has no grokking time. Also return
-    the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
+    They are counted from the peak of the test loss to the grokking time; NaN if the run has no grokking time, if these are not
+    more than 1,000 epochs, or if the checkpoints are not evenly spaced. Also return the test loss at epochs 5,000, 10,000,
+    15,000 and 20,000.
     """
     peak = cube.test_loss.idxmax("epoch")
     declines = [
@@ -272,22 +275,22 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
     for values, keys in zip(by_run(cube, singular_values), by_run(cube, key_frequencies_of), strict=True):
         excess_counts.append(int((values > 0.1 * values[0]).sum()) - 2 * len(keys))
         fractions.append(float(np.square(values[: 2 * len(keys)]).sum() / np.square(values).sum()))
-    control = np.linalg.svd(gaussian_matrix(cube.isel(run=0)), compute_uv=False)
+    gaussian_values = np.linalg.svd(gaussian_matrix(cube.isel(run=0)), compute_uv=False)
     return {
         "key_frequencies": by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube))),
         "above_a_tenth_less_2n": excess_counts,
         "fraction_of_first_2n": fractions,
-        "random_least_over_largest": float(control[-1] / control[0]),
-        "random_explained_by_a_line": float(np.corrcoef(np.arange(len(control)), control)[0, 1] ** 2),
+        "random_least_over_largest": float(gaussian_values[-1] / gaussian_values[0]),
+        "random_explained_by_a_line": float(np.corrcoef(np.arange(len(gaussian_values)), gaussian_values)[0, 1] ** 2),
     }
 
 
 @quantity(variables=("W_E", "key_frequency"))
-def principal_components(cube: xr.Dataset) -> Values:
+def singular_vector_frequencies(cube: xr.Dataset) -> Values:
     """Return how concentrated W_E's first 2n left singular vectors are in frequency, for n key frequencies.
 
-    Lists have one entry per vector, run by run: the fraction of the vector's Fourier energy at its strongest frequency,
-    and the fraction at all key frequencies together.
+    These vectors are functions of the operand value. Lists have one entry per vector, run by run: the fraction of the vector's
+    Fourier energy at its strongest frequency, and the fraction at all key frequencies together.
     """
     dominant, in_keys = [], []
     for run in cube.run.values:
@@ -303,7 +306,7 @@ def principal_components(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def embedding_keys(cube: xr.Dataset) -> Values:
-    """Return the key frequencies, the indices of their cosines and sines in the Fourier basis, and their number.
+    """Return the key frequencies and their number, and the indices of their cosines and sines in the Fourier basis (`places`).
 
     Also return the fraction of W_E's squared norm at these indices, and whether the cosine and sine of every frequency k
     have the indices 2k - 1 and 2k.
@@ -329,7 +332,7 @@ def embedding_keys(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def key_directions_orthogonal(cube: xr.Dataset) -> Values:
-    """Return the largest absolute cosine similarity of two of W_E's Fourier components at key frequencies."""
+    """Return the largest absolute cosine similarity of two different Fourier components of W_E at key frequencies."""
 
     def largest_cosine(run_cube: xr.Dataset) -> float:
         key_rows = fourier.basis(operand_count(run_cube))[component_indices(key_frequencies_of(run_cube))]
@@ -355,10 +358,10 @@ def neuron_shares(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained",))
 def block_loop(cube: xr.Dataset) -> Values:
-    """Return the Fourier indices that the notebook's loop visits in its sum over the products of each frequency.
+    """Return the indices of Fourier components that the notebook's loop visits in its sum over the products of a frequency.
 
-    Due to a wrong step, the loop visits only index 0, the constant, and no cosine or sine. Also return the median over
-    neurons of the fraction of variance that the best frequency explains if the loop visits all three indices.
+    Due to a wrong step, the loop visits only index 0, the constant, and no cosine or sine. Also return the median over neurons of
+    the fraction of variance that a neuron's best frequency explains, where the loop visits all three.
     """
     ends = 2 * cube.frequency.values
     visited = {index for end in ends for index in range(0, end - 1, end)}
@@ -366,7 +369,10 @@ def block_loop(cube: xr.Dataset) -> Values:
 
 
 def _sums_of_squares(cube: xr.Dataset) -> NDArray[np.float64]:
-    """Add the squared cosine similarities of the final logits with all key cosines, and the squared residual: [run]."""
+    """Add the squared cosine similarities of the final logits with all key cosines to the squared residual: [run].
+
+    The residual is the norm of the logits without the key cosines, divided by the norm of the logits.
+    """
     squares = by_run(
         cube,
         lambda run_cube: float(
@@ -390,8 +396,8 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
     """Return the cosine similarity of the final logits with each key cosine, and the norms of the residuals.
 
     The lists `frequency`, `similarity` and `coefficient` have one entry per key frequency, run by run. `residual` is
-    the norm of the logits without the key cosines, divided by the norm of the logits. `sum_of_squares` is the sum of its
-    square and the squared similarities.
+    the norm of the logits without the key cosines, divided by the norm of the logits; `residual_norm` is the norm itself.
+    `sum_of_squares` is the squared residual plus the squared similarities.
     """
     last = cube.isel(epoch=-1)
     return {
@@ -442,8 +448,8 @@ def similarity_growth(cube: xr.Dataset) -> Values:
     """Return by which factor the logits' largest cosine similarity with a key cosine grows.
 
     The growth is from the end of memorization to half the grokking time; NaN if the run lacks one of them or has no key
-    frequencies. Also return the frequency with the largest similarity at half the grokking time, and the norm of the logits
-    without the cosines of all frequencies, divided by the norm of the logits, at epoch 100 and at the last checkpoint.
+    frequencies. Also return the frequency with the largest similarity at half the grokking time. The residual is the norm of
+    the logits without the cosines of all frequencies, divided by the norm of the logits: at epoch 100 and at the last checkpoint.
     """
     growth, leading_frequency = [], []
     for run in cube.run.values:
@@ -489,7 +495,7 @@ def neuron_losses(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("excluded_loss_neurons", "memorization_end", "restricted_loss_neurons"))
-def neuron_losses_story(cube: xr.Dataset) -> Values:
+def neuron_losses_after_memorization(cube: xr.Dataset) -> Values:
     """Return restricted and excluded loss of projected neurons after memorization.
 
     Values are the ratio of the restricted loss at the end of memorization to the loss of a uniform guess, the final
@@ -511,7 +517,7 @@ def neuron_losses_story(cube: xr.Dataset) -> Values:
 def restricted_to_test(cube: xr.Dataset) -> Values:
     """Return the ratio of the restricted loss of projected neurons to the test loss.
 
-    Values are its minimum and maximum before the grokking time, and its final value.
+    Values are its minimum and maximum before the grokking time, NaN if there is none, and its final value.
     """
     ratio = cube.restricted_loss_neurons / cube.test_loss
     before_grokking = ratio.where(cube.epoch < cube.grok_time)

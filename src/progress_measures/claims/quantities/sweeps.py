@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MIN_NETWORKS = 10
-"""Smallest number of networks with a finite delay above 0 to which a power law is fitted."""
+"""Smallest number of networks to which a power law is fitted; each has a finite delay above 0."""
 
 
 @quantity(variables=VARIABLES)
 def region_counts(cube: xr.Dataset) -> Values:
-    """Return how many networks lie in each region of the phase diagram.
+    """Return how many networks lie in each region of the phase diagram: comprehension, grokking, memorization, confusion.
 
-    Also return the fraction of pairs of weight decay and train fraction at which all seeds lie in the same region.
+    `analysis.regions` defines the regions. Also return the fraction of combinations of weight decay and train fraction at which
+    the networks of all seeds lie in the same region.
     """
     counts = np.bincount(regions(cube), minlength=len(REGIONS))
     region_of_seeds = diagram(cube).region.values.reshape(-1, len(np.unique(cube.seed)))
@@ -34,8 +35,9 @@ def delay_exponents(cube: xr.Dataset) -> Values:
     """Fit the delay as a power of weight decay and as a power of train fraction; return exponents and their 95 % intervals.
 
     `exponent_of_weight_decay` has one exponent for each train fraction, `exponent_of_train_fraction` one for each weight
-    decay; `low_of_…` and `high_of_…` have the ends of the intervals that contain 95 % of bootstrap samples. Only networks
-    that learn their test pairs later than their training pairs are used.
+    decay; `low_of_…` and `high_of_…` have the ends of the intervals that contain 95 % of bootstrap samples. The delay is that
+    of 90 % test accuracy after 90 % train accuracy. Only networks with a finite delay above 0 are used. A fraction or weight
+    decay with fewer than ten of them, or with fewer than three different values of the other setting, is left out.
     """
     sweep = diagram(cube)
     delay = sweep.delay.where(np.isfinite(sweep.delay) & (sweep.delay > 0))
@@ -56,8 +58,9 @@ def delay_exponents(cube: xr.Dataset) -> Values:
 def generalization_at_extreme_fractions(cube: xr.Dataset) -> Values:
     """Return how many networks with the smallest train fraction learn their test pairs, and how many such networks there are.
 
-    Also return the largest delay by accuracy, in updates, of networks with weight decay 1 and a train fraction of at least
-    0.6: infinity if one of them learns only its training pairs, NaN if one of them learns neither.
+    Also return the largest delay, in updates, of networks with weight decay 1 and a train fraction of at least 0.6: infinity
+    if one of them learns only its training pairs, NaN if one of them learns neither. A set of pairs is learned at 90 %
+    accuracy.
     """
     delay = accuracy_delays(cube)
     fraction, decay = cube.train_fraction.values, cube.weight_decay.values

@@ -1,6 +1,7 @@
 """Quantities for other train fractions, weight decays, primes and losses (sections 5.3, C.2.2, C.2.3 and D).
 
-Values are lists with one entry per run, unless a docstring says otherwise.
+Values are lists with one entry per run, unless a docstring says otherwise. The first epoch of an event that does not occur is
+infinite; a delay between two such events is NaN.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def _by_fraction(runs: list[tuple[float, xr.Dataset]], function: Callable[[xr.Da
 def delay_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the delay by train fraction: the number of epochs from train loss below 1e-2 to test loss below 1e-2.
 
-    Also return whether the delay falls from fraction 0.3 to 0.5, and the largest delay at fractions of at least 0.6,
-    in epochs and divided by the delay at 0.3.
+    Also return whether the delay falls from fraction 0.3 to 0.4 and from 0.4 to 0.5, and the largest delay at fractions of at
+    least 0.6, in epochs and divided by the delay at 0.3.
     """
     delays = _by_fraction(first_runs_by_fraction(low, mainline, high), lambda run: loss_delays(run)[0])
     delay_at = {float(name): delay for name, delay in delays.items()}
@@ -59,7 +60,7 @@ def delay_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -
 
 @quantity(variables=("test_accuracy", "test_loss"))
 def little_data(cube: xr.Dataset) -> Values:
-    """Return train fraction, final test accuracy, and the ratio of the final test loss to the loss of a uniform guess."""
+    """Return train fractions, final test accuracies, and the ratio of the final test loss to the loss of a uniform guess."""
     last = cube.isel(epoch=-1)
     return {
         "fractions": cube.train_fraction,
@@ -73,9 +74,9 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
     The delay of a run is the number of epochs between the two. `latest_train` is the latest of the epochs for the train loss.
-    `rises` counts the fractions at which the epoch for the test loss is larger than at the next smaller fraction,
-    `rises_of_delay` those at which the delay is larger. `largest_delay_from_06` is the largest delay at fractions of at least
-    0.6. Also return the first epochs with test loss below 1e-4 and 1e-2.
+    Among the fractions whose test loss falls below 1e-6, `rises` counts those at which its epoch is larger than at the next
+    smaller one, `rises_of_delay` those at which the delay is larger. `largest_delay_from_06` is the largest delay at fractions
+    of at least 0.6. Also return the first epochs with test loss below 1e-4 and 1e-2.
     """
     runs = first_runs_by_fraction(low, mainline, high)
 
@@ -107,7 +108,7 @@ def memorization_epochs(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset)
 
 @quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
 def structure(cube: xr.Dataset) -> Values:
-    """Return the columns of Table 5, the number of key frequencies and the final test accuracy of each run."""
+    """Return the columns of Table 5 for each run at its last checkpoint; the number of key frequencies; the test accuracy."""
     rows = [table_5_row(cube.isel(run=i, epoch=-1)) for i in range(cube.sizes["run"])]
     columns = {name.replace(" ", "_"): [row[name] for row in rows] for name in rows[0]}
     return columns | {
@@ -120,9 +121,9 @@ def structure(cube: xr.Dataset) -> Values:
 def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
-    `Gini_W_L` is the Gini coefficient of W_L. For `MLP_FVE`, the neurons are projected on the vectors W_L cos_k and
-    W_L sin_k of each key frequency k. It is the mean fraction of variance of these projections that cos or sin of w_k(a + b)
-    explains.
+    `Gini_W_L` is the Gini coefficient of the norms of W_L's Fourier components. For `MLP_FVE`, the neurons are projected on the
+    vectors W_L cos_k and W_L sin_k of each key frequency k. `MLP_FVE` is the mean fraction of the variance of these projections
+    that cos or sin of w_k(a + b) explains.
     """
     tables = [structure(cube) for cube in cubes]
     columns = {
@@ -137,7 +138,8 @@ def row_of_table_6(cube: xr.Dataset) -> Values:
     """Return the row of Table 6 for the runs of one cube: means of loss and accuracy, and standard deviations of losses.
 
     Loss and accuracy are over all pairs, of the original network and with the skip connection around the MLP replaced
-    by its mean over pairs (`ablated`). Also return the change of the accuracy and the ratio of the losses.
+    by its mean over pairs (`ablated`). Also return the change of the mean accuracy by the ablation, and the ratio of the mean
+    ablated loss to the mean loss.
     """
     row = {name.replace(" ", "_").replace("SD", "sd"): value for name, value in table_6_row(cube).items()}
     change, ratio = row["ablated_accuracy"] - row["accuracy"], row["ablated_loss"] / row["loss"]
@@ -149,7 +151,7 @@ def skip_zeroed_if_generalizing(*cubes: xr.Dataset) -> Values:
     """Return what changes if the skip connection around the MLP is set to zero, for runs with at least 95 % test accuracy.
 
     Values are over all pairs: the change of the accuracy, and the ratio of the loss to the loss with the skip connection
-    replaced by its mean over pairs.
+    replaced by its mean over pairs. Also return the median of this ratio.
     """
     changes, ratios = [], []
     for cube in cubes:
@@ -194,7 +196,7 @@ def sparsity_with_l1(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_accuracy", "history_train_accuracy", "test_accuracy"))
 def generalization(cube: xr.Dataset) -> Values:
-    """Return the final test accuracy and the epochs from 100 % train accuracy to 99 % test accuracy."""
+    """Return the final test accuracy and the number of epochs from 100 % train accuracy to 99 % test accuracy."""
     train = first_reaching(cube.history_train_accuracy, 1)
     test = first_reaching(cube.history_test_accuracy, 0.99)
     return {"test_accuracy": cube.test_accuracy.isel(epoch=-1), "delay": lead(test, train)}
@@ -223,7 +225,10 @@ def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Va
 
 @quantity(variables=("grok_time",))
 def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
-    """Return the grokking times by weight decay, with their means and medians; the time is infinite for a run that has none."""
+    """Return the grokking times by weight decay, with means and medians; the time is infinite for a run that has none.
+
+    Means and medians are for weight decays 0.3, 1 and 3; `less_is_slower` says whether the medians fall in this order.
+    """
     times = {}
     for runs in (cube, mainline):
         grok_times = runs.grok_time.fillna(np.inf)
@@ -245,7 +250,8 @@ def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
 def slingshots(cube: xr.Dataset) -> Values:
     """Count the slingshots after 100 % train accuracy with the loss in float32 and in float64, and return the difference.
 
-    A slingshot is a rise of the train loss to ten times its running minimum or more.
+    There is one run with each precision. A slingshot is a rise of the train loss to ten times its running minimum or more. A
+    number is NaN for a run that does not reach 100 % train accuracy.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     counts = {
@@ -260,8 +266,9 @@ def slingshots(cube: xr.Dataset) -> Values:
 def structure_with_count(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5 for each run, and the number of runs with the structure that the paper describes.
 
-    These runs have a final test accuracy of at least 95 % and a Gini coefficient of W_L of at least 0.6. Moreover, cos or
-    sin of w_k(a + b) explains on average at least 0.7 of the variance of the neurons' projections on W_L cos_k and W_L sin_k.
+    These runs have a final test accuracy of at least 95 %, and a Gini coefficient of at least 0.6 of the norms of W_L's Fourier
+    components. Moreover, cos or sin of w_k(a + b) explains on average at least 0.7 of the variance of the neurons' projections
+    on W_L cos_k and W_L sin_k. `seeds` is the number of these runs.
     """
     values = structure(cube)
     conditions = (
@@ -277,8 +284,9 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     """Count the runs that generalize late, and those with slingshots after memorization.
 
     A run has memorized at 100 % train accuracy. It generalizes late if its test loss first falls below half the loss of
-    a uniform guess at least 1,000 epochs after memorization. `delay` is the number of epochs between the two. A slingshot is
-    a rise of the train loss to ten times its running minimum or more; `slingshots` is their number in each run.
+    a uniform guess at least 1,000 epochs after memorization. `delay` is the number of epochs between the two. A slingshot is a
+    rise of the train loss to ten times its running minimum or more; `slingshots` is their number in each run after memorization,
+    NaN for a run that does not memorize.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     generalization_epochs = first_below(cube.history_test_loss, 0.5 * uniform_loss(cube))
@@ -297,9 +305,9 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
 def excluded_rises_first(cube: xr.Dataset) -> Values:
     """Return by how many epochs the minimum of the excluded loss precedes the halving of the test loss.
 
-    Values are of the first run. The test loss halves at the first epoch at which it is below half of its maximum
-    up to the grokking time; a later slingshot may exceed this maximum. Both curves are running medians
-    over five checkpoints.
+    Values are of the first run; NaN if it has no grokking time. The test loss halves at the first epoch at which it is below
+    half of its maximum up to the grokking time; a later slingshot may exceed this maximum. Both curves are running medians over
+    five checkpoints.
     """
     run_cube = cube.isel(run=[0])
     test_loss = median_smooth(run_cube.test_loss)
@@ -323,7 +331,7 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
 def delay_of_memorizing_runs(cube: xr.Dataset) -> Values:
     """Return the delay of the runs that memorize, from train to test loss below 1e-2, and their final test accuracy.
 
-    A run memorizes if its train loss falls below 1e-2. Other runs are left out; also return their weight decays.
+    A run memorizes if its train loss falls below 1e-2. Other runs are left out; `failed_to_train_at` has their weight decays.
     """
     has_memorized = np.isfinite(first_below(cube.history_train_loss, 1e-2))
     return {
@@ -349,7 +357,7 @@ def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
 
 
 def _generalizing(cube: xr.Dataset) -> xr.Dataset:
-    """Select the runs that generalize."""
+    """Select the runs with at least 95 % final test accuracy."""
     return cube.isel(run=cube.test_accuracy.values[:, -1] >= GENERALIZES)
 
 
@@ -385,9 +393,9 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
 def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     """Return columns of Table 5 for runs with dropout and at least 95 % final test accuracy.
 
-    Test accuracy and the fraction of the logits' variance explained are by dropout rate. Also return the smallest final
-    Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy, and the ratio of
-    the largest Gini coefficient of W_E with dropout to this smallest one.
+    Test accuracies are listed by dropout rate; the fraction of the logits' variance explained is a mean by dropout rate, NaN
+    without such runs. Also return the smallest final Gini coefficient of W_E among runs with weight decay and at least 95 %
+    test accuracy, and the ratio of the largest Gini coefficient of W_E with dropout to this smallest one.
 
     Args:
         dropout: runs with dropout.
@@ -433,7 +441,7 @@ def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
 def accuracies_of_table_5(
     dropout: xr.Dataset, fractions: xr.Dataset, prime_53: xr.Dataset, prime_109: xr.Dataset
 ) -> Values:
-    """Return the final test accuracies of the runs that correspond to the networks of Table 5.
+    """Return the final test accuracies of the runs that correspond to networks of Table 5; networks of two layers are left out.
 
     `dropout_0.2` has those of the runs with dropout 0.2. `others` has those of the runs with other train fractions, with the
     primes 53 and 109, and with dropout 0.5. Runs with dropout and a test accuracy of less than 95 % are left out.

@@ -18,8 +18,8 @@ COLUMNS = ("W_L component", "first", "second", "single", "FVE")
 FORMATS = for_both_sides({"first": ".1f", "second": ".1f", "single": ".1f", "FVE": ".1%"})
 
 
-def as_published(claim: str) -> list[Row]:
-    """Return the published rows of a claim with the columns `COLUMNS`; the FVE is a fraction, 0 to 1."""
+def published_rows(claim: str) -> list[Row]:
+    """Return the published rows of a claim with our columns, `COLUMNS`; the FVE is a fraction, 0 to 1."""
     rows = []
     for row in published(claim):
         first, second = sorted(name for name in row if name.startswith("coef_"))
@@ -30,8 +30,8 @@ def as_published(claim: str) -> list[Row]:
     return rows
 
 
-def as_measured(run_cube: xr.Dataset) -> list[Row]:
-    """Return the rows of one run at its last checkpoint with the columns `COLUMNS`; the FVE is a fraction, 0 to 1."""
+def measured_rows(run_cube: xr.Dataset) -> list[Row]:
+    """Compute the rows of one run at its last checkpoint, with the columns `COLUMNS`; the FVE is a fraction, 0 to 1."""
     return [
         dict(
             zip(
@@ -69,4 +69,4 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     the paper's network. Right: our first run at the end of training. The two networks have different key frequencies,
     so the two halves of a row do not correspond.
     """
-    return paper_beside_ours(as_published("paper.table1"), as_measured(cube.isel(run=0)))
+    return paper_beside_ours(published_rows("paper.table1"), measured_rows(cube.isel(run=0)))

@@ -1,4 +1,4 @@
-"""Table 2: each head's attention to a is 0.5 plus the difference of one periodic function at a and at b, of one frequency."""
+"""Table 2: each head's attention to a is 0.5 + f(a) - f(b), where f is a sinusoid of one frequency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table 4: test loss without, and with only, the key frequencies, for seeds 1 to 4."""
+"""Table 4: test loss after the key frequencies, or all other frequencies, are removed from the logits, for seeds 1 to 4."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     components of the key frequencies. "Others removed" is the loss with only these components and the mean of the
     logits over pairs. The components of frequency k are the logits' parts along all products of one of 1, cos w_k a,
     sin w_k a with one of 1, cos w_k b, sin w_k b, except the constant; w_k = 2 pi k/p. Left: the paper's networks.
-    Right: our runs at the end of training. With the same seed, the paper's network and ours still
-    differ in their initial weights.
+    Right: our runs at the end of training. With the same seed, the paper's network and ours still differ in their initial
+    weights.
     """
     frames = []
     last = last_checkpoint(cube)

@@ -61,6 +61,7 @@ def rows(
         groups[f"dropout {row['p']}"] = (row, dropout, {"dropout": row["p"]})
     for row in published("paper.table6.dropout"):
         groups[f"dropout {row['p']}, weight decay 0.1"] = (row, dropout_weight_decay, {"dropout": row["p"]})
+    # a published accuracy is in percent, under a name that ends in `_percent`
     published_fields = {name: name.replace(" ", "_").replace("SD", "sd") for name in FORMATS}
     frames = []
     for group, (row, cube, settings) in groups.items():
