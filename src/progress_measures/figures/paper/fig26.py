@@ -1,4 +1,4 @@
-"""Figure 26: without weight decay no network groks."""
+"""Figure 26: without weight decay, the network does not grok."""
 
 from __future__ import annotations
 
