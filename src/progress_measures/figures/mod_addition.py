@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
 
-BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62
+BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62  # default size of a box in `architecture`, in data coordinates
 
 
 @figure(

@@ -40,9 +40,9 @@ class Tables(NamedTuple):
 
     scores: Tensor  # [run, head, 2n + 1]  attention scores, from `=`, of each value of a, each value of b and `=`
     neuron_rows: Tensor  # [run, head, 2n, neuron]  T above
-    skip_rows: Tensor  # [run, head, 2n, output, padded]  T with W_U in place of W_in
+    skip_rows: Tensor  # [run, head, 2n, padded output]  T with W_U in place of W_in
     neuron_constant: Tensor  # [run, neuron]
-    skip_constant: Tensor  # [run, output, padded]
+    skip_constant: Tensor  # [run, padded output]
     W_L: Tensor  # [run, neuron, output]  neuron-logit map
 
 

@@ -8,8 +8,8 @@ In the first layer, the neurons of a query are sums of rows of small tables, as 
 
     neurons before the ReLU = x[query] W_in + b_in + sum over heads and keys of  A T[key],   T = x W_V W_O W_in,
 
-where x, the residual stream before the layer, has a row per position and token. A is the attention from the query to the
-key; it depends on the tokens of both and is looked up in a table.
+where x, the residual stream before the layer, has a row per position and token. A is the attention from the query to the key: a
+softmax of scores. Each score depends on the tokens and positions of query and key only, and is looked up in a table.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def residual_mid(weights: Weights, sequences: ShortSequences, doubled_residual: 
 
 
 def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, doubled_residual: bool) -> list[Tensor]:
-    """Compute the stream after the first layer."""
+    """Compute the stream after the first layer: [run, token, d_model], then [run, example, d_model] for each later position."""
     W_E, W_pos = weights["W_E"], weights["W_pos"][:, : sequences.length]
     heads, d_head = w["W_Q"].shape[1], w["W_Q"].shape[-1]
     x = (W_pos[:, :, None] + W_E[:, None]).flatten(1, 2)  # [run, position x token, d_model]

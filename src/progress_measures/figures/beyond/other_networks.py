@@ -36,8 +36,8 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
     The first four panels have the mainline's network with other operations, the other panels have other networks that add.
     "MLP, one-hot": one hidden layer whose input is one-hot vectors of a and b. Unless the title says otherwise, networks train
-    on 30 % of all pairs and p is 113; pairs with b = 0 are no pairs of a / b. All train with AdamW, weight decay 1 and the
-    mainline's learning rate.
+    on 30 % of all pairs and p is 113; a / b has no pairs with b = 0. All train with AdamW, weight decay 1 and the mainline's
+    learning rate.
     """
     axes = panels(fig, len(cubes), columns=2)
     for ax, cube, title in zip(axes, cubes, PANEL_TITLES.values(), strict=True):

@@ -33,9 +33,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     the embedding's Fourier components cos k and sin k, for the key frequency k with the largest amplitude in the logits;
     arrows are a and b. Middle: attention and MLP compute cos and sin of w_k(a + b) with w_k = 2πk/p. Each arrow is one key
     frequency. Its coordinates are cos and sin of w_k(a + b), each times the coefficient of this function in the scalar product
-    of the neurons and the readout vector W_L cos k or W_L sin k; W_L = W_out W_U is the neuron-logit map. An arrow ends on the
-    thin ellipse of its color for every pair. Right: each key frequency adds a cosine cos w_k(a + b - c) to the logit of every
-    output c; its amplitude is measured in this network. The sum of these cosines (black) is largest where c is the right answer
+    of the neurons and the readout vector W_L cos k or W_L sin k; W_L = W_out W_U is the neuron-logit map. Thin ellipses: where
+    the arrows can end at other pairs. Right: each key frequency adds a cosine cos w_k(a + b - c) to the logit of every output
+    c; its amplitude is measured in this network. The sum of these cosines (black) is largest where c is the right answer
     (dashed line).
     """
     run = str(cube.run.values[0])

@@ -35,6 +35,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     run = str(cube.run.values[0])
     p = 2 * cube.sizes["frequency"] + 1
     left, right = fig.subplots(1, 2, sharey=True)
+    # the p of another experiment may be too small for some of these frequencies
     paper_colors = dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C")
     our_colors = frequency_colors(cube, run)
     _interference(left, paper_colors, p)
