@@ -293,8 +293,8 @@ def cosine_coefficients(fig: Figure, cube: xr.Dataset) -> None:
     """Coefficient of the first run's logits on cos w(a + b - c) for each frequency k, with w = 2πk/p.
 
     c is the output, and each cosine is scaled to norm 1 over all (a, b, c). Key frequencies are in color, all other
-    frequencies are gray. Shaded areas are the phases that a rule finds. The coefficients of key frequencies start to grow long
-    before the network generalizes.
+    frequencies are gray. Shaded areas are the phases that a rule finds. The coefficients of some key frequencies start to grow
+    long before the network generalizes, those of the others in cleanup.
     """
     ax = curves_by_frequency(fig, cube, name="cosine_coefficient", text="Coefficient")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

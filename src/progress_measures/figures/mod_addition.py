@@ -495,7 +495,7 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
     Each dot is a neuron. Its column is the frequency that explains most of its variance over pairs, its height is the
     fraction explained, and its color is the fraction of all pairs at which the neuron is active. Neurons on or above
     the dashed line (85 %) form the clusters, one per frequency. Neurons below the line belong to no cluster; many of them are
-    active at every pair. The column "other k" has the neurons of all frequencies without a cluster.
+    active at nearly all pairs. The column "other k" has the neurons of all frequencies without a cluster.
     """
     last = last_checkpoint(cube.isel(run=0))
     frequency, fraction = last.neuron_frequency.values, last.neuron_fraction_explained.values

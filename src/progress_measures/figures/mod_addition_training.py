@@ -80,7 +80,7 @@ def excluded_losses(fig: Figure, cube: xr.Dataset) -> None:
     w = 2πk/p. Top: for each key frequency, with train and test loss, to about twice the epoch at which cleanup ends. Bottom:
     bars for every frequency, at the ends of the three phases and at the end of training; the line is the train loss. The
     animation shows one checkpoint after another. After memorization, while the test loss is on its plateau, removing a key
-    frequency starts to increase the loss. Removing any other frequency never increases it.
+    frequency starts to increase the loss. Removing any other frequency increases it less, and hardly at all after cleanup.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1.5, 1))  # type: ignore[misc]
     run_cube, ax = cube.isel(run=0), above.subplots()
@@ -376,7 +376,7 @@ def attention_over_training(fig: Figure, cube: xr.Dataset) -> None:
 
     Top: at the start, at the ends of the three phases and at the end of training; the animation shows one checkpoint
     after another. Bottom: attention to a minus attention to b, to about twice the epoch at which cleanup ends. After the first
-    hundred epochs `=` gets hardly any attention. Attention to a and b becomes equal only in cleanup.
+    hundred epochs `=` gets hardly any attention. In most heads, attention to a and b becomes equal only in cleanup.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1, 1.25))  # type: ignore[misc]
     checkpoints = dict([(int(cube.epoch[0]), "start"), *phase_end_checkpoints(cube, str(cube.run.values[0]))])
@@ -494,8 +494,8 @@ DASHED_PARAMETERS = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
 def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
     """Sum of squares of each parameter of the first run, to about twice the epoch at which cleanup ends.
 
-    All parameters grow during memorization. They then shrink, slowly during circuit formation and sharply in cleanup;
-    the MLP's weights shrink most. A parameter is one of the network's tensors, such as W_E.
+    A parameter is one of the network's tensors. W_E, W_V, W_O and W_U grow during memorization and shrink in cleanup. W_Q, W_K
+    and the MLP's weights W_in and W_out grow for a few hundred epochs at most, and shrink mostly before cleanup.
     """
     run_cube, ax = cube.isel(run=0).dropna("parameter", how="all"), fig.subplots()
     colors_of_other_parameters = itertools.cycle(PARAMETER_COLORS.values())

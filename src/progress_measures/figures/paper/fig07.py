@@ -83,9 +83,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     logits) rises while train and test loss are flat. Top right: the restricted loss (on all pairs, with only these cos
     and sin and the mean left in the logits) falls before the test loss does. Bottom left: the Gini coefficients of the norms of
     the Fourier components rise; the embedding W_E and the neuron-logit map W_L = W_out W_U become sparse. Bottom right: the sum
-    of squared weights falls, most sharply in cleanup. Shaded areas are the phases that a rule with fixed thresholds finds;
-    w = 2πk/p for frequency k. The epoch axis ends at about twice the epoch at which cleanup ends; its label gives the last
-    trained epoch.
+    of squared weights falls, sharply after memorization and in cleanup. Shaded areas are the phases that a rule with fixed
+    thresholds finds; w = 2πk/p for frequency k. The epoch axis ends at about twice the epoch at which cleanup ends; its label
+    gives the last trained epoch.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     axes = fig.subplots(2, 2, sharex=True).ravel()

@@ -23,8 +23,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention scores of each head of the first run at the end of training, in the Fourier basis.
 
     C_j is the part of head j's attention score from `=` that depends on the number attended to. The bars are the
-    coefficients of C_j in the orthonormal Fourier basis over the numbers, without the constant. Nearly all of the variance of
-    C_j over numbers lies in one frequency. Each title gives the fraction of the variance of C_j in frequency k, which is the
+    coefficients of C_j in the orthonormal Fourier basis over the numbers, without the constant. Most of the variance of C_j
+    over numbers lies in one frequency. Each title gives the fraction of the variance of C_j in frequency k, which is the
     frequency that explains most of the variance over pairs of the head's attention to a. Key frequencies are colored and
     numbered.
     """
