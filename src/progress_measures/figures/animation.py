@@ -43,14 +43,14 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
 
 
 def add_note_and_freeze_layout(fig: MatplotlibFigure, note: str) -> None:
-    """Add a note, compute the layout and then freeze it.
+    """Add a note below all panels, compute the layout and then freeze it.
 
     With a frozen layout, files are reproducible and panels do not move between the frames of an animation. The layout is
     computed twice, because the size of maps with a fixed aspect ratio is known only after the first pass.
 
     Args:
         fig: the matplotlib figure.
-        note: text below all panels; an empty string for no text.
+        note: the note; an empty string for none.
     """
     if note:
         fig.supxlabel(note, fontsize="small")

@@ -92,8 +92,8 @@ figure(
 def interference(fig: Figure, cube: xr.Dataset) -> None:
     """Mean over the first run's key frequencies k of cos(2πkx/p), for every number x.
 
-    The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x. In the logits, x is a + b - c
-    for the output c. The right answer c therefore gets the largest logit.
+    The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x; the text gives its largest value at
+    another x. In the logits, x is a + b - c for the output c. The right answer c therefore gets the largest logit.
     """
     run, p = str(cube.run.values[0]), operand_count(cube)
     ax = fig.subplots()
@@ -210,7 +210,7 @@ def logit_weights_of_cluster(fig: Figure, cube: xr.Dataset) -> None:
     """Norm of each Fourier component of the neuron-logit map W_L of one neuron cluster, at the end of training.
 
     W_L = W_out W_U. The cluster is that of the first run's lowest key frequency (17 in the demo), and the norm is over
-    its neurons. Only the cosine and sine of this frequency have large norms.
+    its neurons. The constant component is not drawn. Only the cosine and sine of this frequency have large norms.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -268,8 +268,10 @@ def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     """2D Fourier components of a weighted sum of the first run's neurons after the ReLU, without the constant component.
 
     All values are from the end of training. The weight of a neuron is the coefficient of its row of W_L = W_out W_U on
-    the sine over outputs of the lowest key frequency k (17 in the demo). The weighted sum is close to a multiple of sin
-    w(a + b) = sin wa cos wb + cos wa sin wb, with w = 2πk/p.
+    the sine over outputs of the lowest key frequency k (17 in the demo). Left: all components. Right: only components for which
+    the functions of a and of b are both the constant or cos or sin of a key frequency. The title gives the fraction of variance
+    in the eight largest. The weighted sum is close to a multiple of sin w(a + b) = sin wa cos wb + cos wa sin wb, with
+    w = 2πk/p.
     """
     run = str(cube.run.values[0])
     keys = list(frequency_colors(cube, run))
@@ -291,7 +293,8 @@ def cosine_coefficients(fig: Figure, cube: xr.Dataset) -> None:
     """Coefficient of the first run's logits on cos w(a + b - c) for each frequency k, with w = 2πk/p.
 
     c is the output, and each cosine is scaled to norm 1 over all (a, b, c). Key frequencies are in color, all other
-    frequencies are gray. The coefficients of key frequencies start to grow long before the network generalizes.
+    frequencies are gray. Shaded areas are the phases that a rule finds. The coefficients of some key frequencies start to grow
+    long before the network generalizes, those of the others in cleanup.
     """
     ax = curves_by_frequency(fig, cube, name="cosine_coefficient", text="Coefficient")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -306,7 +309,8 @@ figure(
     size=(6.8, 3.4),
     caption="""Cosine similarity of the first run's logits with cos w(a + b - c) for each frequency k, with w = 2πk/p. c
     is the output. The similarity is the coefficient of the logits on the cosine, which is scaled to norm 1 over all
-    (a, b, c), divided by the norm of the logits. Key frequencies are in color, all other frequencies are gray.""",
+    (a, b, c), divided by the norm of the logits. Key frequencies are in color, all other frequencies are gray. Shaded areas are
+    the phases that a rule finds.""",
 )
 
 

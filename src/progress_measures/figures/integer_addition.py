@@ -32,8 +32,8 @@ figure(
     reference="Integer addition notebook, model training",
     variables=LOSSES,
     caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch
-    axis. The network memorizes its training pairs within a few dozen epochs and generalizes to the test pairs thousands
-    of epochs later. In this section the notebook calls the task Fibonacci; the task is addition.""",
+    axis, without epoch 0. The network memorizes its training pairs within about a hundred epochs and generalizes to the test
+    pairs thousands of epochs later. In this section the notebook calls the task Fibonacci; the task is addition.""",
 )
 
 
@@ -47,8 +47,8 @@ figure(
 def embedding_of_number(fig: Figure, cube: xr.Dataset) -> None:
     """Row of the number 7 in the first run's embedding W_E at the end of training.
 
-    If all numbers are below 7, the row of the largest number is shown. The x axis is the dimension of the residual
-    stream. No structure is visible in a single row.
+    If all numbers are below 7, it is the row of the largest number. The x axis is the dimension of the residual stream. No
+    structure is visible in a single row.
     """
     number = min(7, cube.sizes["token"] - 2)
     row = cube.W_E.isel(run=0).sel(token=str(number)).values
@@ -190,9 +190,10 @@ figure(
     reference="Integer addition notebook, neuron activations",
     variables=NEURON_VARIABLES,
     size=(6.8, 3.4),
-    caption="""Activations, over all pairs, of the three neurons of the first run that correlate most with a + b. The
-    activations are after the ReLU, at the end of training. They are 0 up to some sum and rise with the sum from there,
-    like the ReLU of a linear function. Unlike it, they level off towards the largest sums.""",
+    caption="""Activations, over all pairs, of the three neurons of the first run with the largest absolute correlation with
+    a + b. The activations are after the ReLU, at the end of training. They are 0 up to some sum and rise with the sum from
+    there, like the ReLU of a linear function. Unlike it, they level off towards the largest sums. Each map has a separate color
+    scale; each title gives the correlation r.""",
 )
 
 figure(
@@ -202,10 +203,10 @@ figure(
     reference="Integer addition notebook, pre-activations",
     variables=NEURON_VARIABLES,
     size=(6.8, 3.4),
-    caption="""Pre-activations, over all pairs, of the three neurons of the first run that correlate most with a + b.
-    The correlation is computed from the activations after the ReLU. Values are from the end of training. They rise with
-    the sum from negative to positive values and level off towards the largest sums. Pairs with negative pre-activations
-    have activation 0 after the ReLU.""",
+    caption="""Pre-activations, over all pairs, of the three neurons of the first run with the largest absolute correlation
+    with a + b. The correlation, r in the titles, is that of the activations after the ReLU. All values are from the end of
+    training. The pre-activations rise with the sum from negative to positive values and level off towards the largest sums.
+    Pairs with negative pre-activations have activation 0 after the ReLU. Each map has a separate color scale.""",
 )
 
 
@@ -257,7 +258,7 @@ def attention_by_query(fig: Figure, cube: xr.Dataset) -> None:
     """Attention of each head of the first run at the end of training, averaged over all pairs.
 
     Rows: the position from which the head attends: a, b or `=`. Columns: the position to which it attends, which is
-    never later than the row's position. From `=`, where the answer is read, every head attends equally to a and b, and
+    never later than the row's position. From `=`, where the answer is read, every head attends about equally to a and b, and
     hardly to `=`. The notebook describes this check but does not run it.
     """
     attention = cube.mean_attention_by_query.isel(run=0)
@@ -288,6 +289,7 @@ PANELS = (
 """For each panel, the label and color of the functions of the pair that it shows."""
 
 STRONG_CORRELATION = 0.9
+"""Absolute value of the correlation with the sum above which neurons are counted."""
 
 
 @figure(
@@ -302,8 +304,8 @@ def neuron_correlations(fig: Figure, cube: xr.Dataset) -> None:
 
     The activations are after the ReLU, at the end of training. Top: correlation with the sum a + b. Middle: with a and
     with b. Bottom: with the scores of a and of b on the first two principal components (PC 1 and PC 2) of the
-    embedding. In all panels the neurons are in order of their correlation with the sum. Dashed lines in
-    the top panel mark 0.9 and -0.9.
+    embedding. In all panels the neurons are in descending order of their correlation with the sum. Dashed lines in the top
+    panel mark 0.9 and -0.9; the title gives the numbers of neurons beyond them.
     """
     r = correlations(cube)
     order = np.argsort(-r["a+b"], kind="stable")

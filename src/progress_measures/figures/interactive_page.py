@@ -19,13 +19,13 @@ from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
 TEMPLATE = Path(__file__).with_name("page.html")
-LIBRARY = "plotly.min.js"
+LIBRARY = "plotly.min.js"  # file with Plotly's JavaScript
 
 
 def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
     """Write the interactive page of a figure, and Plotly's JavaScript if the folder lacks it.
 
-    The docstring of the figure's `page` function is the caption.
+    The caption is the docstring of the figure's `page` function, followed by the notes of `caveats` on the cubes.
 
     Args:
         figure: a figure whose `page` is not None.
@@ -106,8 +106,8 @@ def page_phase_bands(cube: xr.Dataset, run: str) -> dict[str, Any]:
         run: name of the run.
 
     Returns:
-        `shapes` and `annotations`, one for each phase whose end the rule finds. Every second name is a line higher, because
-        a phase may be narrower than its name.
+        `shapes` and `annotations`: one of each for every phase of which the rule finds both ends. Every second name is a line
+        higher, because a phase may be narrower than its name.
     """
     bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_ENDS]
     phases = [

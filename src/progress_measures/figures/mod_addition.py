@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
 
-BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62
+BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62  # default size of a box in `architecture`, in data coordinates
 
 
 @figure(
@@ -234,12 +234,12 @@ figure(
     caption={
         "mod_addition/05_W_neur": """What each head adds to the pre-activations of neurons 0 to 4 when it attends to a
         number. The blog's W_neur = W_E W_V W_O W_in holds these contributions per unit of attention, by head, number
-        and neuron. All values are from the first run at the end of training. All contributions are periodic in the
-        number.""",
+        and neuron; position vectors are left out. All values are from the first run at the end of training. All
+        contributions are periodic in the number.""",
         "mod_addition/15_W_neur2": """What each head adds to the pre-activations of neurons 0 to 4 when it attends to a
         number. The blog's W_neur = W_E W_V W_O W_in holds these contributions per unit of attention, by head, number
-        and neuron. All values are from the first run at the end of training. The blog shows these contributions a
-        second time, before it transforms them to the Fourier basis.""",
+        and neuron; position vectors are left out. All values are from the first run at the end of training. The blog
+        shows these contributions a second time, before it transforms them to the Fourier basis.""",
     },
 )
 
@@ -256,8 +256,8 @@ def attention_scores(fig: Figure, cube: xr.Dataset) -> None:
 
     Scores are before the softmax. The blog's W_attn is this part: r W_Q W_K^T W_E^T / sqrt(d_head), where r is the
     residual stream at `=` before the attention, and d_head is the dimension of a head. All values are from the first
-    run at the end of training. The legend gives the frequency k that explains most of the variance of the head's
-    attention over pairs, and the fraction of the score's variance over numbers in this frequency.
+    run at the end of training. The legend gives the frequency k that explains most of the variance over pairs of the head's
+    attention to a, and the fraction of the score's variance over numbers in this frequency.
     """
     run_cube = cube.isel(run=0)
     ax = fig.subplots()
@@ -304,8 +304,8 @@ figure(
 def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     """Squared Fourier coefficients of dimension 0 of the first run's embedding W_E, as a function of the number.
 
-    All values are from the end of training. A few frequencies account for nearly all of this dimension's squared norm.
-    Key frequencies are colored and numbered.
+    All values are from the end of training. The constant component is not drawn. A few frequencies account for nearly all of
+    this dimension's squared norm. Key frequencies are colored and numbered.
     """
     squares = np.square(fourier.basis(operand_count(cube)) @ operand_embedding(cube.isel(run=0))[:, 0])
     ax = fig.subplots()
@@ -359,9 +359,9 @@ figure(
     caption="""Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training. A
     cell is the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the
     largest absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin
-    of the key frequencies. Each title gives the frequency k that explains most of the variance of the head's attention,
-    and the largest absolute coefficient that is not shown. Large cells lie in the first row
-    and the first column, whose functions depend on a or on b alone, at frequency k.""",
+    of the key frequencies. Each title gives the frequency k that explains most of the attention's variance over pairs, the
+    fraction that it explains, and the largest absolute coefficient that is not shown. Large cells lie in the first row and the
+    first column, whose functions depend on b or on a alone, at frequency k.""",
 )
 
 figure(
@@ -383,9 +383,10 @@ figure(
     caption="""Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training. A cell is
     the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the largest
     absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin of the
-    key frequencies. Each title gives the largest absolute coefficient that is not shown. For a neuron in a cluster,
-    only cells of its frequency are large: functions of a or b alone on the edges, and the 2 x 2 products of cos and sin
-    of a with cos and sin of b on the diagonal.""",
+    key frequencies. Each title gives the frequency k that explains most of the neuron's variance over pairs, the fraction that
+    it explains, and the largest absolute coefficient that is not shown. For a neuron in a cluster, only cells of its frequency
+    are large: functions of a or b alone on the edges, and the 2 x 2 products of cos and sin of a with cos and sin of b on the
+    diagonal.""",
 )
 
 
@@ -398,7 +399,8 @@ def component_energies(cube: xr.Dataset) -> xr.DataArray:
 def energy_page(cube: xr.Dataset) -> dict[str, Any]:
     """Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E.
 
-    All values are from the end of training. Hovering over a bar shows its name and height. Key frequencies are colored.
+    All values are from the end of training. The constant component is not drawn. Hovering over a bar shows its name and height.
+    Key frequencies are colored.
     """
     values, colors = component_energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
     names = [str(component) for component in values.fourier_component.values]
@@ -421,8 +423,8 @@ def energy_page(cube: xr.Dataset) -> dict[str, Any]:
 def embedding_energy(fig: Figure, cube: xr.Dataset) -> None:
     """Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E.
 
-    All values are from the end of training. A few frequencies hold nearly all of the energy. Key frequencies are
-    colored and numbered.
+    All values are from the end of training. The constant component is not drawn. A few frequencies hold nearly all of the
+    energy. Key frequencies are colored and numbered.
     """
     ax = fig.subplots()
     component_bars(ax, component_energies(cube).values, frequency_colors(cube, str(cube.run.values[0])))
@@ -450,8 +452,8 @@ figure(
     ),
     caption="""What each head adds to the pre-activations of neurons 0 to 10 when it attends to a number, in the Fourier
     basis over the numbers, without the constant. The blog's W_neur = W_E W_V W_O W_in holds these contributions per
-    unit of attention, by head, number and neuron. All values are from the first run at the end of training. All peaks
-    are at key frequencies, which are labeled on the x axis.""",
+    unit of attention, by head, number and neuron; position vectors are left out. All values are from the first run at the end
+    of training. All peaks are at key frequencies, which are labeled on the x axis.""",
 )
 
 
@@ -492,8 +494,8 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
 
     Each dot is a neuron. Its column is the frequency that explains most of its variance over pairs, its height is the
     fraction explained, and its color is the fraction of all pairs at which the neuron is active. Neurons on or above
-    the dashed line form the clusters, one per frequency. Neurons below the line belong to no cluster; many of them are
-    active at every pair.
+    the dashed line (85 %) form the clusters, one per frequency. Neurons below the line belong to no cluster; many of them are
+    active at nearly all pairs. The column "other k" has the neurons of all frequencies without a cluster.
     """
     last = last_checkpoint(cube.isel(run=0))
     frequency, fraction = last.neuron_frequency.values, last.neuron_fraction_explained.values
@@ -523,10 +525,10 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
 def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
     """Squared 2D Fourier coefficients of the first run's neurons after the ReLU, averaged over each neuron cluster.
 
-    All values are from the end of training. A cell belongs to the product of a Fourier basis function of a (row) and
-    one of b (column). Values are divided by the largest, and the neurons' means over pairs are subtracted. Rows and
-    columns are the constant and cos and sin of the key frequencies. Each title gives the largest value that is not
-    shown. In each cluster, only cells of its frequency are large.
+    All values are from the end of training. There is one panel per key frequency. A cell belongs to the product of a Fourier
+    basis function of a (row) and one of b (column). The neurons' means over pairs are subtracted, and values are divided by
+    the largest of the panel. Rows and columns are the constant and cos and sin of the key frequencies. Each title gives the
+    number of neurons and the largest value that is not shown. In each cluster, only cells of its frequency are large.
     """
     spectra, cluster_frequency = cluster_spectra(cube), cluster_frequencies(last_checkpoint(cube.isel(run=0)))
     if not spectra:
@@ -601,8 +603,8 @@ def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
 def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     """Squared Fourier coefficients over the outputs c of row 4 of the unembedding W_U.
 
-    All values are from the first run at the end of training. The key frequencies, colored and numbered, hold nearly all
-    of the row's squared norm.
+    All values are from the first run at the end of training. The constant component is not drawn. The key frequencies, colored
+    and numbered, hold nearly all of the row's squared norm.
     """
     p = operand_count(cube)  # outputs that are not residues mod p come last, and are left out
     squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=ROW).values)

@@ -77,10 +77,10 @@ def excluded_by_frequency(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 def excluded_losses(fig: Figure, cube: xr.Dataset) -> None:
     """Loss of the first run on training pairs with cos and sin of w(a + b) of one frequency k removed from its logits.
 
-    w = 2πk/p. Top: for each key frequency over training, with train and test loss. Bottom: bars for every frequency, at
-    the ends of the three phases and at the end of training; the line is the train loss. The animation shows one
-    checkpoint after another. After memorization, while the test loss is on its plateau, removing a key frequency starts
-    to increase the loss. Removing any other frequency never increases it.
+    w = 2πk/p. Top: for each key frequency, with train and test loss, to about twice the epoch at which cleanup ends. Bottom:
+    bars for every frequency, at the ends of the three phases and at the end of training; the line is the train loss. The
+    animation shows one checkpoint after another. After memorization, while the test loss is on its plateau, removing a key
+    frequency starts to increase the loss. Removing any other frequency increases it less, and hardly at all after cleanup.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1.5, 1))  # type: ignore[misc]
     run_cube, ax = cube.isel(run=0), above.subplots()
@@ -137,10 +137,10 @@ figure(
     size=(6.8, 4.2),
     animation=animate_panel(energy_by_component),
     caption="""Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E
-    over training. The panels show the ends of the three phases and the end of training. The animation shows one
-    checkpoint after another, up to about twice the epoch at which cleanup ends. Key frequencies are numbered and
-    colored. They stand out at the end of memorization and grow while the test loss is on its plateau. In cleanup all
-    other frequencies vanish.""",
+    over training, except the constant component. The panels show the ends of the three phases and the end of training. The
+    animation shows one checkpoint after another, up to about twice the epoch at which cleanup ends. Key frequencies are
+    numbered and colored. They stand out at the end of memorization and grow while the test loss is on its plateau. In cleanup
+    all other frequencies vanish.""",
 )
 
 
@@ -186,8 +186,9 @@ def fractions_of_directions(fig: Figure, cube: xr.Dataset) -> None:
     """Fraction of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain.
 
     w = 2πk/p for frequency k. Curves: the first run's logits (mean over outputs), and its neurons before and after the
-    ReLU (means over neurons). Dots mark the ends of the phases and the end of the epoch axis; they are labeled if the
-    fraction is at least 5 %. The logits' fraction rises first. The neurons' fractions stay far below 1.
+    ReLU (means over neurons that are not constant). Dots mark the ends of the phases and the end of the epoch axis, which is
+    about twice the epoch at which cleanup ends. They are labeled if the fraction is at least 5 %. The logits' fraction rises
+    first. The neurons' fractions stay far below 1.
     """
     ax = direction_curves(fig, cube)
     if not cube.key_frequency.isel(run=0).any():
@@ -265,8 +266,8 @@ figure(
     size=(6.8, 4.8),
     animation=animate_panel(neuron_dots, decorate=activity_bar),
     caption="""Fraction of each neuron's variance over pairs that its final frequency explains. The final frequency
-    explains most of the neuron's variance at the end of training. Each column is a neuron cluster of the final network:
-    its left dots are neurons before the ReLU, its right triangles are neurons after it. The panels show the ends of the
+    explains most of the neuron's variance at the end of training. Each column is a neuron cluster of the final network. Each
+    neuron has a dot on the left, before the ReLU, and a triangle on the right, after it. The panels show the ends of the
     first run's three phases and the end of training. The animation shows one checkpoint after another. Color: the
     fraction of pairs at which the neuron is active. Neurons in no cluster are in the column "none".""",
 )
@@ -331,8 +332,8 @@ figure(
     wb, before and after the ReLU. w = 2πk/p, where k is the frequency that explains most of the neuron's variance at
     the end of training. The panels show the ends of the first run's three phases and the end of training. The animation
     shows one checkpoint after another. At the end of training, the neurons of a cluster have small fractions before the
-    ReLU, and larger fractions, similar to each other, after it. Neurons in no cluster are gray. Neurons on the dashed
-    line are active at all pairs, so that the ReLU does not change them.""",
+    ReLU, and larger fractions, similar to each other, after it. Neurons in no cluster are gray. Neurons that are active at all
+    pairs lie on the dashed line, because the ReLU does not change them.""",
 )
 
 
@@ -374,8 +375,8 @@ def attention_over_training(fig: Figure, cube: xr.Dataset) -> None:
     """Attention of each head of the first run from `=` to a, b and `=`, averaged over all pairs.
 
     Top: at the start, at the ends of the three phases and at the end of training; the animation shows one checkpoint
-    after another. Bottom: attention to a minus attention to b. After the first hundred epochs `=` gets hardly any
-    attention. Attention to a and b becomes equal only in cleanup.
+    after another. Bottom: attention to a minus attention to b, to about twice the epoch at which cleanup ends. After the first
+    hundred epochs `=` gets hardly any attention. In most heads, attention to a and b becomes equal only in cleanup.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1, 1.25))  # type: ignore[misc]
     checkpoints = dict([(int(cube.epoch[0]), "start"), *phase_end_checkpoints(cube, str(cube.run.values[0]))])
@@ -491,10 +492,10 @@ DASHED_PARAMETERS = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
     size=(6.8, 3.2),
 )
 def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of squares of each parameter of the first run, over training.
+    """Sum of squares of each parameter of the first run, to about twice the epoch at which cleanup ends.
 
-    All parameters grow during memorization. They then shrink, slowly during circuit formation and sharply in cleanup;
-    the MLP's weights shrink most.
+    A parameter is one of the network's tensors. W_E, W_V, W_O and W_U grow during memorization and shrink in cleanup. W_Q, W_K
+    and the MLP's weights W_in and W_out grow for a few hundred epochs at most, and shrink mostly before cleanup.
     """
     run_cube, ax = cube.isel(run=0).dropna("parameter", how="all"), fig.subplots()
     colors_of_other_parameters = itertools.cycle(PARAMETER_COLORS.values())
@@ -516,10 +517,10 @@ def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
     size=(5.4, 3.0),
 )
 def sum_of_squares(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of squares of all weights of the first run, over training.
+    """Sum of squares of all weights of the first run, to about twice the epoch at which cleanup ends.
 
-    The sum is several times larger for the memorizing network than for the generalizing one. The label gives the
-    largest sum divided by the sum at the end of training.
+    The sum is several times larger for the memorizing network than for the generalizing one. The label gives the largest sum
+    divided by the sum at the end of training, and the epoch of the largest sum.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     squares = run_cube.sum_of_squared_weights

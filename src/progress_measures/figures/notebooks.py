@@ -128,7 +128,7 @@ figure(
     variables=("W_E",),
     size=(4.6, 2.6),
     caption="""Singular values of the first run's embedding W_E of the numbers, at the end of training. A few singular
-    values are large, two for each key frequency; all others are close to zero.""",
+    values are large, two for each key frequency; most others are close to zero. Dashed: a tenth of the largest.""",
 )
 
 figure(
@@ -141,7 +141,7 @@ figure(
     size=(6.8, 3.4),
     caption="""Left singular vectors of the embedding W_E of the numbers, one per column, by descending singular value.
     Left: all vectors. Right: the first 16. All values are from the first run at the end of training. Vectors with large
-    singular values are sinusoids over the numbers; all others look like noise.""",
+    singular values are sinusoids over the numbers, or sums of a few sinusoids; most others look like noise.""",
 )
 
 figure(
@@ -153,7 +153,7 @@ figure(
     variables=("W_E",),
     size=(4.6, 2.6),
     caption="""Singular values of a matrix of independent standard normal entries, with the shape of the embedding of
-    the numbers. The singular values fall almost linearly, and none stands out.""",
+    the numbers. The singular values fall almost linearly, and none stands out. Dashed: a tenth of the largest.""",
 )
 
 figure(
@@ -178,8 +178,8 @@ figure(
     variables=("W_E", "key_frequency"),
     size=(6.8, 5.0),
     caption="""The first eight left singular vectors of the embedding W_E of the numbers. All values are from the first
-    run at the end of training. Each vector is a sinusoid over the numbers. Each title gives the frequency k that holds
-    most of the vector's squared norm, and the fraction that it holds. Colors mark key frequencies.""",
+    run at the end of training. Each vector is a sinusoid over the numbers, or a sum of a few sinusoids. Each title gives the
+    frequency k that holds most of the vector's squared norm, and the fraction that it holds. Colors mark key frequencies.""",
 )
 
 figure(
@@ -230,7 +230,7 @@ figure(
     variables=("W_E_fourier_norm", "key_frequency"),
     size=(4.6, 2.6),
     caption="""Norm of each Fourier component of the first run's embedding W_E at the end of training. The norm is over the
-    residual stream. Key frequencies are colored and numbered.""",
+    residual stream. The constant component is not drawn. Key frequencies are colored and numbered.""",
 )
 
 figure(
@@ -268,13 +268,9 @@ figure(
     reference=sections(demo="neuron clusters", subtraction="3.5.1"),
     variables=("neuron_frequency_share", "key_frequency"),
     size=(6.8, 3.0),
-    caption=by_source(
-        """Fraction of each neuron's variance over all pairs (columns) in each frequency (rows), for the first run. All
-        values are from the end of training. {insert} neuron follows one of the key frequencies, which are labeled on the
-        right.""",
-        demo="Nearly every",
-        subtraction="Every",
-    ),
+    caption="""Fraction of each neuron's variance over all pairs (columns) in each frequency (rows), for the first run. All
+    values are from the end of training. The best frequency of every neuron is one of the key frequencies, which are labeled
+    on the right.""",
 )
 
 figure(
@@ -286,7 +282,8 @@ figure(
     variables=("neuron_frequency_share",),
     size=(4.6, 2.6),
     caption="""Fraction of each neuron's variance over all pairs that its best frequency explains, in ascending order. All
-    values are from the first run at the end of training. For nearly all neurons the fraction is close to 1.""",
+    values are from the first run at the end of training. For most neurons the fraction is close to 1. Neurons at 85 % (dashed)
+    or more are in the cluster of their frequency.""",
 )
 
 figure(
@@ -298,7 +295,7 @@ figure(
     variables=("W_L_fourier_norm", "key_frequency"),
     size=(4.6, 2.6),
     caption="""Norm of each Fourier component of the first run's neuron-logit map W_L at the end of training. W_L = W_out W_U,
-    and the norm is over neurons. Key frequencies are colored and numbered.""",
+    and the norm is over neurons. The constant component is not drawn. Key frequencies are colored and numbered.""",
 )
 
 # ---- training
@@ -343,7 +340,7 @@ figure(
         Dashed: the norm of the residual, which is the logits minus their parts along the cosines of all frequencies,
         divided by the norm of the logits. {insert}""",
         demo="The residual falls as the similarities of key frequencies rise.",
-        subtraction="The similarities of key frequencies rise long before the network generalizes.",
+        subtraction="The similarities of two key frequencies rise long before the network generalizes.",
     ),
 )
 

@@ -49,17 +49,19 @@ class Figure:
         id: source and name, such as `paper/fig07`; also the path of the figure's file without its extension.
         title: one line that describes the figure.
         caption: a few sentences on what the figure shows and what to notice.
-        reference: the published figure or section that this figure reproduces, or `not in the sources`.
+        reference: the published figure, section or definition that the figure is after, or `not in the sources`.
         experiments: experiments whose cubes the figure is drawn from. A figure of a single experiment can also be drawn from
-            the cube of any other experiment.
+            the cube of any other experiment that has the variables.
         variables: variables that the figure reads from each cube. The cubes that `draw` receives contain only these.
         size: width and height in inches.
         draw: function of a matplotlib figure and the cubes, one per experiment.
         animation: the animation that is written to `<id>.webp`, or None.
         page: function of the cubes that returns a Plotly figure as a dictionary, which is written to `<id>.html`, or None.
-        published: names of files in `config/claims/` whose published numbers the figure shows, such as `("paper",)`.
-        several_runs: whether the figure compares runs, or selects them by their settings. If not, a figure of one cube can
-            also be drawn for each single run.
+            The docstring of the function is the caption of the page.
+        published: names of the files in `config/claims/`, without extension, whose published numbers the figure shows, such as
+            `("paper",)`.
+        several_runs: whether the figure compares runs, or selects them by their settings. If not, and if the figure has one
+            cube, it can also be drawn for each single run.
     """
 
     id: str
@@ -90,8 +92,8 @@ class Figure:
             first_run_variables: variables that only the first run has.
 
         Raises:
-            UserError: the figure reads several cubes or compares runs, the experiment lacks the run, or only the first run
-                has a variable that the figure reads.
+            UserError: the figure reads several cubes, compares runs or selects them by their settings; or the experiment lacks
+                the run; or the run is not the first and only the first has a variable that the figure reads.
         """
         for reason, applies in (
             (f"reads {len(self.experiments)} cubes", len(self.experiments) > 1),
@@ -140,15 +142,17 @@ def figure(
     Args:
         ids: source and name of each figure, such as `demo/06_svd_WE`. By default, one id, taken from the module's path.
         title: one line that describes the figure.
-        reference: the published figure or section that this figure reproduces, or `not in the sources`.
+        reference: the published figure, section or definition that the figure is after, or `not in the sources`.
         variables: variables that the figure reads from each cube.
-        experiment: the experiment or experiments whose cubes the figure is drawn from; by default, see `EXPERIMENTS`.
+        experiment: the experiment or experiments whose cubes the figure is drawn from; by default, the one that `EXPERIMENTS`
+            gives for the source, or else `mainline`.
         size: width and height in inches.
         plot: the drawing function, if `figure` is used as a statement.
         caption: what the figure shows and what to notice; by default, the docstring of the drawing function.
         animation: the animation, or None.
-        page: function of the cubes that returns a Plotly figure as a dictionary, or None.
-        published: names of files in `config/claims/` whose published numbers the figure shows.
+        page: function of the cubes that returns a Plotly figure as a dictionary, or None. Its docstring is the caption of the
+            page.
+        published: names of the files in `config/claims/`, without extension, whose published numbers the figure shows.
         several_runs: whether the figure compares runs, or selects them by their settings.
 
     Returns:
@@ -183,7 +187,7 @@ def figure(
 
 
 def _text(text: Text, name: str) -> str:
-    """Return the text of the figure with the id `name`, without line breaks."""
+    """Return the text of the figure with the id `name`, without line breaks; a text by id takes precedence over one by source."""
     if not isinstance(text, str):
         source = name.partition("/")[0]
         if not {name, source} & set(text):

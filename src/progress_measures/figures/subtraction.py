@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def losses_page(cube: xr.Dataset) -> dict[str, Any]:
-    """Train and test loss of the first run. Buttons change the scale of each axis.
+    """Train and test loss of the first run, without epoch 0. Buttons change the scale of each axis.
 
     The network memorizes within a few hundred epochs. The test loss then stays on a plateau far above the loss of a
     uniform guess, and falls long after.
@@ -53,8 +53,8 @@ figure(
     variables=LOSSES,
     page=losses_page,
     caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch
-    axis. The network memorizes within a few hundred epochs. The test loss then stays on a plateau far above the loss of
-    a uniform guess, and falls long after.""",
+    axis, without epoch 0. The network memorizes within a few hundred epochs. The test loss then stays on a plateau far above
+    the loss of a uniform guess, and falls long after.""",
 )
 
 figure(

@@ -1,1 +1,1 @@
-"""Architectures, initial weights and forward passes of the networks."""
+"""Architectures, designs, initial weights, forward passes and gradients of the networks."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Architecture(NamedTuple):
-    """Sizes of a network and which tensors it has, from the model and the task of its run."""
+    """The sizes of a network and the fields that decide which tensors it has, from the model and the task of its run."""
 
     layers: int
     d_model: int
@@ -90,7 +90,7 @@ class Architecture(NamedTuple):
 
     @property
     def _mlp_parameters(self) -> dict[str, dict[str, int]]:
-        """Name and size of each dimension of each tensor of an MLP without attention; `models.mlp` describes the tensors."""
+        """The same as `parameters` for an MLP without attention; `models.mlp` describes the tensors."""
         neuron, output = {"neuron": self.d_mlp}, {"output": self.outputs}
         inputs = {
             "summed": self.d_model,

@@ -22,9 +22,9 @@ BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
 
 
 def attend(queries: Tensor | None, keys_values: Tensor, heads: int, mask: Tensor | None) -> Tensor:
-    """Compute the attention-weighted values of every query, differentiable once.
+    """Compute the attention-weighted values of every query by torch's kernel, differentiable once.
 
-    torch computes it. On a CPU it never stores a complete attention pattern (FlashAttention, Dao et al. 2022).
+    On a CPU, this kernel never stores a complete attention pattern (FlashAttention, Dao et al. 2022).
 
     Args:
         queries: at some positions, [run, example, query, head x d_head]; None for causal attention of queries at all

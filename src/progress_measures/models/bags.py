@@ -1,7 +1,7 @@
 """Weighted sums of a few rows of a table, for many examples at a time.
 
-A bag, as in torch's `embedding_bag`, is a list of row indices of a table; its weighted sum is the sum of these rows, each times
-a weight.
+A bag, as in torch's `embedding_bag`, is a list of row indices of a table. Its weighted sum is the sum of these rows, each times
+a weight. The tables of all runs are joined to one table, so that the bags of all runs are computed together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Bags:
 
     Args:
         rows: indices of the table's rows in each bag, [run, bag, row in bag].
-        table_rows: number of rows of the table.
+        table_rows: number of rows of the table of all runs.
 
     Attributes:
         shape: number of runs, and number of bags of each run.
@@ -48,10 +48,10 @@ class Bags:
         self._user_starts.copy_(uses.cumsum(0) - uses)
 
     def sums(self, table: Tensor, weights: Tensor) -> Tensor:
-        """Compute the weighted sums of rows, outside autograd.
+        """Compute the weighted sum of each bag, outside autograd.
 
         Args:
-            table: [row, width].
+            table: the table of all runs, [row, width].
             weights: factors of the rows in each bag: [run, bag, row in bag], or any shape with this order of entries.
 
         Returns:
@@ -64,7 +64,7 @@ class Bags:
         """Compute the gradients of `sums` with respect to the table and the weights.
 
         Args:
-            table: [row, width].
+            table: the table of all runs, [row, width].
             weights: factors of the rows in each bag: [run, bag, row in bag], or any shape with this order of entries.
             grad_sums: gradient of the sums, [run x bag, width].
 
@@ -98,10 +98,10 @@ class _WeightedSums(torch.autograd.Function):
 
 
 def weighted_sums(table: Tensor, weights: Tensor, bags: Bags) -> Tensor:
-    """Compute the weighted sum of each bag's rows, differentiable once.
+    """Compute the weighted sum of each bag, differentiable once.
 
     Args:
-        table: [row, width].
+        table: the table of all runs, [row, width].
         weights: factors of the rows in each bag, [..., row in bag].
         bags: the rows of each bag.
 

@@ -39,7 +39,7 @@ class Design:
             embeddings (`summed`), as the two embeddings one after the other (`concatenated`), or as one-hot vectors one
             after the other (`one_hot`).
         activation: activation function of the neurons.
-        normalization: norm of the residual stream. Norms have weights where the tensors `ln1_w`, … exist.
+        normalization: kind of the norms of the residual stream. A norm has weights if its tensor (`ln1_w`, …) exists.
         norm_after: whether the norm is applied to the residual stream after each addition (post-norm), not to the inputs of
             attention and MLP (pre-norm).
         final_norm: whether the input of the unembedding is normalized.
@@ -66,12 +66,12 @@ class Design:
     doubled_residual: bool = False
 
     def normalize(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """Apply the norm to the residual stream.
+        """Return the residual stream after a norm; unchanged if `normalization` is `none`.
 
         Args:
             x: the residual stream, [run, example, position, d_model].
             weight: factors [run, d_model]; None for none.
-            bias: terms [run, d_model]; None for none.
+            bias: vector that is added, [run, d_model]; None for none.
         """
         if self.normalization == "none":
             return x
@@ -82,11 +82,11 @@ class Design:
         return x if bias is None else x + bias[:, None, None]
 
     def scale(self, scores: Tensor, d_head: int) -> Tensor:
-        """Scale attention scores, the products of queries and keys."""
+        """Multiply attention scores, the products of queries and keys, by the attention scale."""
         return scores / d_head**0.5 if self.attention_scale is None else scores * self.attention_scale
 
     def rotate(self, x: Tensor, first: int = 0) -> Tensor:
-        """Rotate queries or keys by their position (Su et al. 2021).
+        """Rotate queries or keys by their position (Su et al. 2021); return them unchanged if `rotary` is 0.
 
         Each dimension i < rotary/2 is rotated together with dimension i + rotary/2, as in GPT-NeoX.
 

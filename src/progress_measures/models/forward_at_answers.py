@@ -1,6 +1,7 @@
 """Logits of networks of any depth at the answer positions, with backward passes written out where autograd is slow.
 
-The module computes what `models.transformer` computes, at the answer positions only:
+For networks of the paper's design, with or without MLPs and with any number of layers, the module computes what
+`models.transformer` computes, at the answer positions only:
 
 - Before the first layer, a row of the residual stream is the sum of a token's and a position's vector. Products with
   weights are computed for these vectors, and the products are summed.
@@ -59,7 +60,8 @@ class TokenSequences:
         self.uses_table = length * vocabulary < examples * length
         self._position = torch.arange(length, device=tokens.device)
         run = torch.arange(runs, device=tokens.device)[:, None, None]
-        self._first_row, self._first_token, self._first_position = (
+        # indices of each run's first row in a table [run x position x token], in W_E [run x token] and in W_pos [run x position]
+        self._table_offset, self._token_offset, self._position_offset = (
             run * length * vocabulary,
             run * vocabulary,
             run * length,
@@ -76,7 +78,7 @@ class TokenSequences:
         )
         self.position_rows_at_answers = torch.empty_like(self.answer_positions)
         # Rows of a residual stream [run x example x position].
-        self._example = torch.arange(runs * examples, device=tokens.device).view(runs, examples, 1) * length
+        self._stream_offset = torch.arange(runs * examples, device=tokens.device).view(runs, examples, 1) * length
         self.stream_rows_at_answers = torch.empty_like(self.answer_positions)
         # A query at the last position attends to every key and needs no mask.
         needs_mask = bool((answer_positions < length - 1).any())
@@ -92,25 +94,25 @@ class TokenSequences:
 
         Args:
             tokens: [run, example, position], of the same shape as in the constructor.
-            answer_positions: [run, example, answer], of the same shape as in the constructor. If all
-                answer positions in the constructor are the last position, these must be too.
+            answer_positions: [run, example, answer], of the same shape as in the constructor. If the constructor got only
+                last positions, all of these must be the last position.
         """
         self.tokens.copy_(tokens)
         self.answer_positions.copy_(answer_positions)
         torch.add(self.tokens, self._position * self.vocabulary, out=self.rows_in_run_table)
-        torch.add(self.rows_in_run_table, self._first_row, out=self.table_rows)
+        torch.add(self.rows_in_run_table, self._table_offset, out=self.table_rows)
         torch.gather(self.table_rows, -1, self.answer_positions, out=self.table_rows_at_answers)
-        torch.add(self.tokens, self._first_token, out=self.token_rows)
+        torch.add(self.tokens, self._token_offset, out=self.token_rows)
         torch.gather(self.token_rows, -1, self.answer_positions, out=self.token_rows_at_answers)
-        torch.add(self.answer_positions, self._first_position, out=self.position_rows_at_answers)
-        torch.add(self.answer_positions, self._example, out=self.stream_rows_at_answers)
+        torch.add(self.answer_positions, self._position_offset, out=self.position_rows_at_answers)
+        torch.add(self.answer_positions, self._stream_offset, out=self.stream_rows_at_answers)
         if self.attention_mask is not None:
             self.attention_mask.zero_().masked_fill_(self._position > self.answer_positions[..., None], -torch.inf)
         if self._short is not None:
             self._short.fill(self.tokens)
 
     def short_sequences(self, heads: int) -> ShortSequences:
-        """Return the sequences as `models.short_sequences` reads them; only for sequences that are `is_short`."""
+        """Return the sequences as `models.short_sequences` reads them; call it only if `is_short`."""
         if self._short is None:
             self._short = ShortSequences(self.tokens, self.vocabulary, heads)
         return self._short
@@ -211,7 +213,7 @@ def _unembed(stream: Tensor, w: Weights, W_U: Tensor, dropout_mask: Tensor | Non
 
 
 class _EmbeddedStream:
-    """The residual stream before the first layer.
+    """The residual stream before the first layer: sums of a token's and a position's vector.
 
     Args:
         weights: weights of the network.
@@ -224,15 +226,15 @@ class _EmbeddedStream:
 
     @cached_property
     def table(self) -> Tensor:
-        """Rows of every position and token: [run, position x token, d_model]."""
+        """The stream of every token at every position: [run, position x token, d_model]."""
         return _sums(self._W_E, self._W_pos)
 
     def queries_keys_values(self, w: Weights) -> Tensor:
-        """Return queries, keys and values at every position: [run, example, position, matrix x head x d_head]."""
+        """Return queries, keys and values at every position: [run, example, position, (query, key, value) x head x d_head]."""
         return self._rows(*self._products(concatenate_heads(w["W_Q"], w["W_K"], w["W_V"])))
 
     def queries_at_answers(self, w: Weights) -> tuple[Tensor, Tensor]:
-        """Return queries at the answer positions, and keys and values at every position."""
+        """Return queries at the answer positions, and keys and values at every position, as `attend` takes them."""
         by_token, by_position = self._products(concatenate_heads(w["W_Q"], w["W_K"], w["W_V"]))
         width = by_token.shape[-1] // 3
         return (
@@ -275,7 +277,7 @@ def _sums(by_token: Tensor, by_position: Tensor) -> Tensor:
 
 
 class _DenseStream:
-    """A residual stream after the first layer.
+    """A residual stream after the first layer, with one row per example and position.
 
     Args:
         stream: [run, example x position, d_model].
@@ -287,11 +289,11 @@ class _DenseStream:
         self._at_answers: Tensor | None = None
 
     def queries_keys_values(self, w: Weights) -> Tensor:
-        """Return queries, keys and values at every position: [run, example, position, matrix x head x d_head]."""
+        """Return queries, keys and values at every position: [run, example, position, (query, key, value) x head x d_head]."""
         return self._product(concatenate_heads(w["W_Q"], w["W_K"], w["W_V"]))
 
     def queries_at_answers(self, w: Weights) -> tuple[Tensor, Tensor]:
-        """Return queries at the answer positions, and keys and values at every position."""
+        """Return queries at the answer positions, and keys and values at every position, as `attend` takes them."""
         queries = project(self.at_answers(), concatenate_heads(w["W_Q"]))
         return (
             queries.unflatten(1, self._sequences.answer_positions.shape[1:]),
@@ -316,7 +318,12 @@ class _DenseStream:
 
 
 def _attend_in_table(table: Tensor, w: Weights, sequences: TokenSequences) -> Tensor:
-    """Compute the attention-weighted values of one query per sequence; keys and values are rows of the table.
+    """Compute the attention-weighted values of one query per sequence; keys and values are computed for each row of a table.
+
+    Args:
+        table: the stream of every token at every position, [run, position x token, d_model].
+        w: weights of the layer.
+        sequences: the token sequences and their answer positions, one per sequence.
 
     Returns:
         [run, example, 1, head x d_head].

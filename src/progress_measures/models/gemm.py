@@ -57,8 +57,8 @@ def _onednn(a: Tensor, b: Tensor) -> Tensor:
     """Compute `a @ b` with oneDNN."""
     # The operator computes x w^T. It is fast if x is contiguous and w or its transpose is.
     if a.is_contiguous():
-        return _linear(a, _dense(b).mT)
-    return _linear(b.mT.contiguous(), _dense(a)).mT
+        return _linear(a, _contiguous_either_way(b).mT)
+    return _linear(b.mT.contiguous(), _contiguous_either_way(a)).mT
 
 
 def _linear(x: Tensor, w: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def _linear(x: Tensor, w: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], "")
 
 
-def _dense(x: Tensor) -> Tensor:
+def _contiguous_either_way(x: Tensor) -> Tensor:
     """Return a matrix, copied if neither it nor its transpose is contiguous."""
     return x if x.is_contiguous() or x.mT.is_contiguous() else x.contiguous()
 

@@ -101,7 +101,7 @@ def gradient_cosines_of_network(
         tokens: [example, position].
         outputs: index of the output whose logit is differentiated, one per example: [example].
         positions: positions of a and b.
-        answer_position: answer position; not used for an MLP without attention.
+        answer_position: position whose logits are computed; not used for an MLP without attention.
         design: how the network computes with its weights.
 
     Returns:

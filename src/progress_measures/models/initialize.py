@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def initial_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before training, float32, without the leading `run` dimension.
 
-    Each run has a random generator with its seed, so its weights do not depend on the other runs of the batch.
+    All tensors except those of norms are multiplied by `model.initial_scale`. Each run has a random generator with its seed, so
+    its weights do not depend on the other runs of the batch.
     """
     generator = torch.Generator().manual_seed(run.seed)
     architecture = Architecture.of(run)
@@ -58,7 +59,7 @@ def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, 
 
 
 def _transformer_lens(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw from N(0, (0.8/sqrt(d_model))^2), in the order of TransformerLens 1 to 3 after `torch.manual_seed`."""
+    """Draw every matrix from N(0, (0.8/sqrt(d_model))^2), in the order of TransformerLens 1 to 3; biases are zero."""
     weights = _zeros(architecture)
     deviation = 0.8 / architecture.d_model**0.5
     tensors = [weights["W_E"], weights["W_pos"]]
@@ -71,10 +72,10 @@ def _transformer_lens(architecture: Architecture, generator: torch.Generator) ->
 
 
 def _authors(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs), after `torch.manual_seed`.
+    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs); biases are zero.
 
-    The authors' code for five-digit addition and skip trigrams does so. With its seeds, 129000 and 6798, the first losses equal
-    those printed in the authors' notebook, in every digit.
+    The authors' code for five-digit addition and skip trigrams does so after `torch.manual_seed`. With its seeds, 129000 and
+    6798, the first losses equal those printed in the authors' notebook, in every digit.
     """
     return _in_authors_order(architecture, generator, architecture.d_model, architecture.outputs)
 

@@ -4,11 +4,11 @@ The input is the sum of the embeddings of a and b, the two embeddings one after 
 the other (Gromov 2023, `Grokking modular arithmetic`). Weights are a dictionary:
 
     W_E [run, token, d_model], absent for one-hot vectors      W_in [run, input, neuron]
-    W_hidden [run, layer - 1, neuron, neuron] with more than one hidden layer
+    W_hidden [run, hidden_layer, input_neuron, neuron], the matrices into the second and later hidden layers, if there are any
     W_out [run, neuron, output], or W_out [run, neuron, d_model] and W_U [run, d_model, output]
 
-and, where the network has them, biases b_in [run, neuron], b_hidden [run, layer - 1, neuron] and b_out. There is no residual
-stream: the logits depend on a and b through the neurons only.
+and, where the network has them, biases b_in [run, neuron], b_hidden [run, hidden_layer, neuron], b_out [run, output] or
+[run, d_model], and b_U [run, output]. There is no residual stream: the logits depend on a and b through the neurons only.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, design: 
         weights: as above, for R runs.
         tokens: tokens of a and b, [example, 2] or [run, example, 2].
         hook: function called with the name and value of each activation: `hook_embed` [run, example, position, d_model]
-            (or one-hot vectors), `blocks.0.mlp.hook_pre` and `hook_post` [run, example, neuron], with the hidden layer in
-            place of 0. If it returns a tensor, the tensor replaces the activation.
+            (or one-hot vectors [run, example, position, token]), `blocks.0.mlp.hook_pre` and `blocks.0.mlp.hook_post`
+            [run, example, neuron], with the index of the hidden layer in place of 0. If it returns a tensor, the tensor
+            replaces the activation.
         design: input and activation of the network.
 
     Returns:

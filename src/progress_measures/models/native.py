@@ -40,7 +40,7 @@ def native_weights(weights: Mapping[str, NDArray[np.floating]], run: Run) -> Wei
         run: settings of the run, whose task is on pairs.
 
     Returns:
-        Tensors by name; the same arrays if the network has the paper's design and tokens.
+        Tensors by name; the same arrays if the network has the paper's design and tokens and was not imported.
     """
     w = dict(weights)
     if run.has_paper_design and run.task.token_layout.is_paper and run.imported is None:
@@ -112,11 +112,11 @@ def _with_folded_attention(weights: Weights, scale: float | None, d_head: int) -
 
 
 def in_order(weights: Weights, order: Order) -> Weights:
-    """Return native weights with the operand values and the outputs in an order.
+    """Return native weights with the operand values and the outputs in a given order.
 
     Args:
         weights: native weights.
-        order: the order; operand values that are not part of it lose their row of W_E.
+        order: the order; operand values that are not part of it, such as 0 in products mod p, lose their row of W_E.
 
     Returns:
         Tensors by name; the same arrays if the order is natural. W_out of an MLP without attention, whose columns are

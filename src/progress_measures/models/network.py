@@ -44,8 +44,8 @@ def activations(
         hooks: names of the activations.
 
     Returns:
-        Logits [example, output], and the activations as the hooks give them, without the dimension `run`. Those of the
-        last layer have size 1 along `position` or `query`; see `models.transformer.forward`.
+        Logits [example, output], and the activations as a hook receives them, without the dimension `run`. In the last layer of
+        a transformer, some have size 1 along `position` or `query`; see `models.transformer.forward`.
     """
     width = max(tensor.shape[-1] for name, tensor in weights.items() if name.startswith("W_"))
     logits, captured = [], [[] for _ in hooks]  # type: tuple[list[Tensor], list[list[Tensor]]]

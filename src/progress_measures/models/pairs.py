@@ -40,9 +40,9 @@ class Tables(NamedTuple):
 
     scores: Tensor  # [run, head, 2n + 1]  attention scores, from `=`, of each value of a, each value of b and `=`
     neuron_rows: Tensor  # [run, head, 2n, neuron]  T above
-    skip_rows: Tensor  # [run, head, 2n, output, padded]  T with W_U in place of W_in
+    skip_rows: Tensor  # [run, head, 2n, padded output]  T with W_U in place of W_in
     neuron_constant: Tensor  # [run, neuron]
-    skip_constant: Tensor  # [run, output, padded]
+    skip_constant: Tensor  # [run, padded output]
     W_L: Tensor  # [run, neuron, output]  neuron-logit map
 
 
@@ -50,7 +50,8 @@ def tables(weights: Weights) -> Tables:
     """Compute the tables of one-layer networks, with or without biases, differentiable in all weights.
 
     Args:
-        weights: as in `progress_measures.models.transformer`, with one layer and 2n + 1 >= 3 tokens.
+        weights: as in `progress_measures.models.transformer`, with one layer, n + 1 tokens of which `=` is the last, and three
+            positions.
     """
     W_E, W_pos, W_U = weights["W_E"], weights["W_pos"], weights["W_U"]
     W_Q, W_K, W_V, W_O, W_in, W_out = (weights[name][:, 0] for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
@@ -63,8 +64,8 @@ def tables(weights: Weights) -> Tables:
 
     query = matmul(x_eq, rearrange(W_Q, "run head d_model d_head -> run d_model (head d_head)"))
     query = rearrange(query, "run 1 (head d_head) -> run head 1 d_head", head=heads)
-    key = matmul(query, W_K.mT)[:, :, 0] / d_head**0.5  # [run, head, d_model]
-    scores = matmul(key, x.mT)  # [run, head, 2n + 1]
+    scaled_W_K_q = matmul(query, W_K.mT)[:, :, 0] / d_head**0.5  # [run, head, d_model]
+    scores = matmul(scaled_W_K_q, x.mT)  # [run, head, 2n + 1]
 
     values = matmul(x, rearrange(W_V, "run head d_model d_head -> run d_model (head d_head)"))
     values = rearrange(values, "run row (head d_head) -> run head row d_head", head=heads)  # row: 2n + 1

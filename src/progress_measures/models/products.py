@@ -19,7 +19,7 @@ _LAYER_TENSORS = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
 
 
 def split_layers(weights: Weights) -> list[Weights]:
-    """Split the weights by layer."""
+    """Return the tensors of each layer, by name and without the dimension `layer`; tensors outside the layers are left out."""
     # One `unbind` per tensor: autograd then stacks the gradients of the layers instead of adding them.
     split = [(name, weights[name].unbind(1)) for name in _LAYER_TENSORS if name in weights]
     return [{name: parts[layer] for name, parts in split} for layer in range(weights["W_Q"].shape[1])]
@@ -132,11 +132,11 @@ def relu_product(pre: Tensor, w: Tensor) -> Tensor:
 
 
 def mlp(x: Tensor, w: Weights, W_after: Tensor, dropout_mask: Tensor | None = None) -> Tensor:
-    """Compute `relu(x W_in + b_in) @ W_after`, differentiable once.
+    """Compute `(relu(x W_in + b_in) * dropout_mask) @ W_after`, differentiable once.
 
     Args:
         x: [run, row, d_model].
-        w: weights of the layer.
+        w: weights of the layer: W_in and, if the network has it, b_in.
         W_after: W_out or W_out W_U, [run, neuron, width].
         dropout_mask: factors of the neurons, [run, row, neuron]; None for no dropout.
 

@@ -8,8 +8,8 @@ In the first layer, the neurons of a query are sums of rows of small tables, as 
 
     neurons before the ReLU = x[query] W_in + b_in + sum over heads and keys of  A T[key],   T = x W_V W_O W_in,
 
-where x, the residual stream before the layer, has a row per position and token. A is the attention from the query to the
-key; it depends on the tokens of both and is looked up in a table.
+where x, the residual stream before the layer, has a row per position and token. A is the attention from the query to the key: a
+softmax of scores. Each score depends on the tokens and positions of query and key only, and is looked up in a table.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ShortSequences:
     Args:
         tokens: [run, example, position].
         vocabulary: number of tokens.
-        heads: number of heads of the first layer.
+        heads: number of heads of a layer.
     """
 
     def __init__(self, tokens: Tensor, vocabulary: int, heads: int) -> None:
@@ -44,30 +44,34 @@ class ShortSequences:
         # For each position but the first: the indices of its scores in a head's table [query row x key row], and the bags
         # whose weighted sums are its stream: the keys' rows of each head, and the row of the position itself (`own`), in a
         # table [run x (head, own) x row].
-        self.first_rows, self.scores, bags = self._rows(tokens)
+        self.first_rows, self.score_indices, bags = self._rows(tokens)
         self.bags = [Bags(rows, runs * (heads + 1) * self._table_rows) for rows in bags]
 
     def fill(self, tokens: Tensor) -> None:
         """Replace the sequences in place, by sequences of the same shape."""
-        first_rows, scores, bags = self._rows(tokens)
+        first_rows, score_indices, bags = self._rows(tokens)
         self.first_rows.copy_(first_rows)
         for position in range(self.length - 1):
-            self.scores[position].copy_(scores[position])
+            self.score_indices[position].copy_(score_indices[position])
             self.bags[position].fill(bags[position])
 
     def _rows(self, tokens: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Return the rows of the first position in a table [run x token], and the later positions' indices of scores and bags."""
+        """Return what the constructor and `fill` store; each list has one tensor per position after the first.
+
+        Returns:
+            The rows of the first position in a table [run x token], the indices of scores, and the rows of the bags.
+        """
         heads, run = self._heads, torch.arange(len(tokens), device=tokens.device)
         # Rows of a table [position x token].
         rows = tokens + torch.arange(self.length, device=tokens.device) * self.vocabulary
         first_row = (run[:, None] * (heads + 1) + torch.arange(heads + 1, device=tokens.device)) * self._table_rows
-        scores, bags = [], []
+        score_indices, bags = [], []
         for position in range(1, self.length):
             keys, own = rows[..., : position + 1], rows[..., position : position + 1]
-            scores.append((own * self._table_rows + keys).flatten(1))
+            score_indices.append((own * self._table_rows + keys).flatten(1))
             attended = (keys[:, :, None] + first_row[:, None, :heads, None]).flatten(2)  # [run, example, head x key]
             bags.append(torch.cat([attended, own + first_row[:, None, heads:]], dim=-1))
-        return tokens[..., 0] + run[:, None] * self.vocabulary, scores, bags
+        return tokens[..., 0] + run[:, None] * self.vocabulary, score_indices, bags
 
 
 def residual_mid(weights: Weights, sequences: ShortSequences, doubled_residual: bool) -> Tensor:
@@ -86,7 +90,7 @@ def residual_mid(weights: Weights, sequences: ShortSequences, doubled_residual: 
 
 
 def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, doubled_residual: bool) -> list[Tensor]:
-    """Compute the stream after the first layer."""
+    """Compute the stream after the first layer: [run, token, d_model], then [run, example, d_model] for each later position."""
     W_E, W_pos = weights["W_E"], weights["W_pos"][:, : sequences.length]
     heads, d_head = w["W_Q"].shape[1], w["W_Q"].shape[-1]
     x = (W_pos[:, :, None] + W_E[:, None]).flatten(1, 2)  # [run, position x token, d_model]
@@ -142,8 +146,8 @@ def _patterns(scores: Tensor, sequences: ShortSequences) -> list[Tensor]:
     """
     runs, heads = scores.shape[:2]
     patterns = []
-    for position, index in enumerate(sequences.scores, start=1):
-        key_scores = scores.flatten(2).gather(2, index[:, None].expand(-1, heads, -1))
+    for position, indices in enumerate(sequences.score_indices, start=1):
+        key_scores = scores.flatten(2).gather(2, indices[:, None].expand(-1, heads, -1))
         pattern = key_scores.unflatten(-1, (-1, position + 1)).softmax(-1)
         weights = rearrange(pattern, "run head example key -> run example (head key)")
         patterns.append(torch.cat([weights, weights.new_ones(runs, weights.shape[1], 1)], dim=-1))

@@ -1,7 +1,7 @@
-"""The paper's transformer (appendix A) in plain torch; every tensor has a leading dimension `run`.
+"""Transformers of any design in plain torch; every tensor has a leading dimension `run`.
 
-`Design` states what the weights do not determine: activation, norms, mask, positions. By default the network has learned
-positional embeddings, causal attention and ReLUs, and no norms. Weights are a dictionary:
+`Design` states what the weights do not determine: activation, norms, mask, positions. Its default is the paper's network
+(appendix A), which has learned positional embeddings, causal attention and ReLUs, and no norms. Weights are a dictionary:
 
     W_E [run, token, d_model]            W_pos [run, position, d_model]
     W_Q, W_K, W_V [run, layer, head, d_model, d_head]      W_O [run, layer, head, d_head, d_model]

@@ -44,8 +44,8 @@ def has_layer_norm(run: Run) -> bool:
 def check_representable(run: Run) -> None:
     """Raise a `UserError` if a network has a design that this module cannot convert to TransformerLens.
 
-    It converts the paper's design, with or without attention and unembedding biases, and with LayerNorms before attention,
-    MLP and unembedding.
+    It converts the paper's design, with or without attention and unembedding biases, and with or without LayerNorms before
+    attention, MLP and unembedding.
     """
     name = f"{run.experiment}/{run.name}"
     if run.model.doubled_residual:
@@ -72,7 +72,7 @@ def check_representable(run: Run) -> None:
 
 
 def architecture_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Architecture:
-    """Return the architecture of a run, with the numbers of tokens, positions and outputs in `weights`.
+    """Return the architecture of a run, with as many tokens, positions and outputs as `weights` has.
 
     Imported networks may have more tokens, positions or outputs than their task needs.
 
@@ -148,7 +148,7 @@ def lens_state_dict(
     architecture: Architecture,
     layer_norm: bool = False,
 ) -> dict[str, Tensor]:
-    """Return a network's state dict, under the names of TransformerLens 1 to 3, with the buffers that these require.
+    """Return a network's state dict, under the names of TransformerLens 1 to 3, with the buffers that these versions require.
 
     Biases that the network lacks are zero. LayerNorms without trained weights get weights one and biases zero.
 

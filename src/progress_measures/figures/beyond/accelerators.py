@@ -29,14 +29,14 @@ TITLES = {
     "orthograd": "⊥AdamW",
     "muon": "Muon",
 }
-"""Title of each recipe; other recipes have their own name."""
+"""Title of each recipe; a recipe that is not listed has its name as title."""
 
 EVENTS = {
     "train": ("95 % train accuracy", "|"),
     "restricted": ("95 % restricted accuracy", "o"),
     "test": ("95 % test accuracy", "o"),
 }
-"""Label and marker of each event, in the usual order; the names are also those of the colors."""
+"""Label and marker of each event, in the order in which the events usually happen. The names are also keys of `COLORS`."""
 
 
 @figure(
@@ -56,11 +56,13 @@ EVENTS = {
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """When networks generalize with six recipes, and what they compute.
 
-    One row per network, grouped by recipe; seeds decide the initial weights and the training pairs. (a) First epochs with 95 %
-    accuracy on training pairs, on all pairs with the key frequencies alone (restricted accuracy), and on test pairs. Restricted
-    accuracy is known at the checkpoints whose weights were kept. An event that never happens has no marker. (b) Number of key
-    frequencies. (c) Distance irrelevance at the last checkpoint; shaded: typical Pizzas, at most 0.4. Open circles: networks
-    that do not generalize.
+    One row per network, grouped by recipe; seeds decide the initial weights and the training pairs. (a) First epochs with at
+    least 95 % accuracy on training pairs, on all pairs with the key frequencies alone (restricted accuracy), and on test pairs.
+    Restricted accuracy is known only at checkpoints whose weights were kept. An event that never happens has no marker. (b)
+    Number of key frequencies of the final network. (c) Distance irrelevance at the last checkpoint: the standard deviation of
+    the correct logit over pairs with equal a - b, averaged over a - b and divided by that over all pairs. Shaded: values of
+    typical Pizzas, at most 0.4. Clock and Pizza are the two algorithms for addition of Zhong et al. 2023; the Clock is the
+    paper's. Open circles in (b) and (c): networks that never have a test accuracy of 95 %.
     """
     recipes = by_recipe(cube)
     rows = _rows({name: part.sizes["run"] for name, part in recipes.items()})
@@ -73,7 +75,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         axes[1].scatter(part.key_frequency.sum("frequency"), rows[name], **style)
         axes[2].scatter(last_checkpoint(part.distance_irrelevance), rows[name], **style)
     axes[0].set(
-        xscale="log", xlabel="Epoch", ylabel="Networks, by recipe", yticks=[places.mean() for places in rows.values()]
+        xscale="log", xlabel="Epoch", ylabel="Networks, by recipe", yticks=[heights.mean() for heights in rows.values()]
     )
     axes[0].set_yticklabels([TITLES.get(name, name) for name in rows])
     axes[0].invert_yaxis()
@@ -81,7 +83,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes[1].xaxis.get_major_locator().set_params(integer=True)
     axes[2].set(xlabel=label(cube.distance_irrelevance), xlim=(0, 1))
     axes[2].axvspan(0, PIZZA_LIMIT, color="#EEEEEE", lw=0, zorder=-2)
-    borders = [(last.max() + first.min()) / 2 for last, first in pairwise(rows.values())]
+    borders = [(above.max() + below.min()) / 2 for above, below in pairwise(rows.values())]
     for ax in axes:
         ax.tick_params(axis="y", length=0)
         for border in borders:

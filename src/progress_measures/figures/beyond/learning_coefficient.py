@@ -40,11 +40,12 @@ LOSSES = ("train", "test", "restricted", "excluded")
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Losses (top) and the local learning coefficient (bottom) of the first run over training.
 
-    The local learning coefficient is an estimate of the complexity of the network at each of the selected epochs, from the
-    rise of the train loss at weights that Langevin dynamics samples near the network's. Bars are standard errors over the
-    chains; chains have not converged if their split R̂ exceeds 1.1. The restricted loss is the loss with only the directions
-    of the final network's key frequencies in the logits; for the excluded loss, these are removed. Shaded areas are the phases
-    that a rule with fixed thresholds finds.
+    The local learning coefficient is an estimate of the network's complexity at the selected epochs. It is computed from the
+    rise of the train loss at weights near the network's, which Langevin dynamics samples. Bars are standard errors over the
+    chains. Open circles: chains whose split R̂ exceeds 1.1, so they have not converged. The restricted loss is the loss on all
+    pairs with only the mean and the directions of the key frequencies, cos and sin of w(a + b), left in the logits; w = 2πk/p
+    for frequency k. The excluded loss is the loss on training pairs with these directions removed. Key frequencies are those
+    of the final network. Shaded areas are the phases that a rule with fixed thresholds finds.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     above, below = fig.subplots(2, 1, sharex=True)

@@ -17,11 +17,11 @@ PANEL_TITLES = {
     "division": "a / b mod 97, 50 % of pairs",
     "quadratic_form": "a² + ab + b² mod 97, 70 %",
     "addition_even": "a + b mod 114",
-    "mlp_one_hot": "one hidden layer, one-hot, mod 97",
+    "mlp_one_hot": "MLP, one-hot, mod 97, 50 %",
     "mlp_embedding": "embeddings and MLP",
     "gelu_layer_norm": "GELU and LayerNorm",
 }
-"""Title of the panel of each experiment."""
+"""Title of the panel of each experiment; a percentage is the train fraction."""
 
 
 @figure(
@@ -35,8 +35,9 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Train and test loss over the epochs, one network per panel.
 
     The first four panels have the mainline's network with other operations, the other panels have other networks that add.
-    Unless the title says otherwise, networks train on 30 % of all pairs and p is 113. All train with AdamW, weight decay 1
-    and the mainline's learning rate.
+    "MLP, one-hot": one hidden layer whose input is one-hot vectors of a and b. Unless the title says otherwise, networks train
+    on 30 % of all pairs and p is 113; a / b has no pairs with b = 0. All train with AdamW, weight decay 1 and the mainline's
+    learning rate.
     """
     axes = panels(fig, len(cubes), columns=2)
     for ax, cube, title in zip(axes, cubes, PANEL_TITLES.values(), strict=True):

@@ -33,8 +33,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     Pairs are learned at the first evaluation with an accuracy of at least 90 %. Comprehension: test pairs are learned less than
     1,000 updates after training pairs. Grokking: 1,000 updates or more after them. Memorization: only training pairs are
-    learned. Confusion: training pairs are not learned. (a) The region of most seeds. If not all seeds are in it, the cell gives
-    how many of them are. (b) Updates until test pairs are learned, median over the seeds that learn them; white: none does.
+    learned. Confusion: training pairs are not learned. (a) The region of most seeds; of equally frequent regions, the one that
+    is first in the legend. If not all seeds are in it, the cell gives how many are. (b) Updates until test pairs are learned,
+    median over the seeds that learn them; white: none does.
     """
     if not spans_diagram(cube):
         nothing_to_draw(fig.subplots(), "No sweep of weight decay and train fraction")
@@ -59,7 +60,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _regions(ax: Axes, sweep: xr.Dataset) -> None:
-    """Draw the region of most seeds in each cell, and the number of seeds in this region if not all are."""
+    """Color each cell by the region of most seeds; print the number of seeds in this region if not all seeds are in it."""
     counts = np.stack([(sweep.region.values == i).sum(-1) for i in range(len(REGIONS))], axis=-1)
     largest, total = counts.argmax(-1), counts.sum(-1)
     colors = ListedColormap(list(REGION_COLORS))

@@ -25,9 +25,9 @@ PRECISIONS = ("float32", "float64")
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of two runs, with the softmax of the loss in float32 (left) and in float64 (right).
 
-    The runs differ in nothing else. The float32 softmax rounds small losses to zero, which causes slingshots: sudden
-    rises of the loss. Each point of the train loss is the maximum over all epochs since the previous evaluation, so
-    that slingshots of a single epoch are visible.
+    The runs differ in nothing else. In float32, rounding sets small losses to zero. This causes slingshots, which are sudden
+    rises of the loss. Each point of the train loss is the maximum over all epochs since the previous evaluation, so that
+    slingshots of a single epoch are visible. The test loss is drawn at the evaluations only.
     """
     axes = fig.subplots(1, len(PRECISIONS), sharey=True)
     for precision, ax in zip(PRECISIONS, axes, strict=True):

@@ -32,10 +32,11 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Left: the embedding maps the numbers to one circle per key frequency k. The panel shows all numbers in the plane of
     the embedding's Fourier components cos k and sin k, for the key frequency k with the largest amplitude in the logits;
     arrows are a and b. Middle: attention and MLP compute cos and sin of w_k(a + b) with w_k = 2πk/p. Each arrow is one key
-    frequency. Its coordinates are cos and sin of w_k(a + b), each times the coefficient of this function in the neurons'
-    projection on the corresponding Fourier component of the neuron-logit map W_L = W_out W_U. Right: each key frequency adds
-    a cosine cos w_k(a + b - c) to the logit of every output c; its amplitude is measured in this network. The sum of these
-    cosines is largest where c is the right answer.
+    frequency. Its coordinates are cos and sin of w_k(a + b), each times the coefficient of this function in the scalar product
+    of the neurons and the readout vector W_L cos k or W_L sin k; W_L = W_out W_U is the neuron-logit map. Thin ellipses: where
+    the arrows can end at other pairs. Right: each key frequency adds a cosine cos w_k(a + b - c) to the logit of every output
+    c; its amplitude is measured in this network. The sum of these cosines (black) is largest where c is the right answer
+    (dashed line).
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
@@ -93,9 +94,9 @@ def _arrows(ax: Axes, coefficients: xr.DataArray, right_answer: int, p: int, col
         )
         ax.annotate("", (float(x), float(y)), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1.4})
         ax.annotate(f"{k}", (1.1 * float(x), 1.1 * float(y)), ha="center", va="center", color=color, fontsize=7)
-        circle = np.linspace(0, 2 * np.pi, 90)
-        of_cos, of_sin = (float(coefficient) for coefficient in coefficients.sel(frequency=k))
-        ax.plot(of_cos * np.cos(circle), of_sin * np.sin(circle), color=color, lw=0.4, alpha=0.6)
+        angles = np.linspace(0, 2 * np.pi, 90)
+        width, height = (float(coefficient) for coefficient in coefficients.sel(frequency=k))
+        ax.plot(width * np.cos(angles), height * np.sin(angles), color=color, lw=0.4, alpha=0.6)
     _hide_frame(ax, 1.25 * largest)
     ax.set_xlabel(r"$\cos w_k(a+b),\ \sin w_k(a+b)$")
 

@@ -32,9 +32,10 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Neurons of the first run at the end of training, and the output weights of one neuron cluster.
 
     Left: for every neuron, the fraction of its variance over pairs that a polynomial of degree 2 in cos and sin of w_k
-    a and w_k b explains, for the best frequency k; w_k = 2πk/p. Neurons are sorted by this fraction. Right: the
-    neuron-logit map W_L = W_out W_U of the neurons in the cluster of the smallest key frequency, in the Fourier basis
-    over outputs. Only the cosine and sine of that frequency have large coefficients.
+    a and w_k b explains, for the best frequency k; w_k = 2πk/p. Neurons are sorted by this fraction. Those at 85 % (dashed) or
+    more form the clusters, one per frequency. Colors mark neurons whose best frequency is a key frequency. Right: the
+    neuron-logit map W_L = W_out W_U of the neurons in the cluster of the smallest key frequency, in the Fourier basis over
+    outputs without the constant. Only the cosine and sine of that frequency have large coefficients.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -50,7 +51,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         f"{above} of {len(fraction)} neurons\nat {CLUSTER_FRACTION:.0%} or more",
         (0.05, 0.3), xycoords="axes fraction",
     )  # fmt: skip
-    left.set(title="Explained by one frequency", xlabel="Neuron, in order", ylabel="Fraction of variance explained")
+    left.set(title="Explained by one frequency", xlabel="Neuron, sorted", ylabel="Fraction of variance explained")
     left.set_ylim(0, 1.03)
     panel_letters([left, right])
     if not colors:

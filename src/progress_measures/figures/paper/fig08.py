@@ -29,12 +29,13 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     In the logits, x is a + b - c modulo p, for the pair (a, b) and the output c. Left: the paper's five key
     frequencies. Right: the key frequencies of our first run. Each cosine comes close to 1 at several x, but the sum is
-    large only at x = 0, where c is the right answer. The logit of the right answer therefore stands out. The number at
-    the second dot is the largest sum at any other x.
+    large only at x = 0, where c is the right answer. The logit of the right answer therefore stands out. Dots mark the sum at
+    x = 0 and the largest sum at any other x; the text gives this sum and its x.
     """
     run = str(cube.run.values[0])
     p = 2 * cube.sizes["frequency"] + 1
     left, right = fig.subplots(1, 2, sharey=True)
+    # the p of another experiment may be too small for some of these frequencies
     paper_colors = dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C")
     our_colors = frequency_colors(cube, run)
     _interference(left, paper_colors, p)

@@ -23,9 +23,10 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention scores of each head of the first run at the end of training, in the Fourier basis.
 
     C_j is the part of head j's attention score from `=` that depends on the number attended to. The bars are the
-    coefficients of C_j in the orthonormal Fourier basis over the numbers. Nearly all of the variance of C_j over
-    numbers lies in one frequency. Each title gives the frequency k that explains most of the variance of the head's
-    attention over pairs, and the fraction of the variance of C_j in k.
+    coefficients of C_j in the orthonormal Fourier basis over the numbers, without the constant. Most of the variance of C_j
+    over numbers lies in one frequency. Each title gives the fraction of the variance of C_j in frequency k, which is the
+    frequency that explains most of the variance over pairs of the head's attention to a. Key frequencies are colored and
+    numbered.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))

@@ -32,7 +32,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Coefficient of cos w(a + b - c) in the logits of the first run for each key frequency, over training.
 
     c is the output, and w = 2πk/p for frequency k. The coefficients grow from the end of memorization on, while train
-    and test loss are flat.
+    and test loss are flat. Shaded areas are the phases that a rule finds. The epoch axis ends at about twice the epoch at which
+    cleanup ends.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
@@ -42,7 +43,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     if not colors:
         no_key_frequencies(ax, run)
         return
-    # The variable's coefficients are for cosines of norm 1 over all (a, b, c); cos w(a + b - c) has norm sqrt(p^3 / 2).
+    # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c). For odd p, as in the mainline, cos w(a + b - c) has norm
+    # sqrt(p^3 / 2).
     for k, color in colors.items():
         ax.plot(
             run_cube.epoch,

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     size=(6.8, 4.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norm of each Fourier component of the embedding W_E at the end of training, in the runs after the first.
+    """Norm of each Fourier component of the embedding W_E at the end of training, in the second to fifth run.
 
-    The norm is over the residual stream. Each run has a few key frequencies, colored and numbered; they differ between
-    runs.
+    The norm is over the residual stream. The constant component is not drawn. Each run has a few key frequencies, colored and
+    numbered; they differ between runs.
     """
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     size=(6.8, 4.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norm of each Fourier component of the neuron-logit map W_L = W_out W_U, in the runs after the first.
+    """Norm of each Fourier component of the neuron-logit map W_L = W_out W_U, in the second to fifth run.
 
-    The norm is over neurons. All values are from the end of training. Each run has a few key frequencies, colored and
-    numbered; they differ between runs.
+    The norm is over neurons. The constant component is not drawn. All values are from the end of training. Each run has a few
+    key frequencies, colored and numbered; they differ between runs.
     """
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

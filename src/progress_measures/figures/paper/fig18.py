@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     size=(6.8, 4.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train, test and restricted loss of the runs after the first, with the phases that a rule finds in each run.
+    """Train, test and restricted loss of the second to fifth run.
 
-    The restricted loss keeps only the mean and the directions of the key frequencies, cos and sin of w(a + b), in the
-    logits; w = 2πk/p for frequency k. It falls before the test loss does, at a different epoch in every run.
-    The rule has fixed thresholds.
+    The restricted loss is the loss on all pairs with only the mean and the directions of the key frequencies, cos and sin of
+    w(a + b), left in the logits; w = 2πk/p for frequency k. It falls before the test loss does, at a different epoch in every
+    run. Shaded areas are the phases that a rule with fixed thresholds finds in each run.
     """
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

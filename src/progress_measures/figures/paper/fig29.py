@@ -27,15 +27,15 @@ def draw(fig: Figure, cube: xr.Dataset, notebook_cube: xr.Dataset) -> None:
     """Train and test loss of five-digit addition, with fresh random sums at every update.
 
     Left: train and test loss, averaged over all answer digits. The two losses coincide, since every sum is new. Right:
-    test loss of each answer digit, beginning with the carry, for a network with the settings of the authors' notebook:
-    it is four times as wide and is trained with a tenth of the learning rate. Each digit is learned at a different
-    update.
+    test loss of each answer digit, beginning with the carry, for a network with the settings of the authors' notebook. It is
+    four times as wide, and is trained for half as many updates with a tenth of the learning rate. The digits are learned at
+    different updates, the carry first.
     """
     left, right = fig.subplots(1, 2, sharey=True)
     losses(left, cube.isel(run=[0]), "All digits, fresh sums", overlapping=True)
     left.legend(loc="upper right")
     answer_losses = notebook_cube.test_loss_by_answer.isel(run=0)
-    # Only up to 0.92, because the end of the color map is too pale for lines on white.
+    # The color map is used up to 0.92 only, because its end is too pale for lines on white.
     colors = colormaps["viridis"](np.linspace(0, 0.92, answer_losses.sizes["answer"]))
     for answer, color in zip(answer_losses.answer.values, colors, strict=True):
         power = str(answer).removeprefix("10^")

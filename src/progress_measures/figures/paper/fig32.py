@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss on repeated subsequences, trained on a fixed set of 512 sequences.
 
-    In the paper the train loss falls first and the test loss long after.
+    Each update uses a batch of these sequences. In the paper the train loss falls first and the test loss long after.
     """
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "Repeated subsequences, 512 fixed")

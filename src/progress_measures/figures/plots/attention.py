@@ -59,7 +59,7 @@ def attention_table(ax: Axes, head_count: int, size: float = 8) -> Callable[[NDA
 
 
 def attention_by_position(fig: Figure, values: NDArray[np.floating]) -> None:
-    """Draw a table of attention from `=` to a, b and `=`, with one row per head.
+    """Draw a table of attention from `=` to a, b and `=`, with one row per head, and its color bar.
 
     Args:
         fig: figure to draw on.
@@ -155,7 +155,7 @@ def attention_of_head(fig: Figure, cube: xr.Dataset, head: int) -> None:
 def attention_of_heads(fig: Figure, cube: xr.Dataset, shared_scale: bool = True) -> None:
     """Draw the attention from `=` to a of each head of the first run, over all pairs.
 
-    Each title gives the frequency that explains most of the map's variance, and the fraction that it explains.
+    Each title gives the frequency that explains most of the map's variance over pairs, and the fraction that it explains.
 
     Args:
         fig: figure to draw on.

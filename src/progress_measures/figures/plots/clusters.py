@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-MAX_LABELS = 9  # maximum number of labels on the axis
+MAX_LABELS = 9  # maximum number of labels on the axis; more would overlap
 
 
 def cluster_columns(ax: Axes, names: Sequence[str]) -> None:
-    """Divide an x axis into columns, one per neuron cluster. Of more than `MAX_LABELS` columns, only some are labeled.
+    """Divide an x axis into columns, one per neuron cluster.
+
+    Of more than `MAX_LABELS` columns, only some are labeled, and no lines are drawn between columns.
 
     Args:
         ax: axes to draw on.
@@ -30,7 +32,9 @@ def cluster_columns(ax: Axes, names: Sequence[str]) -> None:
 
 
 def jitter(count: int, width: float) -> NDArray[np.floating]:
-    """Return reproducible horizontal shifts (multiples of the golden ratio, modulo 1) that separate overlapping dots.
+    """Return reproducible horizontal shifts that separate overlapping dots.
+
+    They are multiples of the golden ratio modulo 1, which are nearly evenly spaced for any number of dots.
 
     Args:
         count: number of dots.

@@ -48,7 +48,8 @@ def losses(
 ) -> None:
     """Draw train and test loss of each run as thin curves, and their medians over runs as bold curves.
 
-    For a cube without runs, the panel has a note instead of curves. `curve_legend` draws the legend for all panels.
+    A single run has bold curves only. For a cube without runs, the panel has a note instead of curves. `curve_legend` draws the
+    legend for all panels.
 
     Args:
         ax: axes to draw on.
@@ -108,7 +109,7 @@ THIN: dict[str, Any] = {"lw": 0.7, "alpha": 0.55}
 
 
 def curve_legend(fig: Figure, runs: int) -> None:
-    """Draw a legend of the labeled curves of all panels above the panels, and say what thin and bold curves are.
+    """Draw one legend for all panels above the panels, with each label once; it explains thin and bold curves, if there are any.
 
     Args:
         fig: figure to draw on.
@@ -126,7 +127,9 @@ def curve_legend(fig: Figure, runs: int) -> None:
 
 
 def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
-    """Draw the epoch axis of the first run, with its phases shaded and named, to about twice the epoch at which cleanup ends.
+    """Draw the epoch axis of the first run to about twice the epoch at which cleanup ends, with the phases shaded and named.
+
+    The axis extends to the last trained epoch if `last_plotted_epoch` returns None.
 
     Args:
         fig: figure of the axes, on which the names of the phases are drawn.
@@ -145,7 +148,8 @@ def losses_of_projected_neurons(fig: Figure, cube: xr.Dataset, names: Sequence[s
     Args:
         fig: figure to draw on.
         cube: cube with the variables `LOSSES_AND_PHASE_ENDS`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
-        names: losses of projected neurons to draw: `restricted`, `excluded` or both. They are also the labels of the curves.
+        names: losses of projected neurons to draw: `restricted`, `excluded` or both. They are also the labels of the curves. A
+            run without key frequencies has no such loss.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
@@ -163,7 +167,7 @@ def losses_of_projected_neurons(fig: Figure, cube: xr.Dataset, names: Sequence[s
 
 
 def two_scales(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw train and test loss of the first run, with a logarithmic loss axis (left) or epoch axis (right).
+    """Draw train and test loss of the first run, with a logarithmic loss axis (left) or epoch axis (right, without epoch 0).
 
     Args:
         fig: figure to draw on.
@@ -219,7 +223,7 @@ def curves_by_frequency(
         name: name of the variable [run, epoch, frequency].
         text: label of the y axis.
         residual: name of a variable [run, epoch] with the norm of what is left if the parts along all frequencies are removed.
-            It is drawn as a dashed curve labeled `residual of all`. By default, none.
+            It is drawn as a dashed curve labeled `residual`. By default, none.
         top: upper end of the y axis; by default, matplotlib chooses it.
 
     Returns:
@@ -234,7 +238,7 @@ def curves_by_frequency(
     for k, color in colors.items():
         ax.plot(run_cube.epoch, run_cube[name].sel(frequency=k), color=color, label=f"k = {k}")
     if residual:
-        ax.plot(run_cube.epoch, run_cube[residual], color="black", ls="--", label="residual of all")
+        ax.plot(run_cube.epoch, run_cube[residual], color="black", ls="--", label="residual")
     epoch_axis(ax, int(run_cube.epoch[-1]))
     ax.set(ylabel=text)
     phase_bands(ax, cube, run)
@@ -247,6 +251,8 @@ def curves_by_frequency(
 
 def ratio_with_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator: str, text: str) -> None:
     """Draw the ratio of two losses of the first run at each epoch, with phases shaded.
+
+    A run without key frequencies gets a note instead, because one of the two losses requires them.
 
     Args:
         fig: figure to draw on.

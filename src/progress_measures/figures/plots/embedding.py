@@ -1,4 +1,6 @@
-"""Plots of the embedding of the numbers: its dimensions, singular value decomposition and Fourier components."""
+"""Plots of the embedding of the numbers, which is W_E without the row of `=`: its dimensions, singular value decomposition and
+Fourier components.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +68,8 @@ def singular_values(
 
 def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], NDArray[np.floating]]) -> None:
     """Draw maps of all left singular vectors of a matrix (left) and of the first 16 (right), one vector per column.
+
+    The vectors are in order of descending singular value. The x axis counts them from 0.
 
     Args:
         fig: figure to draw on.

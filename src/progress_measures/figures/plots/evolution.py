@@ -1,4 +1,4 @@
-"""Plots over training: a still image has four checkpoints in four panels, an animation has one checkpoint per frame.
+"""Plots over training: a still image has four panels with one checkpoint each, an animation has one checkpoint per frame.
 
 Both use the same function `prepare_panel` of axes and a cube. It draws the parts that are equal at all epochs, and returns a
 function of an epoch that draws the rest. A function `decorate` of the figure, the cube and the axes draws a color bar or a
@@ -92,6 +92,8 @@ def four_panels(
 def set_title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
     """Set the title of an animation's panel to the epoch and the name of the run's phase at this epoch.
 
+    The title is the epoch alone if the rule does not find the end of the phase, or after cleanup.
+
     Args:
         ax: axes of the panel.
         cube: cube with the variables `PHASE_ENDS`.
@@ -130,6 +132,8 @@ def animate_panel(prepare_panel: PreparePanel, decorate: Decorate | None = None,
 
 def animate_curves(curves: Callable[[Figure, xr.Dataset], object], **options: Any) -> Animation:
     """Return an animation in which the curves of the first run grow by one checkpoint per frame.
+
+    Lines that do not have one point per checkpoint, such as the ends of phases, are the same in all frames.
 
     Args:
         curves: function of a figure and a cube that draws the complete curves in a single panel.

@@ -41,7 +41,7 @@ def unit_vectors(fig: Figure, p: int, colors: dict[int, str]) -> None:
     x = np.arange(p)
     dense_grid = np.linspace(0, p - 1, 40 * p)
     for ax, (index, color) in zip(axes, colors.items(), strict=True):
-        # index 0 is the constant, index 2 k - 1 is the cosine and index 2 k the sine of frequency k
+        # Index 0 is the constant, index 2k - 1 is the cosine and index 2k the sine of frequency k.
         k, shift = (index + 1) // 2, 0 if index % 2 else np.pi / 2
         height = np.sqrt(2 / p) if index and 2 * k < p else p**-0.5
         ax.plot(dense_grid, height * (np.cos(2 * np.pi * k * dense_grid / p - shift) if index else 1 + 0 * dense_grid),
@@ -71,7 +71,9 @@ MIN_LABEL_DISTANCE = 0.05
 
 
 def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int], float]) -> None:
-    """Label key frequencies along an axis, in their colors. On a horizontal axis, a label near another one is a line lower.
+    """Label key frequencies along an axis, in their colors.
+
+    On a horizontal axis, a label close to the one on its left is a line lower, unless that one is.
 
     Args:
         axis: axis to label.

@@ -50,7 +50,7 @@ def pc_scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> Non
 
 
 def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> AxesImage:
-    """Draw a map over all pairs, a upwards and b to the right, with the value printed in each cell.
+    """Draw a map over all pairs, with a upward and b to the right, and print the value in each cell.
 
     Args:
         ax: axes to draw on.
@@ -74,7 +74,8 @@ def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> Axes
 def maps_by_correlation(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
     """Draw maps over all pairs of the first run's neurons that correlate most with a + b. Each has a separate color scale.
 
-    Neurons are in order of the absolute value of the correlation, after the ReLU, at the last checkpoint.
+    Neurons are in order of the absolute value of the correlation at the last checkpoint. It is the correlation of the activation
+    after the ReLU, whichever values are drawn.
 
     Args:
         fig: figure to draw on.

@@ -1,7 +1,7 @@
 """Panels that show one neuron of the first run: over all pairs, over the numbers and in the Fourier basis.
 
-A panel is prepared by a function of axes and a cube. This function returns another function, which draws a neuron, given by its
-index, into the panel.
+A panel is prepared by a function of axes and a cube. It draws the parts that are equal for all neurons, and returns a function of
+the index of a neuron, which draws the rest and the title.
 """
 
 from __future__ import annotations
@@ -149,7 +149,8 @@ def spectrum_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 def head_contributions(neuron_count: int) -> PreparePanel:
     """Return a function that prepares a panel of the heads' contributions to a neuron: one curve over the numbers for each head.
 
-    A contribution is what the head adds to the neuron's pre-activation, per unit of its attention to the number.
+    A contribution is what the head adds to the neuron's pre-activation, per unit of its attention to the number, without the part
+    of the position: W_E W_V W_O W_in.
 
     Args:
         neuron_count: number of neurons, from the first, whose values the y axis has room for.

@@ -65,7 +65,8 @@ def activation_maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> No
 def in_2d_fourier_basis(fig: Figure, cube: xr.Dataset, values: NDArray[np.floating], name: str) -> None:
     """Draw the 2D Fourier components of a function of the pair after subtracting its mean.
 
-    The title gives the fraction of the function's variance over pairs that the eight largest components hold.
+    The title gives the fraction of the function's variance over pairs that the eight largest components hold; NaN for a
+    constant function.
 
     Args:
         fig: figure to draw on.
@@ -167,4 +168,4 @@ def best_fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
         f"{above} of {len(fractions)} neurons at {CLUSTER_FRACTION:.0%} or more (dashed)",
         (0.98, 0.1), xycoords="axes fraction", ha="right",
     )  # fmt: skip
-    ax.set(xlabel="Neuron, in order", ylabel="Fraction of variance", xlim=(1, len(fractions)), ylim=(0, 1.03))
+    ax.set(xlabel="Neuron, sorted", ylabel="Fraction of variance", xlim=(1, len(fractions)), ylim=(0, 1.03))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import ArrayLike, NDArray
 
-# Okabe and Ito's palette, which color-blind readers can distinguish. A color has one meaning in all figures.
+# Okabe and Ito's palette, which color-blind readers can distinguish, with two grays. A color has one meaning in all figures.
 COLORS = {
     "train": "#0072B2",
     "test": "#D55E00",
@@ -36,7 +36,7 @@ FREQUENCY_COLORS = ("#332288", "#999933", "#882255", "#117733", "#8C5A2B", "#7F7
 
 
 PHASE_COLORS = dict(zip(PHASES, ("#E8E8E8", "#DCE9F5", "#F9E7D2"), strict=False))
-"""Colors of the phases before `generalized`."""
+"""Colors of the three phases; `generalized`, the state after them, has none."""
 
 
 def label(variable: xr.DataArray, name: str | None = None) -> str:
@@ -61,7 +61,7 @@ def frequency_colors(cube: xr.Dataset, run: str) -> dict[int, str]:
         run: name of the run.
 
     Returns:
-        Colors by frequency.
+        Colors by frequency, ascending; empty if the run has no key frequencies. From the tenth on, colors repeat.
     """
     keys = key_frequencies_of(cube.sel(run=run))
     return {int(k): FREQUENCY_COLORS[i % len(FREQUENCY_COLORS)] for i, k in enumerate(keys)}
@@ -90,7 +90,9 @@ def no_key_frequencies(ax: Axes, run: str) -> None:
 
 
 def epoch_axis(ax: Axes, last: int, last_shown: int | None = None) -> None:
-    """Make the x axis an axis of epochs from 0. If it ends before the last trained epoch, its label gives the last trained epoch.
+    """Make the x axis an axis of epochs from 0.
+
+    If it ends before the last trained epoch, its label gives the last trained epoch.
 
     Args:
         ax: axes to draw on.
@@ -120,7 +122,9 @@ def loss_axis(ax: Axes, text: str) -> None:
 
 
 def phase_bands(ax: Axes, cube: xr.Dataset, run: str) -> None:
-    """Shade the phases of a run and mark their ends by dashed lines. Phases whose ends the rule does not find are omitted.
+    """Shade the phases of a run and mark their ends by dashed lines.
+
+    A phase is omitted if the rule does not find its end, or the end of the phase before it.
 
     Args:
         ax: axes to draw on.
@@ -136,6 +140,8 @@ def phase_bands(ax: Axes, cube: xr.Dataset, run: str) -> None:
 
 def phase_names(fig: FigureBase, cube: xr.Dataset, run: str) -> None:
     """Draw a legend of the phases of a run above all panels, with the epochs at which they end.
+
+    Phases whose ends the rule does not find are omitted; without any end, there is no legend.
 
     Args:
         fig: figure to draw on.
@@ -161,14 +167,14 @@ def phase_names(fig: FigureBase, cube: xr.Dataset, run: str) -> None:
 
 
 def phase_legend(fig: FigureBase) -> None:
-    """Draw a legend of the phases' colors above all panels, without epochs, for figures of several runs."""
+    """Draw a legend of the phases' colors above all panels, for figures of several runs, whose phases end at different epochs."""
     patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for color in PHASE_COLORS.values()]
     fig.legend(patches, list(PHASE_COLORS), loc="outside upper center", ncols=3, title="Phases, by rule",
                title_fontsize=7.5, handlelength=1.2)  # fmt: skip
 
 
 def pair_map(ax: Axes, values: ArrayLike, colors: str = "viridis", **limits: Any) -> AxesImage:
-    """Draw a map over all pairs, a downwards and b to the right, one pixel per pair.
+    """Draw a map over all pairs, with a downward and b to the right.
 
     Args:
         ax: axes to draw on.
@@ -194,7 +200,7 @@ def signed_map(
         fig: figure of the axes.
         ax: axes to draw on.
         values: values of the map [row, column].
-        text: label of the color bar; None for no bar.
+        text: label of the color bar; None for no color bar.
         limit: absolute value at which the color scale ends; by default, the largest absolute value of `values`.
     """
     extend = "neither" if limit is None else "both"
@@ -205,11 +211,11 @@ def signed_map(
 
 
 def component_bars(ax: Axes, values: NDArray[np.floating], colors: dict[int, str], signed: bool = False) -> None:
-    """Draw one bar per Fourier component, with the cosine and the sine of a frequency side by side.
+    """Draw one bar per Fourier component except the constant, with the cosine and the sine of a frequency side by side.
 
     Args:
         ax: axes to draw on.
-        values: one value per Fourier component [fourier_component]; the constant is not drawn.
+        values: one value per Fourier component [fourier_component]; the first one, of the constant, is not drawn.
         colors: colors of the key frequencies, which are labeled; bars of all other frequencies are gray.
         signed: whether values may be negative.
     """
@@ -277,6 +283,6 @@ def label_edges(axes: Iterable[Axes], columns: int) -> None:
 
 
 def panel_letters(axes: Iterable[Axes]) -> None:
-    """Prepend (a), (b), … (h) to the titles of panels."""
+    """Prepend (a), (b), … (h) to the titles of the panels; panels after the eighth have no letter."""
     for letter, ax in zip("abcdefgh", axes, strict=False):
         ax.set_title(f"({letter}) {ax.get_title(loc='left')}")
