@@ -1,5 +1,7 @@
 """Catalogs of declared figures and tables, listed by id without importing the modules that declare them.
 
+A catalog has the declarations of one package, `figures` or `tables`.
+
 A module in a folder of the package declares one figure or table, whose id is the path of the module: `figures/paper/fig07.py`
 declares the figure `paper/fig07`. A module whose name would begin with a digit has a leading underscore, which the id omits.
 
@@ -25,7 +27,7 @@ class Catalog:
 
     Args:
         kind: What the package declares, such as `figure`; the function that declares it has the same name.
-        package: Name of the package.
+        package: Full name of the package, such as `progress_measures.figures`.
         attribute: Name of the decorated function in a module that declares one figure or table.
         shared: Folders of the package with code that the declarations share.
     """
@@ -74,10 +76,11 @@ class Catalog:
                         yield str(declared_id), index
 
     def ids(self, source: str | None = None) -> list[str]:
-        """Return the ids of all declarations, or of the declarations of one source."""
+        """Return the ids of all declarations, or of those with `source`, such as `paper`, before the slash."""
         return [name for name in self._locations if source in (None, name.partition("/")[0])]
 
     def _location(self, name: str) -> tuple[str, int | None]:
+        """Return an id's entry in `_locations`, or raise an error that suggests a similar id or lists all ids."""
         if name not in self._locations:
             similarity = {
                 available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._locations
@@ -108,7 +111,7 @@ class Catalog:
         return fingerprint.fingerprint(module) if index is None else fingerprint.statement_fingerprint(module, index)
 
     def add(self, declaration: Any) -> None:
-        """Add a declaration under its `id`. The decorator calls this when the declaring module is imported."""
+        """Add a declaration under its `id`. The declaring function calls this when the declaring module is imported."""
         self._declared[declaration.id] = declaration
 
     def load(self, name: str) -> Any:
@@ -127,6 +130,6 @@ class Catalog:
 
 
 def id_of(module: str) -> str:
-    """Return the id that a module in a folder of the package declares."""
+    """Return the id that a module in a folder of the package declares, from the full name of the module."""
     source, name = module.split(".")[-2:]
     return f"{source}/{name.lstrip('_')}"

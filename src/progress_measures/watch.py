@@ -1,7 +1,7 @@
 """Monitor training in the terminal: show the measures of each run so far as small curves.
 
-The monitor reads the files that training writes and holds no lock, so training never waits for it. It computes measures
-of the cube for at most `CHECKPOINTS` checkpoints. Key frequencies are found on the last checkpoint written, not on the
+The monitor reads the files that training writes and holds no lock, so training never waits for it. It computes a few measures
+of the cube, at no more than `CHECKPOINTS` checkpoints. Key frequencies are found on the last checkpoint written, not on the
 final network, so they, and all measures that depend on them, may still change.
 """
 
@@ -49,7 +49,7 @@ CURVES = {
     "gini_W_E": "linear",
     "sum_of_squared_weights": "log",
 }
-"""The measures that are shown if they apply to the run, and the scale of each curve."""
+"""The scale of each curve, by name of the measure. Measures that do not apply to the run are left out."""
 
 LEGEND = "Curves from epoch 0 to now, each scaled from its minimum to its maximum; losses and weights in log scale."
 
@@ -69,7 +69,7 @@ class RunStatus(NamedTuple):
 
 
 def read_run_status(run: Run) -> RunStatus:
-    """Measure the available checkpoints of a run and find its current phase.
+    """Measure checkpoints that a run has written, and find its current phase.
 
     Raises:
         UserError: The checkpoints are damaged or being written.
@@ -113,12 +113,12 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
     """Draw values as one line of bars, scaled from their minimum to their maximum.
 
     Args:
-        values: The values, in order; non-finite ones are drawn as blanks.
-        scale: `log` or `linear`.
-        width: Largest number of characters; longer curves are subsampled.
+        values: The values, in order; NaN and infinity are drawn as blanks.
+        scale: `log` or `linear`; values below 1e-30, such as 0, count as 1e-30 in `log`.
+        width: Largest number of characters. Of more values, as many are drawn at even distances.
 
     Returns:
-        One character per value, or an empty string if no value is finite.
+        One character per drawn value, or an empty string if no drawn value is finite.
     """
     values = np.asarray(values, dtype=float)
     heights = np.log10(np.maximum(values, 1e-30)) if scale == "log" else values
@@ -133,7 +133,7 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
 
 
 def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType:
-    """Return the display of one run: epoch, phase and state of its job, curves and key frequencies.
+    """Return the display of one run: epoch, phase and state of its job and, once there are any, curves and key frequencies.
 
     Args:
         run: The run to display.
@@ -177,7 +177,7 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
     return Group(*lines)
 
 
-def _modified(run: Run) -> int:
+def _modification_time(run: Run) -> int:
     """Return the modification time of the history in nanoseconds, or 0 if training has not written it yet."""
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     return history.stat().st_mtime_ns if history.exists() else 0
@@ -201,7 +201,7 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
             f"Start it with `progress-measures train {experiment}` or with Snakemake."
         )
     os.nice(10)  # lower priority than training
-    latest: dict[str, tuple[int, RunStatus]] = {}
+    latest: dict[str, tuple[int, RunStatus]] = {}  # by run: modification time of its history, and the status read from it
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             rows = {
@@ -211,7 +211,7 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
                 for run_and_hash in submission.specs[i].runs
             }
             for run in runs:
-                modified = _modified(run)
+                modified = _modification_time(run)
                 if run.name not in latest or latest[run.name][0] != modified:
                     # while training writes a store, reading it may fail; the display then keeps the previous state
                     with contextlib.suppress(UserError, OSError, KeyError, ValueError):

@@ -14,7 +14,7 @@ from progress_measures.training.launcher.pool import EXITED, RUNNING, UNKNOWN, W
 from progress_measures.training.launcher.slurm_commands import Line
 from progress_measures.training.progress import duration
 
-PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
+PROFILE = "profiles/slurm/config.yaml, under set-resources, train"  # where users set the resources of jobs
 PATIENCE = 120.0  # seconds without a sign of life after which a job that is not listed counts as lost
 # Slurm states of a job that has not exited, and the state that the pool reports for each.
 LIVE = {
@@ -60,7 +60,7 @@ class Evidence(NamedTuple):
 def status(evidence: Evidence) -> JobStatus:
     """Return the status of a job."""
     line, previous = evidence.line, evidence.previous
-    if not evidence.responds:
+    if not evidence.responds:  # the state at the last poll that had one is assumed
         state = LIVE.get(previous.state, UNKNOWN) if previous else UNKNOWN
         return JobStatus(state, "squeue does not respond")
     if line and line.state in LIVE:
@@ -111,5 +111,6 @@ def _exited(evidence: Evidence) -> JobStatus:
 
 
 def _readable(line: Line) -> str:
+    """Return the Slurm state of a line in lower case, with its reason if that says more."""
     detail = f" ({line.reason})" if line.reason not in ("None", "NonZeroExitCode", "") else ""
     return f"{line.state.replace('_', ' ').lower()}{detail}"
