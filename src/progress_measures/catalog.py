@@ -46,7 +46,7 @@ class Catalog:
         for entry in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             name = f"{self._package}.{entry.name}"
             if not entry.ispkg:
-                for declared_id, index in self._statements(name):
+                for declared_id, index in self._ids_and_statements(name):
                     if declared_id in locations:
                         raise UserError(
                             f"The {self._kind} {declared_id!r} is declared twice: {name}, {locations[declared_id][0]}."
@@ -57,7 +57,7 @@ class Catalog:
                     locations[f"{entry.name}/{module.name.lstrip('_')}"] = f"{name}.{module.name}", None
         return dict(sorted(locations.items()))
 
-    def _statements(self, module: str) -> Iterator[tuple[str, int]]:
+    def _ids_and_statements(self, module: str) -> Iterator[tuple[str, int]]:
         """Yield each id that a module declares, and the index of the statement.
 
         Raises:
@@ -77,51 +77,52 @@ class Catalog:
 
     def ids(self, source: str | None = None) -> list[str]:
         """Return the ids of all declarations, or of those with `source`, such as `paper`, before the slash."""
-        return [name for name in self._locations if source in (None, name.partition("/")[0])]
+        return [declared_id for declared_id in self._locations if source in (None, declared_id.partition("/")[0])]
 
-    def _location(self, name: str) -> tuple[str, int | None]:
+    def _location(self, declared_id: str) -> tuple[str, int | None]:
         """Return an id's entry in `_locations`, or raise an error that suggests a similar id or lists all ids."""
-        if name not in self._locations:
+        if declared_id not in self._locations:
             similarity = {
-                available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._locations
+                available: difflib.SequenceMatcher(None, declared_id, available).ratio()
+                for available in self._locations
             }
             most_similar = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
             if similarity[most_similar] > 0.6:  # the default cutoff of `difflib.get_close_matches`
-                raise UserError(f"There is no {self._kind} {name!r}. Did you mean {most_similar!r}?")
+                raise UserError(f"There is no {self._kind} {declared_id!r}. Did you mean {most_similar!r}?")
             raise UserError(
-                f"There is no {self._kind} {name!r}. Available {self._kind}s: {', '.join(self._locations)}."
+                f"There is no {self._kind} {declared_id!r}. Available {self._kind}s: {', '.join(self._locations)}."
             )
-        return self._locations[name]
+        return self._locations[declared_id]
 
-    def module(self, name: str) -> str:
-        """Return the name of the module that declares an id.
+    def module(self, declared_id: str) -> str:
+        """Return the full name of the module that declares an id.
 
         Raises:
             UserError: The id does not exist.
         """
-        return self._location(name)[0]
+        return self._location(declared_id)[0]
 
-    def fingerprint(self, name: str) -> str:
+    def fingerprint(self, declared_id: str) -> str:
         """Return the hash of the code that a declaration depends on.
 
         Raises:
             UserError: The id does not exist.
         """
-        module, index = self._location(name)
+        module, index = self._location(declared_id)
         return fingerprint.fingerprint(module) if index is None else fingerprint.statement_fingerprint(module, index)
 
     def add(self, declaration: Any) -> None:
         """Add a declaration under its `id`. The declaring function calls this when the declaring module is imported."""
         self._declared[declaration.id] = declaration
 
-    def load(self, name: str) -> Any:
+    def load(self, declared_id: str) -> Any:
         """Import and return a declaration by its id.
 
         Raises:
             UserError: The id does not exist, or its module has no declaration.
         """
-        module = importlib.import_module(self.module(name))
-        if name not in self._declared:
+        module = importlib.import_module(self.module(declared_id))
+        if declared_id not in self._declared:
             raise UserError(
                 f"{module.__file__} declares no {self._kind}: expected a function `{self._attribute}` decorated with "
                 f"`@{self._kind}(…)`. Move code that several {self._kind}s share out of this folder."

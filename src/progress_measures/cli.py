@@ -292,7 +292,7 @@ def plan(
         typer.Option(min=1, help="GPUs or cores that train at a time; by default, one GPU or all cores."),
     ] = None,
 ) -> None:
-    """Print the expected cost of training: shards, memory, floating-point operations and hours."""
+    """Print the expected cost of training and measuring: shards, memory, disk, floating-point operations and time."""
     from progress_measures.training.plan import show
 
     show(what or ["all"], gpu, at_once)
@@ -430,7 +430,7 @@ def tabulate(
         typer.Option(help="File to write: .md, .csv or .tex; may be repeated. By default, all formats below results/."),
     ] = None,
 ) -> None:
-    """Write a table of values from cubes, with the published values beside them."""
+    """Write a table of values from cubes; if values are published, the table has them beside ours."""
     from progress_measures.tables import load_table
     from progress_measures.tables.writing import FORMATS, write
 
@@ -554,7 +554,10 @@ def export(
 def edit(
     experiment: Experiment,
     function: Annotated[
-        str, typer.Option(help="FILE.py:FUNCTION. It takes a dictionary of arrays by tensor name and returns a changed one.")
+        str,
+        typer.Option(
+            help="FILE.py:FUNCTION. It takes a dictionary of arrays by tensor name and returns a changed one."
+        ),
     ],
     to: Annotated[Path, typer.Option(help="Safetensors file to write.")],
     run: Annotated[str | None, typer.Option("--run", help="Name of a run; by default, the first.")] = None,

@@ -63,7 +63,7 @@ def write_logs(run: Run, kinds: tuple[str, ...]) -> list[Path]:
     return [writers[kind](history, folder) for kind in kinds]
 
 
-def _evaluations(history: xr.Dataset) -> list[str]:
+def _evaluated_names(history: xr.Dataset) -> list[str]:
     """Return the names of the losses and accuracies that training evaluates at some epochs only."""
     return [str(name) for name, values in history.data_vars.items() if "evaluated_epoch" in values.dims]
 
@@ -73,7 +73,7 @@ def _write_csv(history: xr.Dataset, folder: Path) -> Path:
 
     The column `loss` is what the next update minimizes; `train_loss` is the evaluated cross-entropy, always in float64.
     """
-    path, names = folder / "history.csv", _evaluations(history)
+    path, names = folder / "history.csv", _evaluated_names(history)
     rows = {int(epoch): [float(history[name][i]) for name in names] for i, epoch in enumerate(history.evaluated_epoch)}
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -90,7 +90,7 @@ def _write_events(history: xr.Dataset, folder: Path) -> Path:
     path = folder / "tensorboard"
     shutil.rmtree(path, ignore_errors=True)
     with SummaryWriter(str(path)) as writer:
-        for name in ("loss", *_evaluations(history)):
+        for name in ("loss", *_evaluated_names(history)):
             epochs = history.epoch if name == "loss" else history.evaluated_epoch
             for epoch, value in zip(epochs.values.tolist(), np.asarray(history[name]).tolist(), strict=True):
                 writer.add_scalar(name, value, epoch)

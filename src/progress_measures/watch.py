@@ -1,7 +1,7 @@
 """Monitor training in the terminal: show the measures of each run so far as small curves.
 
 The monitor reads the files that training writes and holds no lock, so training never waits for it. It computes a few measures
-of the cube, at no more than `CHECKPOINTS` checkpoints. Key frequencies are found on the last checkpoint written, not on the
+of the cube, at no more than `MAX_CHECKPOINTS` checkpoints. Key frequencies are found on the last checkpoint written, not on the
 final network, so they, and all measures that depend on them, may still change.
 """
 
@@ -36,7 +36,7 @@ from progress_measures.training.record import finished_training
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-CHECKPOINTS = 32  # maximum number of checkpoints that are measured per run
+MAX_CHECKPOINTS = 32  # maximum number of checkpoints that are measured per run
 WIDTH = 40  # characters of a curve
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -60,8 +60,8 @@ class RunStatus(NamedTuple):
     Attributes:
         measures_so_far: Measures along the dimension `epoch`, and losses and accuracies of training along `history_epoch`; None
             before training writes its history.
-        phase: The phase that the rule finds from the measures so far; `training` on a task without excluded losses, or before
-            any weights are kept; `starting` or `not started` before the first checkpoint.
+        phase: The phase that `analysis.phases` finds from the measures so far; `training` on a task without excluded losses, or
+            before any weights are kept; `starting` or `not started` before the first checkpoint.
     """
 
     measures_so_far: xr.Dataset | None
@@ -92,7 +92,7 @@ def read_run_status(run: Run) -> RunStatus:
 
 
 class _SpacedCheckpoints:
-    """At most `CHECKPOINTS` of the checkpoints written up to an epoch, including the last one.
+    """At most `MAX_CHECKPOINTS` of the checkpoints written up to an epoch, including the last one.
 
     They are those nearest to evenly spaced epochs.
     """
@@ -101,11 +101,12 @@ class _SpacedCheckpoints:
         self._reader = CheckpointReader(run)
         written = np.flatnonzero(self._reader.written & (self._reader.epochs <= last_epoch))
         epochs = self._reader.epochs[written]
-        spaced = np.linspace(0, epochs.max(initial=0), min(CHECKPOINTS, len(written)))
+        spaced = np.linspace(0, epochs.max(initial=0), min(MAX_CHECKPOINTS, len(written)))
         self._indices = written[np.unique(np.abs(epochs[:, None] - spaced).argmin(0))] if len(written) else written
         self.epochs: NDArray[np.int64] = self._reader.epochs[self._indices]
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
+        """Return the weights at `epochs[index]`, by name of the tensor."""
         return self._reader[int(self._indices[index])]
 
 
@@ -138,7 +139,7 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
     Args:
         run: The run to display.
         status: Measures and phase of the run.
-        row: The waiting or running job that trains the run, or None.
+        row: The row of the waiting or running job that trains the run; None if there is none.
 
     Returns:
         A `rich` renderable.
@@ -201,7 +202,9 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
             f"Start it with `progress-measures train {experiment}` or with Snakemake."
         )
     os.nice(10)  # lower priority than training
-    latest: dict[str, tuple[int, RunStatus]] = {}  # by run: modification time of its history, and the status read from it
+    latest: dict[
+        str, tuple[int, RunStatus]
+    ] = {}  # by run: modification time of its history, and the status read from it
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             rows = {

@@ -181,7 +181,10 @@ def _general_multiply_adds(run: Run) -> int:
 
 
 def _short_multiply_adds(run: Run) -> int:
-    """Return the number of multiply-adds before the last MLP by `models.short_sequences`, for a network of several layers."""
+    """Return the number of multiply-adds before the last MLP by `models.short_sequences`, for a network of several layers.
+
+    The stream at the first position depends only on the token there, so it is computed once for each token.
+    """
     net, length, examples = Architecture.of(run), run.task.layout.input_length, examples_per_update(run)
     heads_width, tokens, rows = net.heads * net.d_head, net.vocabulary, length * net.vocabulary
     neurons = 0 if net.attention_only else net.d_mlp
@@ -195,7 +198,9 @@ def _short_multiply_adds(run: Run) -> int:
         is_last = layer == net.layers - 1
         queries = 1 if is_last else length - 1
         total += net.d_model * heads_width * (2 * tokens + examples * (2 * (length - 1) + queries))
-        keys = length if is_last else sum(range(2, length + 1))
+        keys = (
+            length if is_last else sum(range(2, length + 1))
+        )  # of all queries; each attends to the positions up to its own
         total += examples * (2 * keys * heads_width + queries * heads_width * net.d_model)
         if not is_last:
             total += 2 * tokens * net.d_model * heads_width + 2 * (tokens + examples * (length - 1)) * mlp
@@ -239,7 +244,7 @@ def update_bytes(run: Run) -> int:
     """Return the bytes that one update of one run reads and writes, at four bytes per number."""
     net = Architecture.of(run)
     # 12 numbers per parameter: gradients are copied into one array, weight decay is applied, and the parameters and Adam's
-    # two moment estimates are read and written.
+    # two moment estimates are read and written. Other optimizers are counted as Adam.
     adam = 12 * parameter_count(run)
     if not _uses_fast_path(run):
         # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
@@ -292,9 +297,9 @@ def memory(run: Run, runs: int = 1) -> Memory:
         number_count += 4 * examples_at_once * _answer_count(run) * net.outputs
     number_count += 3 * _masked_activations(run) // 2  # float32 masks, drawn from 16 random bits a neuron
     state, parameters = _state_size(run), parameter_count(run)
-    # the state and three arrays of gradients and new weights, to which Muon adds four
+    # the state, and three arrays for gradients and new weights; Muon needs four more arrays
     device = number_count + (3 + state + 4 * (run.training.optimizer == "muon")) * parameters
-    host = (40 + 2 * state) * parameters  # 20 checkpoints in memory, 20 being written, the optimizer's states
+    host = (40 + 2 * state) * parameters  # a block of 20 checkpoints, a block that is being written, and two states
     return Memory(*(int(ALLOCATOR_FACTOR * _bytes(run) * runs * count + SHARD_FLOOR / 2) for count in (device, host)))
 
 

@@ -177,12 +177,12 @@ def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Submissio
         Name of the experiment, submission, and a table row for each of these jobs, by job index.
     """
     for pool in _pools():
-        for name, submissions in _unfinished(experiment, pool):
+        for name, submissions in _unfinished_submissions(experiment, pool):
             status = pool.poll(submissions)
             for submission in submissions:
                 rows = {
                     i: _row(submission, i, job)
-                    for i in _not_ended(submission)
+                    for i in _jobs_not_ended(submission)
                     if (job := status[submission.name, i]).state != EXITED
                 }
                 if rows:
@@ -210,9 +210,9 @@ def cancel(experiment: str | None = None) -> Iterator[str]:
         # Repeated until no new job is found, because a waiting process may retry a failed job meanwhile.
         while jobs := [
             (name, submission, i)
-            for name, submissions in _unfinished(experiment, pool)
+            for name, submissions in _unfinished_submissions(experiment, pool)
             for submission in submissions
-            for i in _not_ended(submission)
+            for i in _jobs_not_ended(submission)
             if (submission.name, i) not in requested
         ]:
             status = pool.poll(list({submission.name: submission for _, submission, _ in jobs}.values()))
@@ -263,7 +263,7 @@ def _pools() -> list[Pool]:
     return [LocalPool(at_once=0), *([SlurmPool(settings=None)] if shutil.which("squeue") else [])]
 
 
-def _unfinished(experiment: str | None, pool: Pool) -> Iterator[tuple[str, list[Submission]]]:
+def _unfinished_submissions(experiment: str | None, pool: Pool) -> Iterator[tuple[str, list[Submission]]]:
     """Yield each experiment's name and its unfinished submissions to a pool: those with a job without a recorded end."""
     results = jobs_folder("any").parents[1]  # the folder of results, whatever the experiment
     for name in [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs")):
@@ -271,7 +271,7 @@ def _unfinished(experiment: str | None, pool: Pool) -> Iterator[tuple[str, list[
             yield name, submissions
 
 
-def _not_ended(submission: Submission) -> list[int]:
+def _jobs_not_ended(submission: Submission) -> list[int]:
     """Return the indices of the jobs without a recorded end."""
     return [i for i in range(len(submission.specs)) if not submission.ended(i)]
 

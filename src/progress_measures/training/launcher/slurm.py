@@ -68,14 +68,16 @@ class SlurmSettings(BaseModel):
         description="`--time`. A job that needs longer saves, is requeued and resumes. With a shorter limit than "
         f"{MIN_MINUTES} minutes, the signal to save could come before training starts.",
     )
-    at_once: int = Field(8, ge=1, description="Jobs of one command that run at a time; its job arrays share this number.")
+    at_once: int = Field(
+        8, ge=1, description="Jobs of one command that run at a time; its job arrays share this number."
+    )
 
 
 @dataclasses.dataclass
 class _UnconfirmedSubmission:
-    """A submission of which it is not known whether Slurm has taken it."""
+    """A submission that Slurm may or may not have taken: `sbatch` has not answered clearly, or was not called yet."""
 
-    at_once: int  # jobs of the array that run at a time
+    at_once: int  # jobs of its array that run at a time
     calls: int = 0  # calls of sbatch without a clear answer
     due: float = 0.0  # time of the next call, as the pool's clock shows it
     message: str = ""  # message of the last call
@@ -173,7 +175,7 @@ class SlurmPool:
         """
         for pause in (*CANCEL_PAUSES, None):
             error = _scancel(jobs)
-            live = _live(jobs)
+            live = _live_lines(jobs)
             if live == []:
                 return
             if pause is not None:
@@ -229,14 +231,16 @@ class SlurmPool:
             recorded=recorded,
             cancel_requested=requested,
             began=log.exists(),
-            log_end="" if recorded or (line and line.state in LIVE) else _end(log),
+            log_end="" if recorded or (line and line.state in LIVE) else _log_end(log),
         )
         history.line = line or history.line
         result = status(evidence)
         if self.settings is None or recorded:
             return result
+        # a job that was canceled, but still waits or runs, is canceled again
         if line and requested and line.state in LIVE and line.state != "COMPLETING":
             _scancel([(submission, index)])
+        # a job that counts as lost is canceled; if that fails, it may still run
         if line is None and result.state == EXITED and not requested:
             submission.request_cancel(index)
             if error := _scancel([(submission, index)]):
@@ -262,7 +266,7 @@ class SlurmPool:
             unconfirmed.message = " ".join(str(error).split()).removeprefix("sbatch: error: ")
             if unconfirmed.message and not NO_ANSWER.search(unconfirmed.message):
                 self._remove_record(submission)
-                raise UserError(self._rejection(submission, str(error))) from None
+                raise UserError(self._rejection_message(submission, str(error))) from None
             unconfirmed.due = self._clock() + SUBMIT_PAUSES[min(unconfirmed.calls, len(SUBMIT_PAUSES) - 1)]
             unconfirmed.calls += 1
             return
@@ -276,7 +280,15 @@ class SlurmPool:
         shutil.rmtree(submission.folder)
 
     def _confirm(self, submission: Submission, numbers: set[int]) -> None:
-        """Record the number of an array that `squeue` lists, and cancel others of its name; submit it if none is listed."""
+        """Decide from the numbers of the arrays that `squeue` lists whether Slurm has taken a submission.
+
+        If an array is listed, the lowest number is recorded and other arrays are canceled. If none is, `sbatch` is called again
+        when the next call is due; after the last call, the submission is given up.
+
+        Args:
+            submission: the submission.
+            numbers: numbers of the listed arrays that have the submission's name.
+        """
         if submission.ids[0] is None and numbers:
             number = str(min(numbers))
             submission.ids = (
@@ -333,7 +345,7 @@ class SlurmPool:
         )
         return executor
 
-    def _rejection(self, submission: Submission, error: str) -> str:
+    def _rejection_message(self, submission: Submission, error: str) -> str:
         """Return the message for rejected jobs, with Slurm's reasons and the requested resources."""
         assert self.settings is not None
         reasons = [line.strip() for line in error.splitlines() if "sbatch: " in line] or [error.strip()]
@@ -380,7 +392,7 @@ def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
     return slurm_commands.scancel(*arguments) if arguments else None
 
 
-def _live(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
+def _live_lines(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
     """Return the lines of the jobs that wait or run, without completing ones; None if neither `squeue` nor `sacct` responds."""
     submissions = list({submission.name: submission for submission, _ in jobs}.values())
     names = [submission.name for submission in submissions]
@@ -395,19 +407,23 @@ def _live(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
     return [line for line in lines_of_jobs if line.state in LIVE and line.state != "COMPLETING"]
 
 
-def _unconfirmed_status(submission: Submission, index: int, unconfirmed: _UnconfirmedSubmission, now: float) -> JobStatus:
-    """Return the status of a job of which it is not known whether Slurm has taken it."""
+def _unconfirmed_status(
+    submission: Submission, index: int, unconfirmed: _UnconfirmedSubmission, now: float
+) -> JobStatus:
+    """Return the status of a job, if it is not known whether Slurm has taken its submission."""
     reason = f"sbatch: {unconfirmed.message or 'no message'}"
     if not submission.cancel_requested(index):
         pause = duration(max(0.0, unconfirmed.due - now))
         return JobStatus(WAITING, f"{reason}; called again in {pause} if squeue does not list it")
     if unconfirmed.calls <= len(SUBMIT_PAUSES):
         return JobStatus(EXITED, "canceled", canceled=True)
-    reason = f"{reason}; called {unconfirmed.calls} times. If Slurm has taken the job after all, it ends without training"
+    reason = (
+        f"{reason}; called {unconfirmed.calls} times. If Slurm has taken the job after all, it ends without training"
+    )
     return JobStatus(EXITED, reason, retry=False)
 
 
-def _end(log: Path) -> str:
+def _log_end(log: Path) -> str:
     """Return the end of a job's log; empty if there is no log."""
     try:
         with log.open("rb") as file:

@@ -42,6 +42,7 @@ class GeneralObjective:
             for run, mask in zip(runs, train, strict=True)
         ]
         self._examples = self._labeled([source.of_update(0) for source in self._sources])
+        # the update to which the examples belong, and whether the examples differ between updates
         self._update, self._examples_change = (
             0,
             bool(first_run.batch_size) and first_run.batch_size != first_run.split.examples,

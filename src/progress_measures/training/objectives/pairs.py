@@ -47,7 +47,7 @@ class PairsObjective:
         self._train = labeled_pairs(train, trained_labels)
         self._test = labeled_pairs(defined & ~train, right_answers)
         self._seeds = [run.split_seed for run in runs]
-        # the pairs of an update: all training pairs, or a part of them that `prepare` replaces
+        # the pairs of an update: all training pairs (`_pairs_per_update` is 0), or a part of them that `prepare` replaces
         self._pairs_per_update, self._update = first_run.batch_size, 0
         self._examples = self._train
         if self._pairs_per_update:
