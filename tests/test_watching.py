@@ -10,7 +10,7 @@ import zarr
 from progress_measures.analysis.phases import BEFORE_CLEANUP, PHASES
 from progress_measures.cube.open import open_cube
 from progress_measures.paths import runs_folder
-from progress_measures.watch import BARS, MAX_CHECKPOINTS, CURVES, read_run_status, sparkline
+from progress_measures.watch import BARS, CURVES, MAX_CHECKPOINTS, read_run_status, sparkline
 from support.experiments import small_runs
 from support.processes import command
 

@@ -127,7 +127,7 @@ class Catalog:
                 f"{module.__file__} declares no {self._kind}: expected a function `{self._attribute}` decorated with "
                 f"`@{self._kind}(…)`. Move code that several {self._kind}s share out of this folder."
             )
-        return self._declared[name]
+        return self._declared[declared_id]
 
 
 def id_of(module: str) -> str:
