@@ -136,5 +136,5 @@ def test_watch_measures_checkpoints_spread_over_training(monkeypatch):
     monkeypatch.setattr(watch, "CheckpointReader", lambda run: everything)
     measured = watch._SpacedCheckpoints(None, 40_000).epochs
     assert (measured[0], measured[-1]) == (0, 40_000)
-    assert len(measured) == watch.CHECKPOINTS
-    assert np.diff(measured).max() < 2 * 40_000 / (watch.CHECKPOINTS - 1)
+    assert len(measured) == watch.MAX_CHECKPOINTS
+    assert np.diff(measured).max() < 2 * 40_000 / (watch.MAX_CHECKPOINTS - 1)

@@ -10,7 +10,7 @@ import zarr
 from progress_measures.analysis.phases import BEFORE_CLEANUP, PHASES
 from progress_measures.cube.open import open_cube
 from progress_measures.paths import runs_folder
-from progress_measures.watch import BARS, CHECKPOINTS, CURVES, read_run_status, sparkline
+from progress_measures.watch import BARS, CURVES, MAX_CHECKPOINTS, read_run_status, sparkline
 from support.experiments import small_runs
 from support.processes import command
 
@@ -42,7 +42,7 @@ def cut_to_half(run):
 def test_curves_of_a_finished_run_equal_the_cube(folder, results):
     cube = open_cube(results / "results/small/cube.zarr").isel(run=0)
     so_far = read_run_status(small_runs()[0]).measures_so_far
-    assert len(so_far.epoch) <= CHECKPOINTS
+    assert len(so_far.epoch) <= MAX_CHECKPOINTS
     for name in CURVES:
         np.testing.assert_allclose(so_far[name], cube[name].sel(epoch=so_far.epoch), rtol=1e-6)
 

@@ -17,7 +17,7 @@ __all__ = ["Recorder", "contents", "open_cube", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the names in `__all__` on first use: they import xarray or torch, which most commands do not need."""
+    """Import a name of `__all__` on first use: its module imports xarray or torch, which most commands do not need."""
     if name == "Recorder":
         return importlib.import_module("progress_measures.importing.recorder").Recorder
     if name in __all__:

@@ -1,7 +1,7 @@
 """Capabilities: what a run provides and what a measure requires.
 
 A measure applies to a run if the run provides every capability that the measure requires; nothing else decides which
-measures apply. A task declares its capabilities; `provides` adds the capabilities of the network and its data.
+measures apply. A task declares its capabilities; the function `provides` adds the capabilities of the network and its data.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ CAPABILITIES = {
     "integer_sums": "a task whose answer is the integer a + b",
     "sequences": "a task on sequences",
     "many_answers": "several answers per sequence",
-    "trigrams": "sequences with one signal token",
+    "trigrams": "sequences with one signal token, which determines the answer",
     "repeats": "sequences with a repeated subsequence",
     "split": "a known training set",
     "sampling": "the section `learning_coefficient` in the experiment's file",
     "weights": "known weights, not only logits",
-    "embedding": "an embedding W_E that a and b share",
+    "embedding": "an embedding W_E, which a and b share in a task on pairs",
     "gradients": "gradients of the logits with respect to the embeddings of a and b",
     "unembedding": "an unembedding W_U",
     "attention": "attention heads",
@@ -39,7 +39,7 @@ def provides(run: Run) -> frozenset[str]:
     """Return the capabilities of a run, which are keys of `CAPABILITIES`, from its task, model and data."""
     model, imported = run.model, run.imported
     weights = imported is None or not imported.logits_only
-    is_transformer = weights and model.mlp_input is None
+    is_transformer = weights and model.mlp_input is None  # if only logits are imported, the kind of network is unknown
     has_shared_embedding = run.on_sequences or run.task.token_layout.shared_operand_tokens is not None
     conditions = {
         "many_answers": run.on_sequences and len(run.task.answer_names()) > 1,

@@ -1,5 +1,7 @@
 """Catalogs of declared figures and tables, listed by id without importing the modules that declare them.
 
+A catalog has the declarations of one package, `figures` or `tables`.
+
 A module in a folder of the package declares one figure or table, whose id is the path of the module: `figures/paper/fig07.py`
 declares the figure `paper/fig07`. A module whose name would begin with a digit has a leading underscore, which the id omits.
 
@@ -25,7 +27,7 @@ class Catalog:
 
     Args:
         kind: What the package declares, such as `figure`; the function that declares it has the same name.
-        package: Name of the package.
+        package: Full name of the package, such as `progress_measures.figures`.
         attribute: Name of the decorated function in a module that declares one figure or table.
         shared: Folders of the package with code that the declarations share.
     """
@@ -44,7 +46,7 @@ class Catalog:
         for entry in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             name = f"{self._package}.{entry.name}"
             if not entry.ispkg:
-                for declared_id, index in self._statements(name):
+                for declared_id, index in self._ids_and_statements(name):
                     if declared_id in locations:
                         raise UserError(
                             f"The {self._kind} {declared_id!r} is declared twice: {name}, {locations[declared_id][0]}."
@@ -55,7 +57,7 @@ class Catalog:
                     locations[f"{entry.name}/{module.name.lstrip('_')}"] = f"{name}.{module.name}", None
         return dict(sorted(locations.items()))
 
-    def _statements(self, module: str) -> Iterator[tuple[str, int]]:
+    def _ids_and_statements(self, module: str) -> Iterator[tuple[str, int]]:
         """Yield each id that a module declares, and the index of the statement.
 
         Raises:
@@ -74,59 +76,61 @@ class Catalog:
                         yield str(declared_id), index
 
     def ids(self, source: str | None = None) -> list[str]:
-        """Return the ids of all declarations, or of the declarations of one source."""
-        return [name for name in self._locations if source in (None, name.partition("/")[0])]
+        """Return the ids of all declarations, or of those with `source`, such as `paper`, before the slash."""
+        return [declared_id for declared_id in self._locations if source in (None, declared_id.partition("/")[0])]
 
-    def _location(self, name: str) -> tuple[str, int | None]:
-        if name not in self._locations:
+    def _location(self, declared_id: str) -> tuple[str, int | None]:
+        """Return an id's entry in `_locations`, or raise an error that suggests a similar id or lists all ids."""
+        if declared_id not in self._locations:
             similarity = {
-                available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._locations
+                available: difflib.SequenceMatcher(None, declared_id, available).ratio()
+                for available in self._locations
             }
             most_similar = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
             if similarity[most_similar] > 0.6:  # the default cutoff of `difflib.get_close_matches`
-                raise UserError(f"There is no {self._kind} {name!r}. Did you mean {most_similar!r}?")
+                raise UserError(f"There is no {self._kind} {declared_id!r}. Did you mean {most_similar!r}?")
             raise UserError(
-                f"There is no {self._kind} {name!r}. Available {self._kind}s: {', '.join(self._locations)}."
+                f"There is no {self._kind} {declared_id!r}. Available {self._kind}s: {', '.join(self._locations)}."
             )
-        return self._locations[name]
+        return self._locations[declared_id]
 
-    def module(self, name: str) -> str:
-        """Return the name of the module that declares an id.
+    def module(self, declared_id: str) -> str:
+        """Return the full name of the module that declares an id.
 
         Raises:
             UserError: The id does not exist.
         """
-        return self._location(name)[0]
+        return self._location(declared_id)[0]
 
-    def fingerprint(self, name: str) -> str:
+    def fingerprint(self, declared_id: str) -> str:
         """Return the hash of the code that a declaration depends on.
 
         Raises:
             UserError: The id does not exist.
         """
-        module, index = self._location(name)
+        module, index = self._location(declared_id)
         return fingerprint.fingerprint(module) if index is None else fingerprint.statement_fingerprint(module, index)
 
     def add(self, declaration: Any) -> None:
-        """Add a declaration under its `id`. The decorator calls this when the declaring module is imported."""
+        """Add a declaration under its `id`. The declaring function calls this when the declaring module is imported."""
         self._declared[declaration.id] = declaration
 
-    def load(self, name: str) -> Any:
+    def load(self, declared_id: str) -> Any:
         """Import and return a declaration by its id.
 
         Raises:
             UserError: The id does not exist, or its module has no declaration.
         """
-        module = importlib.import_module(self.module(name))
-        if name not in self._declared:
+        module = importlib.import_module(self.module(declared_id))
+        if declared_id not in self._declared:
             raise UserError(
                 f"{module.__file__} declares no {self._kind}: expected a function `{self._attribute}` decorated with "
                 f"`@{self._kind}(…)`. Move code that several {self._kind}s share out of this folder."
             )
-        return self._declared[name]
+        return self._declared[declared_id]
 
 
 def id_of(module: str) -> str:
-    """Return the id that a module in a folder of the package declares."""
+    """Return the id that a module in a folder of the package declares, from the full name of the module."""
     source, name = module.split(".")[-2:]
     return f"{source}/{name.lstrip('_')}"

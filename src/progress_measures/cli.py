@@ -29,7 +29,6 @@ app = typer.Typer(
 )
 
 Experiment = Annotated[str, typer.Argument(help="Name of the experiment: a file in config/experiments, without .yaml.")]
-RunName = Annotated[str, typer.Option("--run", help="Name of a run, as `progress-measures runs` lists it.")]
 
 
 def main() -> None:
@@ -61,7 +60,7 @@ def _runs(experiment: str, selected: list[str] | None = None) -> "list[Run]":
 
 
 def _valid_name(experiment: str | None) -> str | None:
-    """Return an experiment name if it is valid; its file need not exist."""
+    """Return an experiment name unchanged, after a check of its form; None passes. The experiment's file need not exist."""
     from progress_measures.experiments.load import is_experiment_name
 
     if experiment is not None and not is_experiment_name(experiment):
@@ -72,6 +71,7 @@ def _valid_name(experiment: str | None) -> str | None:
 
 
 def _write_dataset(runs: "list[Run]") -> None:
+    """Write the dataset of an experiment, given all its runs; an imported experiment is an error."""
     if runs[0].imported:
         raise UserError(
             f"{runs[0].experiment} was imported: it has data and weights, but no recipe to train more networks."
@@ -104,7 +104,7 @@ def dataset(experiment: Experiment) -> None:
     _write_dataset(_runs(experiment))
 
 
-_SLURM = "On a cluster"
+_SLURM = "On a cluster"  # heading of these options in `train --help`
 
 
 @app.command()
@@ -141,8 +141,8 @@ def train(
     log: Annotated[
         str,
         typer.Option(
-            help="Also write the history of each run as `csv`, `tensorboard` or `csv,tensorboard`, after training. For "
-            "trained runs, this writes nothing else."
+            help="Also write the history of each run as `csv`, `tensorboard` or `csv,tensorboard`, after training. Runs that "
+            "are trained already are not trained again for it."
         ),
     ] = "",
     partition: Annotated[str | None, typer.Option(help="Slurm partition.", rich_help_panel=_SLURM)] = None,
@@ -164,7 +164,9 @@ def train(
     ] = None,
     minutes: Annotated[
         int,
-        typer.Option(min=1, help="Time limit of a job; longer training is requeued.", rich_help_panel=_SLURM),
+        typer.Option(
+            min=1, help="Time limit of a job; a job that needs longer is requeued and resumes.", rich_help_panel=_SLURM
+        ),
     ] = 60,
     poll: Annotated[
         float, typer.Option(min=0.1, help="Seconds between checks of the jobs.", rich_help_panel=_SLURM)
@@ -180,7 +182,7 @@ def train(
     if selected[0].start_from:
         from progress_measures.training.start import starting_weights
 
-        for selected_run in selected:  # before any job is submitted
+        for selected_run in selected:  # an error if the weights are missing, before any job is submitted
             starting_weights(selected_run)
     _write_dataset(all_runs)
     if restart:
@@ -287,10 +289,10 @@ def plan(
     gpu: Annotated[str | None, typer.Option(help="GPU type, such as h100; by default, this machine's cores.")] = None,
     at_once: Annotated[
         int | None,
-        typer.Option(min=1, help="GPUs or cores that train at a time."),
+        typer.Option(min=1, help="GPUs or cores that train at a time; by default, one GPU or all cores."),
     ] = None,
 ) -> None:
-    """Print the expected cost of training: shards, memory, floating-point operations and hours."""
+    """Print the expected cost of training and measuring: shards, memory, disk, floating-point operations and time."""
     from progress_measures.training.plan import show
 
     show(what or ["all"], gpu, at_once)
@@ -305,7 +307,7 @@ def measure(
     family: Annotated[
         list[str] | None,
         typer.Option(
-            help="A family of measures to compute even if it is current; may be repeated. By default, all out-of-date ones."
+            help="A family of measures to compute even if it is current; may be repeated. By default, all that are not."
         ),
     ] = None,
 ) -> None:
@@ -329,6 +331,7 @@ def measure(
                 f"{', '.join(families)}."
             )
         computed = measure_run(selected_run, family or families, selected_run.name == first, again=bool(family))
+        # a family is current if its stored measures belong to these weights and this code
         current_count = len(family or families) - len(computed)
         print(f"{experiment}/{selected_run.name}: measured {', '.join(computed) or 'nothing'}; {current_count} current")
 
@@ -346,7 +349,7 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """Open the cubes for a figure or table. If a table is `partial`, a missing cube is None.
+    """Open the cubes for a figure or table. For a table that is `partial`, a missing cube is None, not an error.
 
     `cubes` takes precedence over `experiment`, and `experiment` over the experiments that the figure or table declares.
     """
@@ -427,7 +430,7 @@ def tabulate(
         typer.Option(help="File to write: .md, .csv or .tex; may be repeated. By default, all formats below results/."),
     ] = None,
 ) -> None:
-    """Write a table of values from cubes, with the published values beside them."""
+    """Write a table of values from cubes; if values are published, the table has them beside ours."""
     from progress_measures.tables import load_table
     from progress_measures.tables.writing import FORMATS, write
 
@@ -553,13 +556,16 @@ def export(
 def edit(
     experiment: Experiment,
     function: Annotated[
-        str, typer.Option(help="FILE.py:FUNCTION from a dictionary of arrays by name to the changed dictionary.")
+        str,
+        typer.Option(
+            help="FILE.py:FUNCTION. It takes a dictionary of arrays by tensor name and returns a changed one."
+        ),
     ],
-    to: Annotated[Path, typer.Option(help="Safetensors file to write, for `progress-measures import`.")],
+    to: Annotated[Path, typer.Option(help="Safetensors file to write.")],
     run: Annotated[str | None, typer.Option("--run", help="Name of a run; by default, the first.")] = None,
     epoch: Annotated[int | None, typer.Option(help="Epoch of a checkpoint; by default, the last.")] = None,
 ) -> None:
-    """Change the weights of a run by a function of your own, and write them to a file, from which runs can start."""
+    """Change the weights of a run by a function of your own, and write them to a file for `progress-measures import`."""
     from progress_measures.cube.open import open_run
     from progress_measures.edit import edit as write
 
@@ -612,9 +618,8 @@ def explore(
             f"no cube of {', '.join(EXPERIMENTS)} exists here; give the path of a cube, or run from the repository's root."
         )
     single_name = str(cubes[0].attrs.get("experiment", "")) if len(cubes) == 1 else ""
-    path = out or explorer_page(
-        single_name if is_experiment_name(single_name) else None
-    )  # an untrusted cube may contain any name
+    # an untrusted cube may contain any text as its name
+    path = out or explorer_page(single_name if is_experiment_name(single_name) else None)
     write_page(cubes, path)
     print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     if show:

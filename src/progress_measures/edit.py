@@ -24,7 +24,7 @@ def edit(opened: OpenRun, epoch: int, function: str, path: Path) -> None:
         epoch: epoch of a stored checkpoint.
         function: `FILE.py:FUNCTION`. The function takes and returns a dictionary of arrays by the names of the tensors, as
             `open_run(…).weights(epoch)` gives them.
-        path: the file, in the format `safetensors`.
+        path: the safetensors file to write.
 
     Raises:
         UserError: no weights of this epoch are stored, the function raises an error, or it does not return finite arrays with

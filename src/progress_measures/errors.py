@@ -19,10 +19,10 @@ class UserError(Exception):
 
 
 def user_message(error: Exception) -> str | None:
-    """Return the message for an error that the user can fix, or None if the error is a bug."""
+    """Return the message for an error that the user can fix, or None for any other error, which is a bug."""
     try:
         Path.cwd()
-    except FileNotFoundError:  # the cause of the error, whatever its type
+    except FileNotFoundError:  # the current folder is gone, which explains an error of any type
         return "the current folder is gone: change to the repository's folder and run the command again."
     if isinstance(error, UserError):
         return str(error)

@@ -1,8 +1,8 @@
 """Export of a run's weights to files that TransformerLens and `progress-measures import` read.
 
-The file is a dictionary with the keys of the notebooks' files: `model` (the last state dict), `config` and `updates` (the
-number of updates before each checkpoint). If the run has them, it also contains `checkpoints`, `train_indices` and the losses
-recorded during training.
+The file is a dictionary. `model` (the last state dict) and `config` are named as in the files of the companions' notebooks.
+`updates` is the number of updates before each checkpoint. If several checkpoints are written, `checkpoints` contains their
+state dicts. The training pairs and the recorded losses have the keys that `_training_record` lists.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> str:
 
     Args:
         opened: The run.
-        epochs: Epochs of the checkpoints to write.
+        epochs: Epochs of the checkpoints to write, ascending.
         format: `transformer-lens` for the parameter names of versions 1 to 3, or `transformer-lens-4`.
         path: The file to write.
 
@@ -87,8 +87,8 @@ def _training_record(opened: OpenRun) -> dict[str, Any]:
     """Return the training pairs and the recorded losses as tensors.
 
     Keys: `train_indices` (training pairs as a * n + b), `train_losses` and `test_losses`, `train_updates` and `test_updates`
-    (number of updates before each loss). A key whose values are not stored is absent. The history of an imported run has
-    train losses at some epochs only; the others are left out.
+    (number of updates before each loss). A key whose values are not stored is absent. An imported run may have train losses at
+    some epochs only; the other epochs are left out.
     """
     run, record = opened.settings, {}
     if {"pairs", "split"} <= run.provides:

@@ -135,7 +135,7 @@ def complete_store(path: Path) -> None:
 
 
 def _storable(dataset: xr.Dataset) -> xr.Dataset:
-    """Convert coordinates of fixed-length strings to variable-length strings, because Zarr's specification has only these."""
+    """Convert coordinates of fixed-length strings to variable-length ones, the only strings in Zarr's specification."""
     converted = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
     return dataset.assign_coords({name: values for name, values in converted.items() if name in dataset.coords})
 

@@ -2,7 +2,7 @@
 
 Snakemake tracks files, not imports. Each rule therefore has, as an input, one small file per module that its command
 runs. The file contains a hash of the syntax trees of that module and of all modules of this package that it imports,
-directly or indirectly. It is rewritten only when the hash changes: a changed formula invalidates its family of measures
+directly or indirectly. It is rewritten only when the hash changes. So a changed formula invalidates its family of measures
 and all results that depend on it; a changed comment invalidates nothing. Imports under TYPE_CHECKING are not followed, nor
 are modules that only print messages or read settings.
 
@@ -21,9 +21,10 @@ from typing import Any
 from progress_measures.files import atomic_path
 
 PACKAGE = "progress_measures"
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parent  # folder of the package
 
-# These modules print, validate and read settings. That changes no result, because settings are part of the run's hash.
+# These modules print messages, or read and check settings. Their code changes no result, because the settings themselves are
+# part of the run's hash.
 NOT_FOLLOWED = (
     "progress_measures",
     "progress_measures.cli",
@@ -36,7 +37,7 @@ NOT_FOLLOWED = (
 )
 
 DERIVED = "progress_measures.experiments.derived"
-"""The only module of `experiments` that is followed: it derives a run's data and weights from its settings."""
+"""The only module of `experiments` whose code is part of fingerprints: it derives a run's data and weights from its settings."""
 
 
 @functools.cache
@@ -101,7 +102,7 @@ def declaring_calls(statement: ast.stmt) -> list[ast.Call]:
 
 
 def write_fingerprint(into: Path, *modules: str) -> str:
-    """Write the fingerprint of modules to a file named after the first module, unless it is unchanged.
+    """Write the fingerprint of modules to a file named after the first module, unless the file already contains it.
 
     Args:
         into: Folder of the fingerprint files.
@@ -114,7 +115,7 @@ def write_fingerprint(into: Path, *modules: str) -> str:
 
 
 def write_hash(into: Path, name: str, value: str) -> str:
-    """Write a fingerprint to its file, unless it is unchanged.
+    """Write a fingerprint to its file, unless the file already contains it.
 
     Args:
         into: Folder of the fingerprint files.
@@ -138,17 +139,17 @@ def folder(results: Path) -> Path:
 
 
 def fingerprint_file(into: Path, module: str) -> Path:
-    """Return the path of a module's fingerprint file.
+    """Return the path of a fingerprint file.
 
     Args:
         into: Folder of the fingerprint files.
-        module: Full name of the module.
+        module: Full name of the module, or a name for another part of the code.
     """
     return into / f"{module.removeprefix(PACKAGE + '.')}.txt"
 
 
 def _is_excluded(name: str) -> bool:
-    """Return whether imports of a module are not followed."""
+    """Return whether the code of an imported module is left out of fingerprints."""
     return name != DERIVED and (name in NOT_FOLLOWED or name.startswith("progress_measures.experiments."))
 
 
@@ -228,7 +229,7 @@ def imported_modules(name: str) -> tuple[str, ...]:
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> set[str]:
-    """Return the names that a statement imports and that may be modules."""
+    """Return the names that a statement imports and that may be modules; none for `from . import …`."""
     if isinstance(node, ast.Import):
         return {alias.name for alias in node.names}
     return {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)} if node.module else set()

@@ -71,7 +71,10 @@ def basis(n: int) -> NDArray[np.float64]:
 
 
 class Marginals(NamedTuple):
-    """Sums of a function over the pairs with equal a, equal b, equal a + b mod n or equal a - b mod n: four arrays [x, …]."""
+    """Sums of a function over the pairs with equal a, equal b, equal a + b mod n or equal a - b mod n: four arrays [x, …].
+
+    The same four fields hold functions of a, b, a + b and a - b in `project`, and energies in `Spectrum`.
+    """
 
     a: Array
     b: Array
@@ -81,9 +84,11 @@ class Marginals(NamedTuple):
     def along(self, subspace: str, sign: int) -> "Marginals":
         """Replace the marginals that do not belong to a subspace by zeros.
 
+        For `products` and `block`, the Nyquist frequency is also removed from `minus`, because it counts once, in `plus`.
+
         Args:
             subspace: `directions`, `products` or `block`.
-            sign: 1 for the directions of addition, -1 for the directions of subtraction.
+            sign: 1 for the directions of addition, -1 for those of subtraction; not used for `products` and `block`.
 
         Returns:
             The marginals, of which only those that belong to the subspace are nonzero.
@@ -106,7 +111,7 @@ def _without_nyquist(marginal: Array) -> Array:
 
 
 def marginals(values: Array) -> Marginals:
-    """Compute the four marginal sums of values [a, b, …]."""
+    """Compute the marginal sums of a function from its values [a, b, …]."""
     n = len(values)
     plus, minus = np.zeros_like(values[0]), np.zeros_like(values[0])
     for a, row in enumerate(values):
@@ -160,7 +165,7 @@ def energies(marginal: Array) -> Array:
 
 
 def _windows(values: Array) -> Array:
-    """Return a view [start, offset, …] of values [x, …], which has the value at x = start + offset mod n."""
+    """Return a view [start, offset, …] of values [x, …]. Its entries are the values at x = start + offset mod n."""
     twice = np.concatenate([values, values])
     return np.moveaxis(np.lib.stride_tricks.sliding_window_view(twice, len(values), axis=0), -1, 1)
 
@@ -196,9 +201,9 @@ def project(values: Marginals, selected: ArrayLike) -> Marginals:
 
 
 class Spectrum(NamedTuple):
-    """Total sum of squares of functions of (a, b), and their energies at each frequency, separately for a, b, a + b and a - b."""
+    """Total sum of squares of functions of (a, b), and their energies at each frequency: for a, b, a + b and a - b."""
 
-    total: NDArray[np.floating]  # total sum of squares about the mean: [function]
+    total: NDArray[np.floating]  # total sum of squares about the mean, exactly 0 for a constant function: [function]
     waves: Marginals  # energy of the cosine and sine of a, b, a + b and a - b: [frequency, function] each
     has_nyquist: bool = False  # whether the last frequency is n/2
 
@@ -222,7 +227,7 @@ class Spectrum(NamedTuple):
         return cls(total, Marginals(*map(energies, sums)), len(sums.a) % 2 == 0)
 
     def _along(self, subspace: str, sign: int) -> list[NDArray[np.floating]]:
-        """Return the energies [frequency, function] at the functions that span a subspace."""
+        """Return one array of energies [frequency, function] for each marginal that belongs to a subspace."""
         if subspace == "directions":
             return [self.waves.plus if sign == 1 else self.waves.minus]
         minus = self.waves.minus
@@ -231,11 +236,11 @@ class Spectrum(NamedTuple):
         return [self.waves.plus, minus] if subspace == "products" else [*self.waves._replace(minus=minus)]
 
     def energy(self, subspace: str, sign: int) -> NDArray[np.floating]:
-        """Compute the sum of squares over all pairs of each function's projection onto a subspace of each frequency.
+        """Compute the energy in a subspace of each frequency: the sum of squares of the projection over all pairs.
 
         Args:
             subspace: `directions`, `products` or `block`.
-            sign: 1 for the directions of addition, -1 for the directions of subtraction.
+            sign: 1 for the directions of addition, -1 for those of subtraction; not used for `products` and `block`.
 
         Returns:
             Sums of squares [frequency, function].
@@ -247,7 +252,7 @@ class Spectrum(NamedTuple):
 
         Args:
             subspace: `directions`, `products` or `block`.
-            sign: 1 for the directions of addition, -1 for the directions of subtraction.
+            sign: 1 for the directions of addition, -1 for those of subtraction; not used for `products` and `block`.
 
         Returns:
             Fractions [frequency, function]; NaN for constant functions.
@@ -264,5 +269,8 @@ def _is_constant(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def component_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices in the Fourier basis of the cosine and sine of each frequency, cosine first: [2 × number of keys]."""
+    """Return the indices in the Fourier basis of the cosine and sine of each key frequency: [2 × number of keys].
+
+    The keys keep their order; each cosine is followed by its sine.
+    """
     return np.array([index for k in keys for index in (2 * k - 1, 2 * k)], dtype=int)

@@ -25,7 +25,7 @@ KINDS = ("csv", "tensorboard")
 
 
 def kinds_of(text: str) -> tuple[str, ...]:
-    """Return the kinds of logs in the value of an option, such as `csv,tensorboard`.
+    """Return the kinds of logs in the value of `--log`, such as `csv,tensorboard`; none for an empty string.
 
     Raises:
         UserError: a kind is unknown, or the package that writes it is not installed.
@@ -48,7 +48,7 @@ def write_logs(run: Run, kinds: tuple[str, ...]) -> list[Path]:
 
     Args:
         run: the run.
-        kinds: what `kinds_of` returns.
+        kinds: kinds of logs, as `kinds_of` returns them.
 
     Returns:
         The written file or folder of each kind; empty if the run has no history yet.
@@ -63,14 +63,17 @@ def write_logs(run: Run, kinds: tuple[str, ...]) -> list[Path]:
     return [writers[kind](history, folder) for kind in kinds]
 
 
-def _evaluations(history: xr.Dataset) -> list[str]:
+def _evaluated_names(history: xr.Dataset) -> list[str]:
     """Return the names of the losses and accuracies that training evaluates at some epochs only."""
     return [str(name) for name, values in history.data_vars.items() if "evaluated_epoch" in values.dims]
 
 
 def _write_csv(history: xr.Dataset, folder: Path) -> Path:
-    """Write one row for each epoch; losses and accuracies are empty at epochs without an evaluation."""
-    path, names = folder / "history.csv", _evaluations(history)
+    """Write one row for each epoch. Values of an evaluation are empty at epochs without an evaluation.
+
+    The column `loss` is what the next update minimizes; `train_loss` is the evaluated cross-entropy, always in float64.
+    """
+    path, names = folder / "history.csv", _evaluated_names(history)
     rows = {int(epoch): [float(history[name][i]) for name in names] for i, epoch in enumerate(history.evaluated_epoch)}
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -81,13 +84,13 @@ def _write_csv(history: xr.Dataset, folder: Path) -> Path:
 
 
 def _write_events(history: xr.Dataset, folder: Path) -> Path:
-    """Write event files with the loss of every epoch and the evaluated losses and accuracies, in place of earlier ones."""
+    """Replace earlier event files by new ones, with `loss` at every epoch and the evaluated losses and accuracies."""
     from torch.utils.tensorboard import SummaryWriter
 
     path = folder / "tensorboard"
     shutil.rmtree(path, ignore_errors=True)
     with SummaryWriter(str(path)) as writer:
-        for name in ("loss", *_evaluations(history)):
+        for name in ("loss", *_evaluated_names(history)):
             epochs = history.epoch if name == "loss" else history.evaluated_epoch
             for epoch, value in zip(epochs.values.tolist(), np.asarray(history[name]).tolist(), strict=True):
                 writer.add_scalar(name, value, epoch)

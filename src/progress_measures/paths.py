@@ -20,7 +20,7 @@ def use_results_folder(folder: Path) -> Iterator[None]:
 
 
 def dataset_store(experiment: str) -> Path:
-    """Return the store of an experiment's labels and splits."""
+    """Return the store of an experiment's labels and splits, or of its sampled sequences."""
     return RESULTS / experiment / "dataset.zarr"
 
 
@@ -30,7 +30,7 @@ def runs_folder(experiment: str) -> Path:
 
 
 def checkpoints(experiment: str, run: str) -> Path:
-    """Return the store of a run's weights over epochs."""
+    """Return the store of a run's weights at all stored epochs."""
     return runs_folder(experiment) / run / "checkpoints.zarr"
 
 
@@ -40,7 +40,7 @@ def family_store(experiment: str, run: str, family: str) -> Path:
 
 
 def measured_record(experiment: str, part: str) -> Path:
-    """Return the file which records that a part of an experiment was measured (see `cube.parts`)."""
+    """Return the file that records the measurement of a part of an experiment; `cube.parts` defines the parts."""
     return RESULTS / experiment / "measured" / part
 
 
@@ -55,7 +55,7 @@ def published_cube(experiment: str) -> Path:
 
 
 def published_weights(experiment: str) -> Path:
-    """Return the archive of published weights: the last weights of every run, and a few earlier weights of the first run."""
+    """Return the archive of published weights: the last ones of every run, and possibly earlier ones of the first run."""
     return PUBLISHED / f"{experiment}.weights.zarr.zip"
 
 

@@ -11,7 +11,7 @@ MAX_WIDTH = 48  # characters of a cell; longer cells continue on the next line
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align_right: bool = False) -> str:
-    """Format a table with aligned columns. A column title that is wider than its cells continues on the next line.
+    """Format a table with aligned columns. Long cells, and titles that are wider than their cells, continue on the next line.
 
     Args:
         header: column titles.

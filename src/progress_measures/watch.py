@@ -1,7 +1,7 @@
 """Monitor training in the terminal: show the measures of each run so far as small curves.
 
-The monitor reads the files that training writes and holds no lock, so training never waits for it. It computes measures
-of the cube for at most `CHECKPOINTS` checkpoints. Key frequencies are found on the last checkpoint written, not on the
+The monitor reads the files that training writes and holds no lock, so training never waits for it. It computes a few measures
+of the cube, at no more than `MAX_CHECKPOINTS` checkpoints. Key frequencies are found on the last checkpoint written, not on the
 final network, so they, and all measures that depend on them, may still change.
 """
 
@@ -36,7 +36,7 @@ from progress_measures.training.record import finished_training
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-CHECKPOINTS = 32  # maximum number of checkpoints that are measured per run
+MAX_CHECKPOINTS = 32  # maximum number of checkpoints that are measured per run
 WIDTH = 40  # characters of a curve
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -49,7 +49,7 @@ CURVES = {
     "gini_W_E": "linear",
     "sum_of_squared_weights": "log",
 }
-"""The measures that are shown if they apply to the run, and the scale of each curve."""
+"""The scale of each curve, by name of the measure. Measures that do not apply to the run are left out."""
 
 LEGEND = "Curves from epoch 0 to now, each scaled from its minimum to its maximum; losses and weights in log scale."
 
@@ -60,8 +60,8 @@ class RunStatus(NamedTuple):
     Attributes:
         measures_so_far: Measures along the dimension `epoch`, and losses and accuracies of training along `history_epoch`; None
             before training writes its history.
-        phase: The phase that the rule finds from the measures so far; `training` on a task without excluded losses, or before
-            any weights are kept; `starting` or `not started` before the first checkpoint.
+        phase: The phase that `analysis.phases` finds from the measures so far; `training` on a task without excluded losses, or
+            before any weights are kept; `starting` or `not started` before the first checkpoint.
     """
 
     measures_so_far: xr.Dataset | None
@@ -69,7 +69,7 @@ class RunStatus(NamedTuple):
 
 
 def read_run_status(run: Run) -> RunStatus:
-    """Measure the available checkpoints of a run and find its current phase.
+    """Measure checkpoints that a run has written, and find its current phase.
 
     Raises:
         UserError: The checkpoints are damaged or being written.
@@ -92,7 +92,7 @@ def read_run_status(run: Run) -> RunStatus:
 
 
 class _SpacedCheckpoints:
-    """At most `CHECKPOINTS` of the checkpoints written up to an epoch, including the last one.
+    """At most `MAX_CHECKPOINTS` of the checkpoints written up to an epoch, including the last one.
 
     They are those nearest to evenly spaced epochs.
     """
@@ -101,11 +101,12 @@ class _SpacedCheckpoints:
         self._reader = CheckpointReader(run)
         written = np.flatnonzero(self._reader.written & (self._reader.epochs <= last_epoch))
         epochs = self._reader.epochs[written]
-        spaced = np.linspace(0, epochs.max(initial=0), min(CHECKPOINTS, len(written)))
+        spaced = np.linspace(0, epochs.max(initial=0), min(MAX_CHECKPOINTS, len(written)))
         self._indices = written[np.unique(np.abs(epochs[:, None] - spaced).argmin(0))] if len(written) else written
         self.epochs: NDArray[np.int64] = self._reader.epochs[self._indices]
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
+        """Return the weights at `epochs[index]`, by name of the tensor."""
         return self._reader[int(self._indices[index])]
 
 
@@ -113,12 +114,12 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
     """Draw values as one line of bars, scaled from their minimum to their maximum.
 
     Args:
-        values: The values, in order; non-finite ones are drawn as blanks.
-        scale: `log` or `linear`.
-        width: Largest number of characters; longer curves are subsampled.
+        values: The values, in order; NaN and infinity are drawn as blanks.
+        scale: `log` or `linear`; values below 1e-30, such as 0, count as 1e-30 in `log`.
+        width: Largest number of characters. Of more values, as many are drawn at even distances.
 
     Returns:
-        One character per value, or an empty string if no value is finite.
+        One character per drawn value, or an empty string if no drawn value is finite.
     """
     values = np.asarray(values, dtype=float)
     heights = np.log10(np.maximum(values, 1e-30)) if scale == "log" else values
@@ -133,12 +134,12 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
 
 
 def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType:
-    """Return the display of one run: epoch, phase and state of its job, curves and key frequencies.
+    """Return the display of one run: epoch, phase and state of its job and, once there are any, curves and key frequencies.
 
     Args:
         run: The run to display.
         status: Measures and phase of the run.
-        row: The waiting or running job that trains the run, or None.
+        row: The row of the waiting or running job that trains the run; None if there is none.
 
     Returns:
         A `rich` renderable.
@@ -177,7 +178,7 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
     return Group(*lines)
 
 
-def _modified(run: Run) -> int:
+def _modification_time(run: Run) -> int:
     """Return the modification time of the history in nanoseconds, or 0 if training has not written it yet."""
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     return history.stat().st_mtime_ns if history.exists() else 0
@@ -201,7 +202,9 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
             f"Start it with `progress-measures train {experiment}` or with Snakemake."
         )
     os.nice(10)  # lower priority than training
-    latest: dict[str, tuple[int, RunStatus]] = {}
+    latest: dict[
+        str, tuple[int, RunStatus]
+    ] = {}  # by run: modification time of its history, and the status read from it
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             rows = {
@@ -211,7 +214,7 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
                 for run_and_hash in submission.specs[i].runs
             }
             for run in runs:
-                modified = _modified(run)
+                modified = _modification_time(run)
                 if run.name not in latest or latest[run.name][0] != modified:
                     # while training writes a store, reading it may fail; the display then keeps the previous state
                     with contextlib.suppress(UserError, OSError, KeyError, ValueError):

@@ -15,6 +15,7 @@ from progress_measures.errors import UserError
 MAX_BYTES = 10_000_000  # maximum size of a file
 MAX_DEPTH = 50  # maximum number of lists and mappings inside each other
 
+# By type: the pattern of its values, and the characters with which they begin. An empty value is null, too.
 _SCALARS = {
     "null": (r"~|null|Null|NULL|", "~nN"),
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -67,7 +68,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)  # `010`
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file: strings, numbers, true, false, None, lists and dictionaries.
+    """Read a YAML file: strings, numbers, true, false, None, lists and dictionaries. An empty file is None.
 
     Raises:
         UserError: The file does not exist, cannot be read, is not valid YAML, or uses an unsupported feature.

@@ -1,1 +1,1 @@
-"""Training: losses, optimizer, loop, checkpoints and the launcher."""
+"""Training: losses, optimizers, the loop, checkpoints, and the launcher, which runs it in jobs."""

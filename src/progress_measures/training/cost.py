@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MIB = 2**20
-# Memory of a training process before it loads a run: main memory on a CPU, main memory with a GPU, and GPU memory. On
-# CPUs, 730 to 750 MiB were measured with torch on Linux. The value is higher, because half of this is pages of shared
-# libraries, of which Linux counts a varying number for a process. The values for CUDA are rough upper bounds from experience.
+# Memory of a training process before it loads a run, in three cases: main memory without a GPU, main memory with a GPU, and GPU
+# memory. Without a GPU, 730 to 750 MiB were measured with torch on Linux. The value is higher: half of this memory is pages of
+# shared libraries, and how many of them Linux counts for a process varies. The values for CUDA are rough upper bounds.
 CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
 CUDA_DEVICE_FLOOR = 800 * MIB
-MEASURING_MEMORY = 500 * MIB  # memory for the measures of one checkpoint, with `measure: during`
+MEASURING_MEMORY = 500 * MIB  # memory for the measures of one checkpoint, if training computes them (`measure: during`)
 SHARD_FLOOR = 32 * MIB  # part of a shard's memory that does not grow with its number of runs
-# Factor for memory that allocators reserve without using it. With this factor, the estimate exceeds the measured peaks of
-# shards of 1 to 6 runs with p = 13 to 113.
+# Factor for memory that allocators reserve and do not use. With this factor, the estimate exceeded the peaks that were
+# measured for shards of 1 to 6 runs with p = 13 to 113.
 ALLOCATOR_FACTOR = 1.15
 
 
 class Device(NamedTuple):
-    """A device that trains: a GPU as its data sheet describes it, or `cpu`, one core with a measured rate."""
+    """A device that trains: a GPU as its data sheet describes it, or one core, named `cpu`, with a measured rate."""
 
     name: str
     memory: float  # bytes
     flops: float  # float32 operations per second, without tensor cores
     bandwidth: float  # bytes per second; infinite if memory traffic is ignored
-    overhead: float  # seconds that each update takes besides its operations, such as for starting kernels
+    overhead: float  # seconds of each update besides its operations, such as for starting kernels
     efficiency: float  # fraction of `flops` and of `bandwidth` that an update is expected to reach
 
 
@@ -68,6 +68,7 @@ GPUS = {
         _gpu("t4", gigabytes=16, teraflops=8.1, terabytes_per_second=0.32),
     )
 }
+"""GPUs by their names in `progress-measures plan --gpu`, with the values of their data sheets."""
 
 
 def core(flops: float) -> Device:
@@ -95,7 +96,7 @@ def examples_per_update(run: Run) -> int:
 
 
 def examples_per_evaluation(run: Run) -> int:
-    """Return the number of examples of one evaluation: all pairs, or the training and test sequences."""
+    """Return the number of examples of one evaluation: all pairs with an answer, or the training and test sequences."""
     if not run.on_sequences:
         return _pair_count(run)
     return (run.split.examples or run.batch_size) + run.split.test_examples
@@ -143,6 +144,8 @@ def _general_multiply_adds(run: Run) -> int:
     net, layout, examples, answers = Architecture.of(run), run.task.layout, examples_per_update(run), _answer_count(run)
     heads_width, answer_rows = net.heads * net.d_head, examples * answers
     mlp = 0 if net.attention_only else net.d_model * net.d_mlp
+    # The cases are those of `forward_at_answers`: `short_sequences`, attention in a table of all positions and tokens, and other
+    # attention. The table is used if it has fewer rows than the examples have positions.
     uses_table = net.vocabulary < examples
     if (
         uses_table
@@ -178,7 +181,10 @@ def _general_multiply_adds(run: Run) -> int:
 
 
 def _short_multiply_adds(run: Run) -> int:
-    """Return the number of multiply-adds before the last MLP by `models.short_sequences`, for a network of several layers."""
+    """Return the number of multiply-adds before the last MLP by `models.short_sequences`, for a network of several layers.
+
+    The stream at the first position depends only on the token there, so it is computed once for each token.
+    """
     net, length, examples = Architecture.of(run), run.task.layout.input_length, examples_per_update(run)
     heads_width, tokens, rows = net.heads * net.d_head, net.vocabulary, length * net.vocabulary
     neurons = 0 if net.attention_only else net.d_mlp
@@ -192,7 +198,9 @@ def _short_multiply_adds(run: Run) -> int:
         is_last = layer == net.layers - 1
         queries = 1 if is_last else length - 1
         total += net.d_model * heads_width * (2 * tokens + examples * (2 * (length - 1) + queries))
-        keys = length if is_last else sum(range(2, length + 1))
+        keys = (
+            length if is_last else sum(range(2, length + 1))
+        )  # of all queries; each attends to the positions up to its own
         total += examples * (2 * keys * heads_width + queries * heads_width * net.d_model)
         if not is_last:
             total += 2 * tokens * net.d_model * heads_width + 2 * (tokens + examples * (length - 1)) * mlp
@@ -200,9 +208,9 @@ def _short_multiply_adds(run: Run) -> int:
 
 
 def _any_design_multiply_adds(run: Run) -> int:
-    """Return the number of multiply-adds in one forward pass by torch's autograd alone, for other designs than the paper's.
+    """Return the number of multiply-adds in one forward pass by `objectives.any_design`.
 
-    On pairs, the last layer's queries and MLP and the logits are at the answer position only. On sequences they are at all
+    On pairs, the last layer's queries and MLP, and the logits, are computed at the answer position only; on sequences, at all
     positions.
     """
     net, examples = Architecture.of(run), examples_per_update(run)
@@ -222,7 +230,7 @@ def _any_design_multiply_adds(run: Run) -> int:
 
 
 def _autograd_queries(run: Run, layer: int) -> int:
-    """Return the number of positions at which torch's autograd alone computes a layer's queries and MLP."""
+    """Return the number of positions at which `objectives.any_design` computes a layer's queries and MLP."""
     is_last = layer == run.model.layers - 1
     return 1 if is_last and not run.on_sequences else run.task.layout.input_length
 
@@ -236,7 +244,7 @@ def update_bytes(run: Run) -> int:
     """Return the bytes that one update of one run reads and writes, at four bytes per number."""
     net = Architecture.of(run)
     # 12 numbers per parameter: gradients are copied into one array, weight decay is applied, and the parameters and Adam's
-    # two moment estimates are read and written.
+    # two moment estimates are read and written. Other optimizers are counted as Adam.
     adam = 12 * parameter_count(run)
     if not _uses_fast_path(run):
         # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
@@ -253,7 +261,7 @@ def update_bytes(run: Run) -> int:
 
 
 class Memory(NamedTuple):
-    """Peak memory of training a shard, in bytes, without the memory of the process itself."""
+    """Peak memory of training a shard, in bytes, without the memory that the process takes before it loads a run."""
 
     device: int
     host: int
@@ -267,7 +275,7 @@ def memory(run: Run, runs: int = 1) -> Memory:
         runs: number of runs in the shard.
 
     Returns:
-        Bytes on the device and on the host; on a CPU, the process needs their sum.
+        Bytes on the device and in main memory; without a GPU, both are main memory and add up.
     """
     net = Architecture.of(run)
     if _uses_fast_path(run):
@@ -275,8 +283,8 @@ def memory(run: Run, runs: int = 1) -> Memory:
         # Training stores neurons, logits and their gradients. Evaluation on the test pairs is partly in float64.
         number_count = pairs * (4 * net.d_mlp + 6 * net.outputs) + test_pairs * (2 * net.d_mlp + 4 * net.outputs)
     else:
-        # Activations stored for the backward pass, and one layer's activations of the examples that an evaluation processes
-        # at once. An evaluation computes logits in float64, for one run at a time.
+        # An update stores activations for the backward pass. An evaluation stores one layer's activations of the examples that
+        # it processes at once, and the logits in float64, for one run at a time.
         evaluated = examples_per_evaluation(run)
         examples_at_once = min(evaluated, max(1, MAX_PATTERN_ENTRIES // (net.heads * run.task.layout.input_length**2)))
         # An evaluation frees each activation after its last use. In a transformer of another design than the paper's, about a
@@ -289,14 +297,17 @@ def memory(run: Run, runs: int = 1) -> Memory:
         number_count += 4 * examples_at_once * _answer_count(run) * net.outputs
     number_count += 3 * _masked_activations(run) // 2  # float32 masks, drawn from 16 random bits a neuron
     state, parameters = _state_size(run), parameter_count(run)
-    # the state and three arrays of gradients and new weights, to which Muon adds four
+    # the state, and three arrays for gradients and new weights; Muon needs four more arrays
     device = number_count + (3 + state + 4 * (run.training.optimizer == "muon")) * parameters
-    host = (40 + 2 * state) * parameters  # 20 checkpoints in memory, 20 being written, the optimizer's states
+    host = (40 + 2 * state) * parameters  # a block of 20 checkpoints, a block that is being written, and two states
     return Memory(*(int(ALLOCATOR_FACTOR * _bytes(run) * runs * count + SHARD_FLOOR / 2) for count in (device, host)))
 
 
 def _state_size(run: Run) -> int:
-    """Return the numbers per parameter in a training state: the parameter, and the buffers of optimizer and gradient filter."""
+    """Return how many numbers a training state has per parameter: the parameter itself, and the buffers.
+
+    The optimizer and the gradient filter each have their buffers.
+    """
     optimizer = {"adamw": 3, "adam": 3, "sgd": 2, "lion": 2, "muon": 4}[run.training.optimizer]
     filter_buffers = {"grokfast_ema": 1, "grokfast_ma": run.training.grokfast_window}
     return optimizer + filter_buffers.get(run.training.gradient_filter, 0)
@@ -308,7 +319,7 @@ def _bytes(run: Run) -> int:
 
 
 def job_memory(run: Run, runs: int, gpu: bool) -> int:
-    """Return the main memory that a job requests: the estimate for its process and its shard, plus 10 %.
+    """Return the main memory that a job needs: the estimate for its process and its shard, plus 10 %.
 
     Args:
         run: any run of the shard; all have the same shape.
@@ -329,8 +340,8 @@ def disk(run: Run) -> int:
         Bytes.
     """
     weights = _bytes(run) * parameter_count(run)
-    # A state has the parameters, the buffers of optimizer and gradient filter, the train losses, and the checkpoints of a
-    # block of 20 that is not full yet. There are two states, and a third while it is written.
+    # A state has the parameters and buffers, the train losses and, if all weights are kept, the checkpoints of a block of 20
+    # that is not full yet. There are at most two states, and a third while it is written.
     keeps_all = run.training.keep == "all"
     state = (_state_size(run) + (20 if keeps_all else 0)) * weights + 8 * run.training.epochs
     # If few weights are kept, they are compressed to 84 % of their size.
@@ -376,7 +387,7 @@ def seconds(run: Run, runs: int, device: Device) -> float:
 def measuring_seconds(run: Run, core: Device) -> float:
     """Estimate the time in which one core measures all checkpoints of a run.
 
-    Measuring a checkpoint takes a tenth of a second, and the time of 0.5 to 2.6 updates on all examples of an evaluation. These
+    Measuring a checkpoint takes a tenth of a second plus the time of 0.5 to 2.6 updates on all examples of an evaluation. These
     numbers are fitted to the times that this project's cubes record. Single experiments took half to twice the estimate.
 
     Args:
@@ -436,7 +447,7 @@ def _stored_activations(run: Run, examples: int) -> int:
 
 
 def _stored_by_autograd(run: Run, examples: int) -> int:
-    """Return the count of numbers that torch's autograd alone stores in a forward pass, for other designs than the paper's."""
+    """Return the count of numbers that a forward pass by `objectives.any_design` stores, as `_stored_activations` does."""
     net, length = Architecture.of(run), run.task.layout.input_length
     if net.mlp_input is not None:
         return examples * (3 * _mlp_inputs(net) + 3 * net.layers * net.d_mlp + 4 * net.outputs)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class NoFilter:
-    """Leaves the gradient unchanged.
+    """Leaves the gradient unchanged; the base class of the other filters.
 
     Args:
         recipe: the recipe of the runs.
-        parameters: [run, parameter], as in `BatchOptimizer`.
-        pieces: where each tensor is in a row of parameters.
+        parameters: the weights, [run, parameter].
+        pieces: the columns of each tensor in a row of parameters.
 
     Attributes:
         buffers: tensors that the filter remembers between updates, by name, each with a leading dimension `run`.
@@ -44,9 +44,9 @@ class NoFilter:
 
 
 class GrokfastEMA(NoFilter):
-    """Grokfast-EMA (Lee et al. 2024, arXiv:2405.20233): add a factor times an exponential mean of the gradients to the gradient.
+    """Grokfast-EMA (Lee et al. 2024, arXiv:2405.20233): add an exponential mean of the gradients to the gradient.
 
-    The mean starts as the first gradient.
+    The mean starts as the first gradient. It is multiplied by a factor before it is added.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
@@ -63,9 +63,10 @@ class GrokfastEMA(NoFilter):
 
 
 class GrokfastMA(NoFilter):
-    """Grokfast-MA (Lee et al. 2024, arXiv:2405.20233): add a factor times the mean of the last gradients to the gradient.
+    """Grokfast-MA (Lee et al. 2024, arXiv:2405.20233): add the mean of the last gradients to the gradient.
 
-    The gradient is unchanged until the window of `grokfast_window` gradients is full. A saved state contains the window.
+    The mean is over a window of `grokfast_window` gradients, and is multiplied by a factor before it is added. Until the window
+    is full, the gradient stays unchanged. A saved state contains the window.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
@@ -78,7 +79,8 @@ class GrokfastMA(NoFilter):
         """Replace the oldest gradient of the window, then add the mean of a full window to the gradient."""
         window, size = self.buffers["last_gradients"], self.recipe.grokfast_window
         window.index_copy_(1, (count.long() % size)[None], gradient[:, None])
-        # Gradients shrink by orders of magnitude, so a running sum would keep the rounding errors of the first gradients.
+        # The mean is computed again at each update: gradients shrink by orders of magnitude, and a running sum would keep the
+        # rounding errors of the first ones.
         weight = (count + 1 >= size) * self.recipe.grokfast_factor
         for run_gradient, run_window in zip(gradient, window, strict=True):
             run_gradient.add_(run_window.mean(0) * weight)
@@ -87,7 +89,8 @@ class GrokfastMA(NoFilter):
 class OrthoGrad(NoFilter):
     """⊥Grad (Prieto et al. 2025, arXiv:2501.04697): remove the component of the gradient along the weights.
 
-    As in the authors' code, the gradient of each tensor of each layer is projected separately, then scaled to its earlier norm.
+    As in their code, the gradient of each tensor of each layer is projected separately, then scaled to its norm before the
+    projection.
     """
 
     _EPSILON = 1e-30  # avoids a division by 0 for weights or gradients of norm 0

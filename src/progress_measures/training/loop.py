@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _MEASURE_PREFIX = "measure_"  # prefix of the names of measures in a training state
 SAVE_SECONDS = 60.0  # after this time without a saved state, the next checkpoint or evaluation saves one
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)  # at each, training saves its state
 
 
 def train(
@@ -46,7 +46,8 @@ def train(
 ) -> None:
     """Train runs of the same shape together, resuming from the last epoch for which all runs have a saved state.
 
-    If there is no such epoch, runs are grouped by their last saved epoch, and the groups train one after the other.
+    If there is no such epoch, runs are grouped by their last saved epoch, and the groups train one after the other. Runs whose
+    training is finished are skipped.
 
     Args:
         runs: runs of one task, model and recipe; seeds, weight decay and the choice of training pairs may differ.
@@ -54,7 +55,7 @@ def train(
         folder: folder of the runs, `results/<experiment>/runs`; each run has its own folder in it.
         device: `cpu` or `cuda`.
         progress: shows the progress of training; by default, as a line on standard error.
-        stop_on: signals at which training saves and stops. At the other signals of `SIGNALS`, it saves and continues.
+        stop_on: signals of `SIGNALS` at which training saves its state and stops. At the others, it saves and continues.
 
     Raises:
         UserError: another process trains one of the runs.
@@ -75,7 +76,11 @@ def train(
 
 
 def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
-    """Return all stores as one group if all have a saved state of the same epoch; else group them by last saved epoch."""
+    """Return all stores as one group if all have a saved state of the same epoch; else group them by last saved epoch.
+
+    Stores without a saved state are a group of their own.
+    """
+    # epoch of each saved state, and the number of checkpoints written until then
     states = [set(store.states()) for store in stores]
     if set.intersection(*states) if states else True:
         return [stores] if stores else []
@@ -86,12 +91,19 @@ def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
 
 
 def _observer_module() -> ModuleType:
-    """Import the module that measures checkpoints, by its name: its code must not be part of the training code's fingerprint."""
+    """Import the module that measures checkpoints, with `importlib`: its code is no part of the training code's fingerprint."""
     return importlib.import_module("progress_measures.cube.observer")
 
 
 class _GroupTraining:
-    """Training of the runs of one group: their state and the loop over epochs."""
+    """Training of the runs of one group: their state and the loop over epochs.
+
+    Args:
+        stores: the folder of each run.
+        masks: training pairs of each run, [run, a, b]; not used for tasks on sequences.
+        device: the device that trains.
+        writer: the thread that writes to disk.
+    """
 
     def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device, writer: Writer) -> None:
         self.recipe, self.device, self.writer = stores[0].run.training, device, writer
@@ -112,9 +124,8 @@ class _GroupTraining:
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
         self.unfetched_evaluations: list[torch.Tensor] = []  # still on the device, each [run, quantity]
         self.queued_checkpoints = 0  # number of kept checkpoints that are written or queued for writing, in full blocks
-        self.current_block: list[
-            NDArray[np.floating]
-        ] = []  # kept checkpoints of the unfinished block, each [run, parameter]
+        # kept checkpoints of the block that is not full yet, each [run, parameter]
+        self.current_block: list[NDArray[np.floating]] = []
         self._resume()
 
     def _set_up(self, stores: list[RunStore], masks: torch.Tensor) -> None:
@@ -145,6 +156,7 @@ class _GroupTraining:
             is_evaluated, is_checkpoint = self._evaluate(), self._add_checkpoint()
             if is_evaluated or is_checkpoint:
                 block_full = len(self.current_block) == self.stores[0].block
+                # With all weights kept, a state is saved after each full block, when it contains no checkpoints.
                 save_due = (block_full and self.keeps_all) or time.monotonic() - last_save > SAVE_SECONDS
                 show_due = progress.due or self.epoch == recipe.epochs
                 if is_checkpoint or save_due or show_due:
@@ -184,7 +196,7 @@ class _GroupTraining:
         return f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}"
 
     def _ending(self) -> list[int]:
-        """Return the indices of the runs that end at this epoch: at the last epoch all, earlier those that meet the stop rule.
+        """Return the indices of the runs that end at this epoch: all at the last one, before it those that meet the stop rule.
 
         Runs stop at checkpoints only, so that their last weights are at an epoch that the other runs have too.
         """
@@ -196,7 +208,7 @@ class _GroupTraining:
         return np.flatnonzero(meets(self.recipe.stop_when, self.evaluation_epochs, self.evaluations)).tolist()
 
     def _drop(self, ended: list[int]) -> None:
-        """Continue without the runs that have ended. On a CPU, the updates of the other runs stay the same to the bit."""
+        """Continue without the runs that have ended. On a CPU, this changes no bit of the updates of the other runs."""
         remaining = [i for i in range(len(self.stores)) if i not in ended]
         state = {name: tensor[remaining] for name, tensor in self.optimizer.state().items()}
         self._set_up([self.stores[i] for i in remaining], self.masks[remaining])
@@ -210,7 +222,7 @@ class _GroupTraining:
         """Compute the losses and accuracies if they are due; leave them on the device, so that nothing waits for it.
 
         Returns:
-            Whether an evaluation was due; false if this epoch was evaluated before an interruption.
+            Whether an evaluation was due; false also if this epoch was evaluated before an interruption.
         """
         if not self._is_next(self.evaluation_epochs, len(self.evaluations) + len(self.unfetched_evaluations)):
             return False
@@ -227,10 +239,10 @@ class _GroupTraining:
         self.unfetched_evaluations = []
 
     def _add_checkpoint(self) -> bool:
-        """If a checkpoint is due, measure it with `measure: during`, and add its weights to the current block if they are kept.
+        """Process a checkpoint if it is due: measure it with `measure: during`; add its weights to the block if they are kept.
 
         Returns:
-            Whether a checkpoint was due; false if it was added before an interruption.
+            Whether a checkpoint was due; false also if this epoch's checkpoint was added before an interruption.
         """
         if not self._is_next(self.checkpoint_epochs, self.checkpoint_count):
             return False
@@ -324,7 +336,9 @@ class _GroupTraining:
             )
 
     def _finish(self, ending: list[int]) -> None:
-        """Write the last checkpoints, history, training state and record of finished training of runs that end.
+        """Write what runs that end leave: their last checkpoints, history and record of finished training.
+
+        If all weights are kept, the last training state is written too.
 
         Args:
             ending: indices of these runs.

@@ -1,12 +1,12 @@
-"""Losses and their gradients with respect to the logits; `training.loss`, `precision` and `label_smoothing` choose one.
+"""Losses and their gradients with respect to the logits.
 
-A loss is a function of logits and labels that returns each run's mean loss and its gradient with respect to the logits. The
-backward passes that are written by hand therefore serve every loss. To add a loss, copy `stablemax` and add the copy to
-`OTHER_LOSSES`.
+`training.loss`, `training.precision` and `training.label_smoothing` select the loss. It is a function of logits and labels that
+returns each run's mean loss and its gradient with respect to the logits. The backward passes that are written by hand therefore
+serve every loss. To add a loss, copy `stablemax` and add the copy to `OTHER_LOSSES`.
 
-A network that has grokked has a loss of 1e-7 or less. In float32, rounding erases such a loss and its gradient, and the
-loss rises suddenly ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate, at
-a fraction of the cost on a GPU. `float32` serves the paper's experiment on low precision (appendix D.2).
+A network that has grokked can have a loss of 1e-7 or less. In float32, rounding erases so small a loss and its gradient, and
+the loss rises suddenly ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate,
+at a fraction of the cost on a GPU. `float32` serves the paper's experiment on low precision (appendix D.2).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def differentiable(logits: Tensor, labels: Tensor, criterion: Criterion) -> Tens
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the mean cross-entropy of each run in float64, without gradient.
+    """Compute the mean cross-entropy of each run in float64, for evaluations: no gradient is returned.
 
     Runs are computed one at a time, because float64 logits are large.
 
@@ -203,7 +203,7 @@ OTHER_LOSSES: dict[str, Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
     "mse": squared_error,
     "stablemax": stablemax,
 }
-"""Losses besides cross-entropy, by their names in `training.loss`: functions of logits, labels and label smoothing."""
+"""Losses besides cross-entropy, by their names in `training.loss`: functions of logits, labels and `smoothing`."""
 
 
 def criterion_of(recipe: Training) -> Criterion:
@@ -232,7 +232,7 @@ PRECISIONS: dict[str, Criterion] = {
     "float32_log1p": log1p_cross_entropy,
     "float32": softmax_cross_entropy,
 }
-"""The cross-entropies by their names in `training.precision`."""
+"""The cross-entropies without label smoothing, by their names in `training.precision`."""
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

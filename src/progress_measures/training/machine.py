@@ -1,4 +1,4 @@
-"""Set-up and description of the machine that trains."""
+"""Set-up and description of the machine that trains or measures."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ from progress_measures.models.gemm import library
 
 
 def set_up(threads: int) -> None:
-    """Configure a process for fast training; call this before any other use of torch.
+    """Configure a process for fast training and measuring; call this before any other use of torch.
 
     When the loss is very small, gradients and Adam's second moments fall below 1.2e-38, the smallest normal float32. Many CPUs
     compute up to ten times slower with such numbers, so these numbers are set to zero. The memory allocator is set to reuse the
@@ -58,7 +58,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "processor": processor,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gemm": library(),
+        "gemm": library(),  # name of the library that multiplies matrices on the CPU
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
@@ -72,4 +72,4 @@ def peak_memory_mib() -> float:
         return int(line.split()[1]) / 1024
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS, the system without /proc

@@ -30,9 +30,9 @@ class PlanRow(NamedTuple):
 
     experiment: str
     runs: int
-    epochs: int
+    epochs: int  # of the first run; 0 in the row for all experiments
     shards: int
-    memory: int  # bytes of the shard that needs most, on the GPU or in the process
+    memory: int  # bytes of the shard that needs most: GPU memory, or main memory if cores train
     disk: int  # bytes of the files of all runs, without measures
     flops: float  # floating-point operations of all runs
     longest_training: float  # seconds of training the shard that takes longest
@@ -63,7 +63,11 @@ def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
 
 
 def selected_experiments(names: Sequence[str]) -> list[str]:
-    """Return the names without duplicates, with `all` and `paper` replaced by the experiments that they stand for."""
+    """Return the names without duplicates, with `all` and `paper` replaced by the experiments that they stand for.
+
+    Raises:
+        UserError: there is no such experiment.
+    """
     selected: list[str] = []
     for name in names:
         if name == "all":
@@ -73,7 +77,7 @@ def selected_experiments(names: Sequence[str]) -> list[str]:
                 candidate for candidate in experiment_names() if load_experiment(candidate).reference.startswith(PAPER)
             ]
         else:
-            load_experiment(name)
+            load_experiment(name)  # raises UserError if there is none
             selected.append(name)
     return list(dict.fromkeys(selected))
 
@@ -137,7 +141,7 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
     total = PlanRow(
         experiment="all",
         runs=sum(row.runs for row in rows),
-        epochs=0,  # experiments differ in it, so the cell stays empty
+        epochs=0,  # the cell stays empty, because experiments differ in their epochs
         shards=sum(row.shards for row in rows),
         memory=max(row.memory for row in rows),
         disk=sum(row.disk for row in rows),
@@ -202,9 +206,9 @@ def _plural(number: int, noun: str) -> str:
 
 
 def core_flops() -> float:
-    """Measure the float32 operations per second of one core, in a matrix product of the size that a mainline update needs.
+    """Measure the float32 operations per second of one core, in products of two 512 x 512 matrices.
 
-    The result is the best of many short products, in CPU time of this process. Other processes therefore affect it only
+    The result is that of the fastest of many products, in CPU time of this process. Other processes therefore affect it only
     through the caches and the core that they share with it.
     """
     a, b = np.ones((512, 512), np.float32), np.ones((512, 512), np.float32)

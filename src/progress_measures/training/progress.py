@@ -21,9 +21,9 @@ class Progress:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._terminal = sys.stderr.isatty()
-        self._interval = 0.5 if self._terminal else 30.0
-        self._file_interval = 2.0
+        self._terminal = sys.stderr.isatty()  # whether standard error is a terminal
+        self._interval = 0.5 if self._terminal else 30.0  # seconds between two lines
+        self._file_interval = 2.0  # seconds between two versions of the file
 
     def begin(self, label: str, epochs: int, start: int) -> None:
         """Record the start of training, from which `show` computes the time per epoch.
@@ -39,14 +39,14 @@ class Progress:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to show the line or to write the file."""
+        """Whether `show` has something to do: it is time to show the line, or to write the file if there is one."""
         now = time.monotonic()
         return now - self._last_shown >= self._interval or (
             self._path is not None and now - self._last_written >= self._file_interval
         )
 
     def show(self, epoch: int, train_loss: float, test_loss: float) -> None:
-        """Show the line and write the file, if they are due.
+        """Write the file, if there is one, and show the line, if it is due or training ends.
 
         Args:
             epoch: the current epoch.
@@ -81,7 +81,7 @@ class Progress:
         print(f"\r\033[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
 
     def stopped(self, run: str, epoch: int) -> None:
-        """Print that a run met its stop rule.
+        """Print that a run ends because it meets its stop rule.
 
         Args:
             run: name of the run.

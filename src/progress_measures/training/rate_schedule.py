@@ -16,6 +16,9 @@ def factor(schedule: RateSchedule, update: int, epochs: int) -> float:
         schedule: the schedule.
         update: number of the update, counted from 0.
         epochs: number of updates of the run.
+
+    Returns:
+        The factor; 1 before the first point of a piecewise schedule.
     """
     if schedule.shape == "constant":
         return 1.0

@@ -32,7 +32,7 @@ def code_fingerprint(run: Run) -> str:
 
 
 def how_to_train_again(run: Run) -> str:
-    """Return the advice of an error message about lost weights or losses of a run: how to restore them."""
+    """Return the advice for an error message about lost weights or losses: how to train or import the run again."""
     if run.imported:
         return f"import it again from {run.imported.file}"
     return f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
@@ -47,7 +47,7 @@ def finished_training(folder: Path, run: Run, code: str | None) -> dict[str, Any
         code: fingerprint of the code that must have trained the run; None accepts any code.
 
     Returns:
-        The content of `done.json`; None if there is no such record.
+        The content of `done.json`; None if it does not exist, is damaged, or belongs to other settings or code.
     """
     try:
         record = json.loads((folder / "done.json").read_text(encoding="utf-8"))

@@ -63,8 +63,8 @@ def evaluation_epochs(training: Training) -> NDArray[np.int64]:
 def log_spaced(last: int, count: int) -> list[int]:
     """Return different integers from 1 to `last` that are as evenly spaced on a logarithmic axis as integers can be.
 
-    The integer after x is x · (last / x)^(1 / remaining), rounded, and at least x + 1. With this
-    ratio for all remaining steps, the last integer is `last`.
+    If r integers remain, the integer after x is x · (last / x)^(1 / r), rounded, and at least x + 1. With this ratio for all
+    remaining steps, the last integer is `last`.
 
     Args:
         last: the last integer.
@@ -86,7 +86,7 @@ def meets(rule: StopRule, epochs: NDArray[np.int64], evaluations: Sequence[NDArr
         evaluations: losses and accuracies [run, quantity] of each evaluation, in the order of `EVALUATED_QUANTITIES`.
 
     Returns:
-        [run]; false for a loss that is NaN.
+        [run]; false for a loss that is NaN, and for all runs before the epoch `for_epochs`.
     """
     still_met = np.ones(len(evaluations[-1]), dtype=bool)
     for epoch, values in zip(epochs[len(evaluations) - 1 :: -1], reversed(evaluations), strict=True):

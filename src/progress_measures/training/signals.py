@@ -8,6 +8,10 @@ from collections.abc import Iterable, Iterator
 class Interrupted(Exception):
     """A signal stopped the work. The state of the work is saved, and the same command resumes from it.
 
+    Args:
+        signal_number: number of the signal that stopped the work.
+        detail: text after the name of the signal in the message, such as ` at epoch 100`.
+
     Attributes:
         signal: the signal that stopped the work.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Step:
-    """Computes one update of all runs at each call.
+    """Computes one update of all runs at each call, and collects their train losses.
 
     Args:
         objective: the object that computes the train losses of the runs.
@@ -76,6 +76,7 @@ class Step:
                 tensor.copy_(saved)
 
     def _changed_tensors(self) -> list[Tensor]:
+        """Return the tensors that an update changes."""
         return [self._losses, self._column, *self._optimizer.tensors()]
 
     def _capture(self) -> torch.cuda.CUDAGraph:

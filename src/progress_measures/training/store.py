@@ -2,13 +2,15 @@
 
     checkpoints.zarr   weights with a leading dimension `epoch`; a chunk is a block of 20 checkpoints with a checksum
     history.zarr       losses and accuracies computed during training
-    during.zarr        measures taken during training, with `measure: during`; `cube.observer` writes it
-    resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last
+    during.zarr        measures computed during training, with `measure: during`; `cube.observer` writes it
+    resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last.
+                       If `training.keep` keeps few weights: one state during training, none after it
     done.json          record of the finished training, renamed into place last
 
-A training state contains the parameters, the optimizer's moment estimates, the history so far, the checkpoints of the
-block that is not full yet, and the measures taken so far. Training that resumes from a state writes later checkpoints to
-`checkpoints.zarr` again. If checksums show that the last state is damaged, training resumes from the state before it.
+A training state contains the parameters, the buffers of the optimizer and the gradient filter, the history so far, the
+checkpoints of the block that is not full yet, and the measures computed so far. Training that resumes from a state writes later
+checkpoints to `checkpoints.zarr` again. If checksums show that the last state is damaged, training resumes from the state
+before it or, if there is none, starts again.
 """
 
 from __future__ import annotations
@@ -57,15 +59,15 @@ class RunStore:
         folder: `results/<experiment>/runs/<run>`.
         run: settings of the run; training does not resume from states with other settings.
         code: fingerprint of the code that trains the run; training does not resume from states of other code.
-        code_of_measures: fingerprint of the code that measures the run while it trains, or empty; training does not resume from
-            states of other code.
+        code_of_measures: fingerprint of the code that measures the run while it trains; empty if the run is measured after
+            training. Training does not resume from states with another one.
 
     Attributes:
         epochs: epochs whose weights are stored: [checkpoint].
         keeps_all: whether the weights of all checkpoints are stored. If not, states are compressed, and there is one during
             training and none after it, to save disk space.
-        block: checkpoints per block.
-        dtype: type of the stored weights, in which they are trained.
+        block: checkpoints per block: 1 if few weights are kept.
+        dtype: type of the stored weights, `float32` or `float64`.
     """
 
     def __init__(self, folder: Path, run: Run, code: str, code_of_measures: str = "") -> None:
@@ -104,7 +106,7 @@ class RunStore:
 
         Returns:
             The files by epoch and number of checkpoints that were in `checkpoints.zarr`. Runs train together from states that
-            agree in both.
+            agree in both. Empty if `checkpoints.zarr` is missing or its metadata are damaged.
         """
         states: dict[tuple[int, int], Path] = {}
         if not self._has_expected_layout():
@@ -121,7 +123,7 @@ class RunStore:
         return states
 
     def resume(self, path: Path) -> State:
-        """Return the arrays of a state, by name, and write the attributes of this run to `checkpoints.zarr`."""
+        """Return the arrays of a state, by name; restore attributes and epochs of `checkpoints.zarr` to those of this run."""
         group = self._checkpoints()
         if group.attrs.asdict() != self._attributes():
             group.attrs.put(self._attributes())
@@ -130,7 +132,7 @@ class RunStore:
             return {name: state[name] for name in state.files}
 
     def save(self, epoch: int, state: State) -> None:
-        """Write a state, and delete all states but the last two, or all but the last if few weights are kept.
+        """Write a state, and delete all but the last two states; if few weights are kept, all but the last.
 
         Args:
             epoch: epoch of the state.
@@ -150,6 +152,7 @@ class RunStore:
 
     @property
     def _code_of_states(self) -> str:
+        """The fingerprint that a state must have: that of the training code and, with `measure: during`, of the measures."""
         return self.code + self._code_of_measures
 
     def start(self) -> None:
@@ -161,6 +164,7 @@ class RunStore:
             self._create_group(temporary)
 
     def _create_group(self, store: Path | MemoryStore) -> zarr.Group:
+        """Create the group of `checkpoints.zarr`, with the epochs and with arrays for the weights, which contain NaN."""
         group = zarr.create_group(store, attributes=self._attributes())
         epoch = group.create_array(
             "epoch", shape=self.epochs.shape, dtype="int64", dimension_names=["epoch"], config=_STORE_ALL_CHUNKS
@@ -185,7 +189,7 @@ class RunStore:
         return group
 
     def _has_expected_layout(self) -> bool:
-        """Return whether the metadata of `checkpoints.zarr` are intact; chunks have checksums, metadata have none."""
+        """Return whether `checkpoints.zarr` exists and its metadata are intact; chunks have checksums, metadata have none."""
         expected = self._create_group(MemoryStore())
         try:
             return self._description(self._checkpoints()) == self._description(expected)
@@ -225,6 +229,7 @@ class RunStore:
             stored[:] = epochs
 
     def _checkpoints(self) -> zarr.Group:
+        """Open `checkpoints.zarr` for reading and writing."""
         return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+", use_consolidated=False)
 
     def write_block(self, first: int, block: NDArray[np.floating]) -> None:
@@ -256,7 +261,7 @@ class RunStore:
         """Write `history.zarr`.
 
         Args:
-            train_loss: train loss after 0, 1, 2, … updates, in the arithmetic of `training.precision`: [epoch].
+            train_loss: the train loss that training minimizes, after 0, 1, 2, … updates: [epoch].
             evaluations: [evaluation, quantity], in float64; quantities in the order of `EVALUATED_QUANTITIES`.
         """
         evaluated_epochs = evaluation_epochs(self.run.training)[: len(evaluations)]
@@ -269,7 +274,7 @@ class RunStore:
         write_store(history, self.folder / "history.zarr")
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Complete `checkpoints.zarr`, write `done.json`, and delete all states but the last, or all if few weights are kept.
+        """Complete `checkpoints.zarr`, write `done.json`, and delete all but the last state, or all if few weights are kept.
 
         If the record has `stopped_at`, the arrays are cut to the checkpoints up to this epoch. If `done.json` is later deleted
         and a state remains, training writes `done.json` again from this state within seconds, without another update.
@@ -283,6 +288,7 @@ class RunStore:
             old_state.unlink()
 
     def _attributes(self) -> dict[str, Any]:
+        """Return the attributes of the run's stores: its settings and the fingerprint of the code that trains it."""
         return {
             "experiment": self.run.experiment,
             "run": self.run.name,

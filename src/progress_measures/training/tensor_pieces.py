@@ -1,4 +1,4 @@
-"""The tensors of a network as pieces of one row [parameter], and norms of such rows."""
+"""The tensors of a network as pieces of one row [parameter], and the norms of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Pieces:
     """The columns of each tensor of a network in a row [parameter], which contains all tensors one after the other.
 
     Args:
-        dimensions: sizes of the dimensions of each tensor, by name, without `run`, in the order of the tensors in the row.
+        dimensions: `{tensor: {dimension: size}}`, without the dimension `run`; the tensors are in the order of the row.
 
     Attributes:
         slices: columns of each tensor, in the order of the row; a tensor with a dimension for layers has a slice for each layer.

@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     device: str  # cpu, cuda, or auto: a GPU if torch finds one where the job runs
     runs_per_shard: int  # largest number of runs in a shard
     min_shards: int = 1  # smallest number of shards, unless there are fewer runs
-    threads: int = 1  # threads of each job
+    threads: int = 1  # CPU threads of each job
     retries: int = 2  # how often a failed job is submitted again
 
 
@@ -60,15 +60,15 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
 
     def jobs_left(in_progress: set[str]) -> list[JobSpec]:
         """Return jobs for all runs that are neither trained nor in progress; `in_progress` contains `<run> <hash>`."""
-        names = {entry.split()[0] for entry in in_progress}
+        names_in_progress = {entry.split()[0] for entry in in_progress}
         unfinished = [run for run in runs if _record_of_training(run, any_code) is None]
-        conflicting = [run.name for run in unfinished if run.name in names and _name_and_hash(run) not in in_progress]
+        to_submit = [run for run in unfinished if _name_and_hash(run) not in in_progress]
+        conflicting = [run.name for run in to_submit if run.name in names_in_progress]  # under another hash
         if conflicting:
             raise UserError(
                 f"{experiment}: jobs that were submitted earlier still train {', '.join(conflicting)} with other settings. "
                 f"Cancel them first: progress-measures cancel {experiment}"
             )
-        to_submit = [run for run in unfinished if _name_and_hash(run) not in in_progress]
         max_runs = min(plan.runs_per_shard, -(-len(to_submit) // plan.min_shards))
         return [_job_spec(shard, plan) for shard in shards(to_submit, max_runs)]
 
@@ -82,7 +82,7 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
 
 
 def write_trained(experiment: str, runs: list[Run], any_code: bool = False) -> None:
-    """Write `results/<experiment>/trained.json` if all runs of the experiment are trained.
+    """Write `results/<experiment>/trained.json` if all runs of the experiment are trained; otherwise, write nothing.
 
     Args:
         experiment: name of the experiment.
@@ -105,7 +105,7 @@ def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_sha
         device: `cpu`, `cuda`, or `auto` for GPUs if torch finds any.
         processes: largest number of processes at a time; by default one per GPU, or without GPUs one per core.
         runs_per_shard: largest number of runs per shard; by default one on CPUs, and as many as fit on a GPU.
-        threads: threads of each process.
+        threads: CPU threads of each process.
 
     Returns:
         The plan.
@@ -177,12 +177,12 @@ def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Submissio
         Name of the experiment, submission, and a table row for each of these jobs, by job index.
     """
     for pool in _pools():
-        for name, submissions in _unfinished(experiment, pool):
+        for name, submissions in _unfinished_submissions(experiment, pool):
             status = pool.poll(submissions)
             for submission in submissions:
                 rows = {
                     i: _row(submission, i, job)
-                    for i in _not_ended(submission)
+                    for i in _jobs_not_ended(submission)
                     if (job := status[submission.name, i]).state != EXITED
                 }
                 if rows:
@@ -202,7 +202,7 @@ def cancel(experiment: str | None = None) -> Iterator[str]:
         A line for each canceled job.
 
     Raises:
-        UserError: it is not known whether some jobs ended; all other jobs are canceled.
+        UserError: some jobs cannot be canceled, or it is not known whether they ended; all other jobs are canceled.
     """
     failures = []
     for pool in _pools():
@@ -210,9 +210,9 @@ def cancel(experiment: str | None = None) -> Iterator[str]:
         # Repeated until no new job is found, because a waiting process may retry a failed job meanwhile.
         while jobs := [
             (name, submission, i)
-            for name, submissions in _unfinished(experiment, pool)
+            for name, submissions in _unfinished_submissions(experiment, pool)
             for submission in submissions
-            for i in _not_ended(submission)
+            for i in _jobs_not_ended(submission)
             if (submission.name, i) not in requested
         ]:
             status = pool.poll(list({submission.name: submission for _, submission, _ in jobs}.values()))
@@ -263,15 +263,15 @@ def _pools() -> list[Pool]:
     return [LocalPool(at_once=0), *([SlurmPool(settings=None)] if shutil.which("squeue") else [])]
 
 
-def _unfinished(experiment: str | None, pool: Pool) -> Iterator[tuple[str, list[Submission]]]:
-    """Yield the names of experiments, each with its submissions to a pool that have a job without a recorded end."""
-    results = jobs_folder("any").parents[1]
+def _unfinished_submissions(experiment: str | None, pool: Pool) -> Iterator[tuple[str, list[Submission]]]:
+    """Yield each experiment's name and its unfinished submissions to a pool: those with a job without a recorded end."""
+    results = jobs_folder("any").parents[1]  # the folder of results, whatever the experiment
     for name in [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs")):
         if submissions := Submission.unfinished(jobs_folder(name), pool.name):
             yield name, submissions
 
 
-def _not_ended(submission: Submission) -> list[int]:
+def _jobs_not_ended(submission: Submission) -> list[int]:
     """Return the indices of the jobs without a recorded end."""
     return [i for i in range(len(submission.specs)) if not submission.ended(i)]
 
@@ -289,10 +289,12 @@ def _record_of_training(run: Run, any_code: bool) -> dict[str, Any] | None:
 
 
 def _name_and_hash(run: Run) -> str:
+    """Return the text by which a job's record names a run: `<run> <hash>`."""
     return f"{run.name} {run.hash}"
 
 
 def _job_spec(shard: Shard, plan: Plan) -> JobSpec:
+    """Return the job that trains a shard."""
     settings = [run.model_dump(mode="json") for run in shard.runs]
     arguments = {"runs": settings, "device": plan.device, "threads": plan.threads}
     return JobSpec(shard.name, TRAIN_FUNCTION, arguments, [_name_and_hash(run) for run in shard.runs])

@@ -1,7 +1,7 @@
 """The pool of this machine: it runs each job in one process, the worker, and gives each worker one GPU if there are GPUs.
 
-Like a job of a cluster, a worker continues when the process that started it ends. A later process finds the worker by id
-and command line, and reads from the worker's environment which GPU it uses. The pool therefore stores only ids.
+Like a job of a cluster, a worker continues when the process that started it ends. A later process finds the worker by its id
+and command line, and reads from the worker's environment which GPU it uses. The pool therefore stores only the ids of workers.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class LocalPool:
         self.at_once = min(at_once, len(gpus)) if gpus else at_once
         self.poll_seconds, self.gpus = poll_seconds, gpus
         self._host = socket.gethostname()
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._accepted: set[str] = set()
+        self._children: dict[str, subprocess.Popen[bytes]] = {}  # workers that this process started, by process id
+        self._accepted: set[str] = set()  # names of the submissions whose waiting jobs this process starts
 
     def split(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
         """Return all jobs as one group."""
@@ -59,7 +59,7 @@ class LocalPool:
         self._accepted.update(submission.name for submission in submissions)
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Start waiting jobs while fewer than `at_once` run; then return the status of all jobs, by submission and index."""
+        """Start waiting jobs while fewer than `at_once` run, then return the status of all jobs by submission name and index."""
         status, waiting = {}, []
         for submission in submissions:
             for index in range(len(submission.specs)):
@@ -103,7 +103,7 @@ class LocalPool:
             raise UserError("\n".join(errors))
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Cancel the jobs on this machine, wait until their states are saved, and return a message for the user."""
+        """Cancel the jobs on this machine, wait until they have saved and ended, and return a message for the user."""
         self._accepted.clear()
         local = [submission for submission in submissions if submission.host == self._host]
         running = [(submission, i) for submission in local for i, pid in enumerate(submission.ids) if pid is not None]
@@ -128,8 +128,8 @@ class LocalPool:
     def _free_gpus(self) -> Iterator[list[str]]:
         """Yield the names of the GPUs that no worker of any experiment uses. Each may be assigned to one new worker.
 
-        A lock keeps other processes of this user from assigning GPUs meanwhile. For a pool without
-        GPUs, yield `at_once` empty names.
+        A lock keeps other processes of this user from assigning GPUs meanwhile. For a pool without GPUs, yield `at_once` empty
+        names.
         """
         if not self.gpus:
             yield [""] * self.at_once
@@ -140,7 +140,7 @@ class LocalPool:
             yield [gpu for gpu in self.gpus if gpu not in used_gpus]
 
     def _start(self, submission: Submission, index: int, gpu: str) -> None:
-        """Start the worker of a job on a GPU, and record the id of the process."""
+        """Start the worker of a job on a GPU (an empty name for none), and record the id of the process."""
         with submission.file(index, "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", WORKER, str(submission.folder), str(index)],
@@ -155,7 +155,7 @@ class LocalPool:
         submission.save()
 
     def _status(self, submission: Submission, index: int) -> JobStatus:
-        """Return the status of a job: from its process on this machine, or else from its last progress."""
+        """Return the status of a job: from its process if it is on this machine, else from its last progress."""
         if submission.host != self._host:
             return _remote_status(submission, index)
         if submission.ids[index] is None:
@@ -181,13 +181,13 @@ class LocalPool:
 
 
 def _last_line(log: Path) -> str:
-    """Return `: ` and the last line of a job's log, which is the only trace of a failure if the disk is full."""
+    """Return `: ` and the last line of a job's log, the only trace of a failure if the disk is full; empty without a log."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
 
 
 def _remote_status(submission: Submission, index: int) -> JobStatus:
-    """Return the status of a job on another machine, from the time of the last progress that it wrote to the shared disk."""
+    """Return the status of a job on another machine, from the time at which it last wrote its progress to the shared disk."""
     if submission.ids[index] is None or submission.ended(index):
         return JobStatus(EXITED, "its start was interrupted")
     progress = submission.read(index, "progress")
@@ -204,18 +204,14 @@ class _Worker(NamedTuple):
 
     pid: int
     job: tuple[str, str]  # folder of the submission, index of the job
-    gpu: str | None
+    gpu: str | None  # name of its GPU; empty or None if it uses none
 
 
 def _worker(process: psutil.Process) -> _Worker | None:
     """Return a process as a worker; None if the process is not a worker or has ended."""
     try:
-        *_, module, folder, index = [
-            "",
-            "",
-            "",
-            *process.cmdline(),
-        ]  # padded, because other command lines may be shorter
+        padding = ("", "", "")  # because command lines of other processes may be shorter
+        *_, module, folder, index = [*padding, *process.cmdline()]
         if module == WORKER and process.status() != psutil.STATUS_ZOMBIE:
             return _Worker(process.pid, (folder, index), process.environ().get(GPU_VARIABLE))
     except psutil.Error:  # the process has just ended, or belongs to another user

@@ -21,7 +21,12 @@ class JobStatus(NamedTuple):
 
 
 class Pool(Protocol):
-    """A pool runs the jobs of submissions; the interface does not depend on what the jobs compute."""
+    """A pool runs the jobs of submissions; the interface does not depend on what the jobs compute.
+
+    Attributes:
+        name: name of the pool in records of submissions, `local` or `slurm`.
+        poll_seconds: seconds between two polls.
+    """
 
     name: str
     poll_seconds: float
@@ -39,7 +44,7 @@ class Pool(Protocol):
         """
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs of submissions, by submission name and job index."""
+        """Return the status of all jobs of submissions, by submission name and job index; start or submit jobs that are due."""
 
     def cancel(self, jobs: list[tuple[Submission, int]]) -> None:
         """Cancel jobs, and no other jobs.
@@ -48,11 +53,15 @@ class Pool(Protocol):
             jobs: submission and index of each job.
 
         Raises:
-            UserError: a job cannot be canceled, or whether it ended is not known.
+            UserError: some jobs cannot be canceled, or it is not known whether they ended; all others are canceled.
         """
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Stop the jobs or leave them running when the waiting process ends; return a message for the user that says which."""
+        """Stop the jobs, or leave them running, when the waiting process ends.
+
+        Returns:
+            A message for the user that says what became of the jobs.
+        """
 
     def log(self, submission: Submission, index: int) -> str:
         """Return the path of a job's log.

@@ -20,8 +20,8 @@ class Shard(NamedTuple):
 def group_by_shape(runs: list[Run]) -> list[list[Run]]:
     """Group runs that can train together.
 
-    They differ only in seeds, weight decay, the norm at which weights are kept, the scale of the initial weights, label noise
-    and the choice of training pairs.
+    Runs of a group differ only in seeds, weight decay, the norm at which weights are kept, the scale of the initial weights,
+    label noise and the choice of training pairs.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -65,10 +65,11 @@ def runs_that_fit(runs: list[Run], device_memory: float, margin: float = 0.8) ->
         margin: fraction of this memory that may be used.
 
     Returns:
-        Number of runs, on the assumption that every run needs as much memory as the largest.
+        Number of runs, as if every run needed as much memory as the largest.
     """
     return max(1, min(cost.capacity(run, device_memory, margin) for run in runs))
 
 
 def _name(runs: list[Run]) -> str:
+    """Return the name of a shard: that of its only run, or the first and last run and their number."""
     return runs[0].name if len(runs) == 1 else f"{runs[0].name} … {runs[-1].name} ({len(runs)})"

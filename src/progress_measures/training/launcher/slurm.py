@@ -1,11 +1,11 @@
-"""The pool of a Slurm cluster: a submission is a job array, submitted through submitit.
+"""The pool of a Slurm cluster: a submission is a job array, or a single job, submitted through submitit.
 
-    slurm_commands   calls squeue, sacct, scancel and scontrol
+    slurm_commands   calls squeue, sacct, scancel, scontrol and sinfo
     slurm_status     decides the status of a job from all that is known about it
 
-Two rules keep a job from training twice, whatever Slurm reports. First, a job needs a file that is named after its job number,
-and this file exists only for the recorded number. So of an array that was submitted twice, because `sbatch` did not respond, only
-one trains. Second, a job that counts as lost is canceled before it is submitted again.
+Two rules keep a job from training twice, whatever Slurm reports. First, a job starts from a file that is named after its job
+number, and this file exists only for the recorded number. An array may be submitted twice, because `sbatch` did not respond; only
+one of the two then trains. Second, a job that counts as lost is canceled before it is submitted again.
 """
 
 import dataclasses
@@ -68,24 +68,26 @@ class SlurmSettings(BaseModel):
         description="`--time`. A job that needs longer saves, is requeued and resumes. With a shorter limit than "
         f"{MIN_MINUTES} minutes, the signal to save could come before training starts.",
     )
-    at_once: int = Field(8, ge=1, description="Jobs of one submission that run at a time; its arrays share them.")
+    at_once: int = Field(
+        8, ge=1, description="Jobs of one command that run at a time; its job arrays share this number."
+    )
 
 
 @dataclasses.dataclass
-class _Attempt:
-    """A submission of which it is not known whether Slurm has taken it."""
+class _UnconfirmedSubmission:
+    """A submission that Slurm may or may not have taken: `sbatch` has not answered clearly, or was not called yet."""
 
-    at_once: int
-    calls: int = 0  # calls of sbatch
-    due: float = 0.0  # time of the next call
-    message: str = ""  # of the last call
+    at_once: int  # jobs of its array that run at a time
+    calls: int = 0  # calls of sbatch without a clear answer
+    due: float = 0.0  # time of the next call, as the pool's clock shows it
+    message: str = ""  # message of the last call
 
 
 @dataclasses.dataclass
 class _History:
     """What earlier polls have found about a job."""
 
-    sign_of_life: float  # time of the last sign of life; see `slurm_status`
+    sign_of_life: float  # time of the last sign of life, which `slurm_status` defines
     line: Line | None = None  # last line of the job in `squeue` or `sacct`
     unlisted: int = 0  # polls in a row in which neither `squeue` nor `sacct` lists the job
     progress: Any = None  # content of the job's `.progress` file
@@ -116,7 +118,7 @@ class SlurmPool:
         if not all(map(shutil.which, ("sbatch", "squeue", "scancel", "srun"))):
             raise UserError("--pool slurm: this machine has no sbatch, squeue, scancel and srun; use --pool local.")
         self.settings, self.poll_seconds, self._clock, self._sleep = settings, poll_seconds, clock, sleep
-        self._attempts: dict[str, _Attempt] = {}
+        self._unconfirmed: dict[str, _UnconfirmedSubmission] = {}
         self._histories: dict[tuple[str, int], _History] = {}
 
     def split(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
@@ -136,7 +138,7 @@ class SlurmPool:
         assert self.settings is not None
         bounds = [self.settings.at_once * i // len(submissions) for i in range(len(submissions) + 1)]
         for i, submission in enumerate(submissions):
-            self._attempts[submission.name] = _Attempt(at_once=max(1, bounds[i + 1] - bounds[i]))
+            self._unconfirmed[submission.name] = _UnconfirmedSubmission(at_once=max(1, bounds[i + 1] - bounds[i]))
         for i, submission in enumerate(submissions):
             try:
                 self._sbatch(submission)
@@ -173,7 +175,7 @@ class SlurmPool:
         """
         for pause in (*CANCEL_PAUSES, None):
             error = _scancel(jobs)
-            live = _live(jobs)
+            live = _live_lines(jobs)
             if live == []:
                 return
             if pause is not None:
@@ -190,7 +192,7 @@ class SlurmPool:
         return "Its jobs keep running. The same command waits for them again; `progress-measures cancel` cancels them."
 
     def log(self, submission: Submission, index: int) -> str:
-        """Return the path of a job's standard error.
+        """Return the path of the file with a job's standard error.
 
         Args:
             submission: the submission of the job.
@@ -202,10 +204,17 @@ class SlurmPool:
         return str(submission.folder / "slurm" / f"{submission.ids[index] or '*'}_0_log.err")
 
     def _status(self, submission: Submission, index: int, line: Line | None, responds: bool) -> JobStatus:
-        """Return the status of a job from its line, its files and earlier polls."""
+        """Return the status of a job from its files, earlier polls and this poll.
+
+        Args:
+            submission: the submission of the job.
+            index: index of the job.
+            line: the job's line in `squeue` or `sacct`; None if neither lists it.
+            responds: whether `squeue` or `sacct` responded.
+        """
         now, key = self._clock(), (submission.name, index)
-        if attempt := self._attempts.get(submission.name):
-            return _unconfirmed(submission, index, attempt, now)
+        if unconfirmed := self._unconfirmed.get(submission.name):
+            return _unconfirmed_status(submission, index, unconfirmed, now)
         history = self._histories.setdefault(key, _History(now))
         progress = submission.read(index, "progress")
         if line or progress != history.progress:
@@ -222,14 +231,16 @@ class SlurmPool:
             recorded=recorded,
             cancel_requested=requested,
             began=log.exists(),
-            log_end="" if recorded or (line and line.state in LIVE) else _end(log),
+            log_end="" if recorded or (line and line.state in LIVE) else _log_end(log),
         )
         history.line = line or history.line
         result = status(evidence)
         if self.settings is None or recorded:
             return result
+        # a job that was canceled, but still waits or runs, is canceled again
         if line and requested and line.state in LIVE and line.state != "COMPLETING":
             _scancel([(submission, index)])
+        # a job that counts as lost is canceled; if that fails, it may still run
         if line is None and result.state == EXITED and not requested:
             submission.request_cancel(index)
             if error := _scancel([(submission, index)]):
@@ -238,7 +249,7 @@ class SlurmPool:
         return result
 
     def _sbatch(self, submission: Submission) -> None:
-        """Submit a job array, and record the numbers of its jobs.
+        """Submit a job array, and record the numbers of its jobs; without a clear answer, set the time of the next call.
 
         Raises:
             UserError: Slurm rejects it.
@@ -246,30 +257,38 @@ class SlurmPool:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.helpers import clean_env
 
-        attempt = self._attempts[submission.name]
-        executor = self._executor(submission, attempt.at_once)
+        unconfirmed = self._unconfirmed[submission.name]
+        executor = self._executor(submission, unconfirmed.at_once)
         try:
             with clean_env(), executor.batch():  # without the variables of a Slurm job in which this process may run
                 jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.specs))]
         except (FailedJobError, FailedSubmissionError) as error:
-            attempt.message = " ".join(str(error).split()).removeprefix("sbatch: error: ")
-            if attempt.message and not NO_ANSWER.search(attempt.message):
+            unconfirmed.message = " ".join(str(error).split()).removeprefix("sbatch: error: ")
+            if unconfirmed.message and not NO_ANSWER.search(unconfirmed.message):
                 self._remove_record(submission)
-                raise UserError(self._rejection(submission, str(error))) from None
-            attempt.due = self._clock() + SUBMIT_PAUSES[min(attempt.calls, len(SUBMIT_PAUSES) - 1)]
-            attempt.calls += 1
+                raise UserError(self._rejection_message(submission, str(error))) from None
+            unconfirmed.due = self._clock() + SUBMIT_PAUSES[min(unconfirmed.calls, len(SUBMIT_PAUSES) - 1)]
+            unconfirmed.calls += 1
             return
         submission.ids = [job.job_id for job in jobs]
         submission.save()
-        del self._attempts[submission.name]
+        del self._unconfirmed[submission.name]
 
     def _remove_record(self, submission: Submission) -> None:
         """Remove the record of a submission that Slurm has not taken."""
-        del self._attempts[submission.name]
+        del self._unconfirmed[submission.name]
         shutil.rmtree(submission.folder)
 
     def _confirm(self, submission: Submission, numbers: set[int]) -> None:
-        """Record the number of an array that `squeue` lists, and cancel others of its name; submit it if none is listed."""
+        """Decide from the numbers of the arrays that `squeue` lists whether Slurm has taken a submission.
+
+        If an array is listed, the lowest number is recorded and other arrays are canceled. If none is, `sbatch` is called again
+        when the next call is due; after the last call, the submission is given up.
+
+        Args:
+            submission: the submission.
+            numbers: numbers of the listed arrays that have the submission's name.
+        """
         if submission.ids[0] is None and numbers:
             number = str(min(numbers))
             submission.ids = (
@@ -278,10 +297,10 @@ class SlurmPool:
             if self.settings is not None:
                 self._write_missing_pickles(submission)
                 submission.save()
-            self._attempts.pop(submission.name, None)
-        attempt = self._attempts.get(submission.name)
-        if attempt and self._clock() >= attempt.due and not submission.cancel_requested(0):
-            if attempt.calls <= len(SUBMIT_PAUSES):
+            self._unconfirmed.pop(submission.name, None)
+        unconfirmed = self._unconfirmed.get(submission.name)
+        if unconfirmed and self._clock() >= unconfirmed.due and not submission.cancel_requested(0):
+            if unconfirmed.calls <= len(SUBMIT_PAUSES):
                 self._sbatch(submission)
             else:  # give up: if Slurm has taken the array after all, its jobs end when they start
                 for i in range(len(submission.specs)):
@@ -291,7 +310,7 @@ class SlurmPool:
             slurm_commands.scancel(*map(str, sorted(other_numbers)))
 
     def _write_missing_pickles(self, submission: Submission) -> None:
-        """Write the files with which submitit's jobs start, if the submitting process did not: they wait for it a minute."""
+        """Write the files from which submitit's jobs start, if the submitting process did not: jobs wait a minute for them."""
         from submitit.core.utils import DelayedSubmission, JobPaths
 
         assert self.settings is not None
@@ -304,6 +323,7 @@ class SlurmPool:
                     delayed.dump(temporary)
 
     def _executor(self, submission: Submission, at_once: int) -> Any:
+        """Return the object of submitit that submits an array of which `at_once` jobs run at a time."""
         from submitit import SlurmExecutor
 
         settings = self.settings
@@ -325,7 +345,7 @@ class SlurmPool:
         )
         return executor
 
-    def _rejection(self, submission: Submission, error: str) -> str:
+    def _rejection_message(self, submission: Submission, error: str) -> str:
         """Return the message for rejected jobs, with Slurm's reasons and the requested resources."""
         assert self.settings is not None
         reasons = [line.strip() for line in error.splitlines() if "sbatch: " in line] or [error.strip()]
@@ -338,7 +358,7 @@ class SlurmPool:
 
 
 def _number(submission: Submission) -> str:
-    """Return the number of a submission's array."""
+    """Return the number of a submission's array or single job; empty if it is not known."""
     return (submission.ids[0] or "").partition("_")[0]
 
 
@@ -357,7 +377,7 @@ def _by_job(submissions: list[Submission], lines: list[Line]) -> dict[tuple[str,
 
 
 def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
-    """Call `scancel` for jobs: by the number of the array if these are all of its jobs; return the error message, if any."""
+    """Call `scancel` for jobs, by the number of the array if these are all of its jobs; return the error message, or None."""
     arguments = []
     for submission, jobs_of_submission in itertools.groupby(jobs, key=lambda job: job[0]):
         indices = {index for _, index in jobs_of_submission}
@@ -372,8 +392,8 @@ def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
     return slurm_commands.scancel(*arguments) if arguments else None
 
 
-def _live(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
-    """Return the lines of those jobs that wait or run; None if neither `squeue` nor `sacct` responds."""
+def _live_lines(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
+    """Return the lines of the jobs that wait or run, without completing ones; None if neither `squeue` nor `sacct` responds."""
     submissions = list({submission.name: submission for submission, _ in jobs}.values())
     names = [submission.name for submission in submissions]
     since = min(datetime.fromisoformat(submission.submitted) for submission in submissions)
@@ -387,20 +407,24 @@ def _live(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
     return [line for line in lines_of_jobs if line.state in LIVE and line.state != "COMPLETING"]
 
 
-def _unconfirmed(submission: Submission, index: int, attempt: _Attempt, now: float) -> JobStatus:
-    """Return the status of a job of which it is not known whether Slurm has taken it."""
-    reason = f"sbatch: {attempt.message or 'no message'}"
+def _unconfirmed_status(
+    submission: Submission, index: int, unconfirmed: _UnconfirmedSubmission, now: float
+) -> JobStatus:
+    """Return the status of a job, if it is not known whether Slurm has taken its submission."""
+    reason = f"sbatch: {unconfirmed.message or 'no message'}"
     if not submission.cancel_requested(index):
-        pause = duration(max(0.0, attempt.due - now))
+        pause = duration(max(0.0, unconfirmed.due - now))
         return JobStatus(WAITING, f"{reason}; called again in {pause} if squeue does not list it")
-    if attempt.calls <= len(SUBMIT_PAUSES):
+    if unconfirmed.calls <= len(SUBMIT_PAUSES):
         return JobStatus(EXITED, "canceled", canceled=True)
-    reason = f"{reason}; called {attempt.calls} times. If Slurm has taken the job after all, it ends without training"
+    reason = (
+        f"{reason}; called {unconfirmed.calls} times. If Slurm has taken the job after all, it ends without training"
+    )
     return JobStatus(EXITED, reason, retry=False)
 
 
-def _end(log: Path) -> str:
-    """Return the end of a job's log; empty if there is none."""
+def _log_end(log: Path) -> str:
+    """Return the end of a job's log; empty if there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - LOG_END))

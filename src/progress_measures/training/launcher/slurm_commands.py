@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 SECONDS = 60  # time limit of a command; Slurm's own limits are shorter
-DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's default, assumed if `scontrol` does not respond
+DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's default
 COLUMNS = "%i|%T|%N|%j|%r"  # id, state, node, name, reason; a reason may contain "|"
 
 
@@ -82,14 +82,14 @@ def scancel(*arguments: str) -> str | None:
 
 
 def max_array_size() -> int:
-    """Return the largest number of jobs in an array of this cluster."""
+    """Return the largest number of jobs in an array of this cluster; Slurm's default if `scontrol` does not state one."""
     output = run("scontrol", "show", "config").stdout
     limits = re.findall(r"(?:^MaxArraySize *= *|\bmax_array_tasks=)(\d+)", output, re.MULTILINE)
     return min(map(int, limits), default=DEFAULT_MAX_ARRAY_SIZE) or DEFAULT_MAX_ARRAY_SIZE
 
 
 def partitions() -> str:
-    """Return the names of the cluster's partitions, separated by spaces."""
+    """Return the names of the cluster's partitions, separated by spaces; `unknown` if `sinfo` lists none."""
     return " ".join(run("sinfo", "-h", "-o", "%R").stdout.split()) or "unknown"
 
 

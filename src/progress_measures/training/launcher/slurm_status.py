@@ -14,7 +14,7 @@ from progress_measures.training.launcher.pool import EXITED, RUNNING, UNKNOWN, W
 from progress_measures.training.launcher.slurm_commands import Line
 from progress_measures.training.progress import duration
 
-PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
+PROFILE = "profiles/slurm/config.yaml, under set-resources, train"  # where users set the resources of jobs
 PATIENCE = 120.0  # seconds without a sign of life after which a job that is not listed counts as lost
 # Slurm states of a job that has not exited, and the state that the pool reports for each.
 LIVE = {
@@ -60,27 +60,31 @@ class Evidence(NamedTuple):
 def status(evidence: Evidence) -> JobStatus:
     """Return the status of a job."""
     line, previous = evidence.line, evidence.previous
-    if not evidence.responds:
+    if not evidence.responds:  # the state at the last poll that had one is assumed
         state = LIVE.get(previous.state, UNKNOWN) if previous else UNKNOWN
         return JobStatus(state, "squeue does not respond")
     if line and line.state in LIVE:
-        return _live(line, evidence.cancel_requested)
+        return _status_if_live(line, evidence.cancel_requested)
     if evidence.recorded:
         return JobStatus(EXITED, "its end is recorded")
     if line is None and previous and previous.state not in LIVE:  # it has ended, and Slurm has forgotten it
-        return _exited(evidence._replace(line=previous))
+        return _status_if_exited(evidence._replace(line=previous))
     if line:
         # A requeued job passes through states that look final, so one such line is not enough.
         is_repeated = previous is not None and previous.state == line.state
-        return _exited(evidence) if is_repeated else JobStatus(UNKNOWN, f"ending, Slurm state: {_readable(line)}")
+        return (
+            _status_if_exited(evidence)
+            if is_repeated
+            else JobStatus(UNKNOWN, f"ending, Slurm state: {_readable(line)}")
+        )
     if evidence.cancel_requested and evidence.unlisted >= 2:
         return JobStatus(EXITED, "canceled", canceled=True)
     if evidence.unlisted < 2 or evidence.silent < PATIENCE:
         return JobStatus(UNKNOWN, "squeue does not list it")
-    return _exited(evidence)
+    return _status_if_exited(evidence)
 
 
-def _live(line: Line, cancel_requested: bool) -> JobStatus:
+def _status_if_live(line: Line, cancel_requested: bool) -> JobStatus:
     """Return the status of a job that waits or runs."""
     if cancel_requested:
         return JobStatus(LIVE[line.state], "canceled, but Slurm still lists it", machine=line.node)
@@ -91,7 +95,7 @@ def _live(line: Line, cancel_requested: bool) -> JobStatus:
     return JobStatus(WAITING, "" if line.reason == "None" else explained)
 
 
-def _exited(evidence: Evidence) -> JobStatus:
+def _status_if_exited(evidence: Evidence) -> JobStatus:
     """Return how a job ended that has not recorded its end."""
     line, previous = evidence.line, evidence.previous
     if evidence.cancel_requested or (line and line.state == "CANCELLED"):
@@ -111,5 +115,6 @@ def _exited(evidence: Evidence) -> JobStatus:
 
 
 def _readable(line: Line) -> str:
+    """Return the Slurm state of a line in lower case, with its reason if that says more."""
     detail = f" ({line.reason})" if line.reason not in ("None", "NonZeroExitCode", "") else ""
     return f"{line.state.replace('_', ' ').lower()}{detail}"

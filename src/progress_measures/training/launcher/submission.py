@@ -35,8 +35,8 @@ class JobSpec:
     function: str  # `module:name` of the function; its first argument is a `JobContext`
     arguments: dict[str, Any]
     runs: list[str] = field(default_factory=list)  # `<run> <hash>` of each run that the job trains
-    attempt: int = 1
-    after: str = ""  # how the previous attempt ended
+    attempt: int = 1  # 1 at first, one more with each retry
+    after: str = ""  # how the previous attempt ended; empty at first
 
 
 @dataclass
@@ -45,10 +45,10 @@ class Submission:
 
     folder: Path
     name: str
-    pool: str
+    pool: str  # name of the pool, `local` or `slurm`
     specs: list[JobSpec]  # one per job
     host: str = ""  # name of the machine that submitted the jobs
-    submitted: str = ""  # time of submission
+    submitted: str = ""  # time of submission, in ISO format
     ids: list[str | None] = field(default_factory=list)  # id of each job in the pool; None until the job is submitted
 
     @classmethod
@@ -88,7 +88,7 @@ class Submission:
 
     @classmethod
     def all(cls, jobs_folder: Path) -> list[Submission]:
-        """Return all submissions with a record in `results/<experiment>/jobs`, oldest first."""
+        """Return all submissions with a readable record in `results/<experiment>/jobs`, oldest first."""
         submissions = []
         for folder in sorted(jobs_folder.glob("pm-*")):
             try:
@@ -99,7 +99,7 @@ class Submission:
 
     @classmethod
     def unfinished(cls, jobs_folder: Path, pool: str) -> list[Submission]:
-        """Return the submissions to a pool that have a job without a recorded end.
+        """Return the unfinished submissions to a pool: those with a job whose end is not recorded.
 
         Args:
             jobs_folder: folder of the records, `results/<experiment>/jobs`.
@@ -142,7 +142,7 @@ class Submission:
             kind: `progress`, `done` or `failed`.
 
         Returns:
-            The content; None if there is no such file.
+            The content; None if there is no such file, or if it is not valid JSON.
         """
         try:
             content: dict[str, Any] = json.loads(self.file(index, kind).read_text(encoding="utf-8"))
@@ -155,7 +155,7 @@ class Submission:
         return any(self.file(index, kind).exists() for kind in ("done", "failed"))
 
     def request_cancel(self, index: int) -> None:
-        """Write that a job shall end. The job does not train if it starts later, and nothing submits it again."""
+        """Request on disk that a job ends. The job does not train if it starts later, and nothing submits it again."""
         write_json(self.file(index, "cancel"), {"time": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def cancel_requested(self, index: int) -> bool:

@@ -15,7 +15,7 @@ from progress_measures.training.launcher.slurm_status import UNSATISFIABLE
 from progress_measures.training.progress import duration
 
 STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}  # of `rich`, by state
-NOTABLE = ("failed", "canceled", "unknown")
+NOTABLE = ("failed", "canceled", "unknown")  # states for which a log always gets a line
 ENDED = ("done", "failed", "canceled")
 SHARDS_IN_A_LINE = 3  # running shards whose losses fit in a line of a log
 
@@ -24,11 +24,11 @@ class JobRow(NamedTuple):
     """A row of the table: a shard and the status of its job."""
 
     name: str  # name of the shard
-    job: str  # id of the job in its pool
+    job: str  # id of the job in its pool; empty if it has none yet
     state: str  # queued, running, unknown, done, failed, canceled
-    progress: dict[str, Any] | None  # content of the job's `.progress` file
-    note: str  # why the job waits, failed or was retried
-    machine: str = ""  # name of the machine on which the job runs
+    progress: dict[str, Any] | None  # content of the job's `.progress` file; None without one
+    note: str  # why the job waits, failed or was retried; may be empty
+    machine: str = ""  # name of the machine on which the job runs; empty if it does not run
 
     @property
     def seconds_left(self) -> float | None:
@@ -85,7 +85,9 @@ def summary(rows: list[JobRow]) -> str:
 
 
 def progress_line(title: str, rows: list[JobRow]) -> str:
-    """Return one line with epoch and losses of the running shards, or their range of epochs if there are many, and the summary.
+    """Return one line with epoch and losses of the running shards, and the summary.
+
+    For more than `SHARDS_IN_A_LINE` running shards, the range of their epochs replaces epochs and losses.
 
     Args:
         title: name of the experiment.
@@ -127,8 +129,8 @@ class Display:
         if not self._console.is_terminal:
             self._console = Console(stderr=True, highlight=False, width=150, color_system=None)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._noted: dict[str, str] = {}  # the last line of each shard, by its name
-        self._last_line = ""
+        self._noted: dict[str, str] = {}  # the last line of each notable shard, by name of the shard
+        self._last_line = ""  # the last line about all shards
         self._began = time.monotonic()
         self._due = self._began
 

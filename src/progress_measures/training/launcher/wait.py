@@ -71,8 +71,8 @@ class _Submissions:
         self.submissions: list[Submission] = []
         self._status: dict[Key, JobStatus] = {}
         self._outcome: dict[Key, str] = {}  # done, failed, canceled, or superseded: a later job trains its runs
-        self._reasons: dict[Key, str] = {}
-        self.polled = False
+        self._reasons: dict[Key, str] = {}  # how each failed or canceled job ended
+        self.polled = False  # whether `poll` was called
 
     def adopt(self, received: list[int]) -> None:
         """Add earlier submissions that have running or waiting jobs; first wait until the state of each job is known.
@@ -124,11 +124,11 @@ class _Submissions:
             Submission.new(self.jobs_folder, self.experiment, self.pool.name, group) for group in self.pool.split(specs)
         ]
         self.submissions += new
-        with self._naming_what_continues():
+        with self._errors_name_continuing_jobs():
             self.pool.submit(new)
 
     @contextlib.contextmanager
-    def _naming_what_continues(self) -> Iterator[None]:
+    def _errors_name_continuing_jobs(self) -> Iterator[None]:
         """Add to the message of a `UserError` which jobs continue."""
         try:
             yield
@@ -144,7 +144,7 @@ class _Submissions:
     def poll(self) -> list[JobRow]:
         """Poll the pool, record the outcome of jobs that have ended, and return the rows of the table."""
         self.polled = True
-        with self._naming_what_continues():
+        with self._errors_name_continuing_jobs():
             self._status = self.pool.poll(self.submissions)
         rows = []
         for key, submission, i, spec in self._each_job():
@@ -177,7 +177,7 @@ class _Submissions:
             self._reasons[key] = failed["error"]
 
     def retry(self) -> None:
-        """Submit failed jobs again if a retry may help."""
+        """Submit failed jobs again if a retry may help and they have retries left."""
         retried = []
         for key, submission, i, spec in self._each_job():
             if self._outcome.get(key) == "failed" and spec.attempt <= self.retries:
@@ -188,7 +188,7 @@ class _Submissions:
         self.submit(retried)
 
     def all_ended(self) -> bool:
-        """Return whether all jobs have ended."""
+        """Return whether all jobs have ended; true if there are no jobs."""
         return all(key in self._outcome for key, *_ in self._each_job())
 
     def _each_job(self) -> Iterator[tuple[Key, Submission, int, JobSpec]]:
@@ -223,7 +223,7 @@ def _undecided(submission: Submission, index: int, status: JobStatus) -> bool:
 
 @contextlib.contextmanager
 def _exclusive(jobs_folder: Path, experiment: str, received: list[int]) -> Iterator[None]:
-    """Wait for the lock of an experiment's jobs, then hold it, because two processes would submit the jobs twice."""
+    """Wait for the lock of an experiment's jobs, then hold it: without it, two processes could submit the same jobs."""
     jobs_folder.mkdir(parents=True, exist_ok=True)
     with (jobs_folder / "lock").open("a+") as lock:
         for attempt in itertools.count():

@@ -30,7 +30,7 @@ class JobContext(NamedTuple):
 
 
 def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) -> None:
-    """Run one job of a submission and record its end. A job that is requested to end does nothing.
+    """Run one job of a submission and record its success or failure. A job that is requested to end does nothing.
 
     Args:
         folder: folder of the submission.
@@ -55,7 +55,7 @@ def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) ->
     except Interrupted:
         raise
     except Exception as error:
-        retry = not isinstance(error, UserError | MemoryError)  # a retry has the same memory
+        retry = not isinstance(error, UserError | MemoryError)  # a retry would fail in the same way
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         write_json(submission.file(index, "failed"), {"error": message, "try_again": retry})
         raise
@@ -127,7 +127,8 @@ def main(folder: str, index: str) -> int:
         index: index of the job.
 
     Returns:
-        Exit status: 0 done, 1 failed, 2 failed by an error that the user can correct, 130 stopped by a signal.
+        Exit status: 0 done or canceled before its start, 1 failed, 2 failed by an error that the user can correct, 130 stopped by
+        a signal.
     """
     try:
         run_job(Path(folder), int(index))

@@ -44,7 +44,10 @@ class AnyDesignObjective(GeneralObjective):
         super().__init__(runs, train, device)
 
     def _logits(self, weights: Weights, sequences: TokenSequences, masks: DropoutMasks | None = None) -> Tensor:
-        """Compute the logits at the answer positions: [run, example x answer, output]. These runs have no dropout masks."""
+        """Compute the logits at the answer positions: [run, example x answer, output].
+
+        `masks` is not used, because the schema rejects dropout for these runs.
+        """
         with self._autocast():
             return self._forward(weights, sequences).to(next(iter(weights.values())).dtype)
 

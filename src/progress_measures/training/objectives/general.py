@@ -25,8 +25,8 @@ class GeneralObjective:
 
     Args:
         runs: runs of the same shape.
-        train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. Ignored
-            for tasks on sequences, whose examples follow from the settings of the runs.
+        train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. Its values
+            are not used for tasks on sequences, whose examples follow from the settings of the runs.
         device: the device of the weights.
 
     Attributes:
@@ -42,6 +42,7 @@ class GeneralObjective:
             for run, mask in zip(runs, train, strict=True)
         ]
         self._examples = self._labeled([source.of_update(0) for source in self._sources])
+        # the update to which the examples belong, and whether the examples differ between updates
         self._update, self._examples_change = (
             0,
             bool(first_run.batch_size) and first_run.batch_size != first_run.split.examples,
@@ -62,7 +63,7 @@ class GeneralObjective:
         self._criterion, self.loss_dtype = criterion_of(first_run.training), loss_dtype(first_run.training)
 
     def prepare(self, update: int) -> None:
-        """Write the examples and the dropout masks of an update into the tensors that `loss` reads."""
+        """Write the examples and, with dropout, the masks of an update into the tensors that `loss` reads."""
         if self._examples_change and update != self._update:
             tokens, positions, labels = self._stacked([source.of_update(update) for source in self._sources])
             self._examples.sequences.fill(tokens, positions)
@@ -80,7 +81,10 @@ class GeneralObjective:
         return differentiable(logits, self._examples.labels, self._criterion)
 
     def evaluate(self, weights: forward_at_answers.Weights) -> dict[str, Tensor]:
-        """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test examples."""
+        """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test examples.
+
+        Without a fixed training set, the training examples are those that `prepare` wrote.
+        """
         quantities: dict[str, Tensor] = {}
         with torch.no_grad():
             for split, pieces in (("train", self._evaluated_train), ("test", self._test)):

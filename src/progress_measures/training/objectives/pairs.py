@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PairsObjective:
-    """Losses of one-layer runs on pairs that train together; the runs share task, shape and loss precision.
+    """Losses of runs of one-layer networks on pairs, which train together; the runs share task, shape and loss precision.
 
     Args:
         runs: runs of the same shape.
@@ -47,7 +47,7 @@ class PairsObjective:
         self._train = labeled_pairs(train, trained_labels)
         self._test = labeled_pairs(defined & ~train, right_answers)
         self._seeds = [run.split_seed for run in runs]
-        # the pairs of an update: all training pairs, or a part of them that `prepare` replaces
+        # the pairs of an update: all training pairs (`_pairs_per_update` is 0), or a part of them that `prepare` replaces
         self._pairs_per_update, self._update = first_run.batch_size, 0
         self._examples = self._train
         if self._pairs_per_update:
@@ -66,7 +66,7 @@ class PairsObjective:
         return train_pairs.a.gather(1, indices), train_pairs.b.gather(1, indices), labels.gather(1, indices)
 
     def prepare(self, update: int) -> None:
-        """Write the pairs and the dropout masks of an update into the tensors that `loss` reads."""
+        """Write the pairs and, with dropout, the masks of an update into the tensors that `loss` reads."""
         if self._pairs_per_update and update != self._update:
             a, b, labels = self._pairs_of_update(update)
             self._examples.pairs.fill(a, b)
@@ -76,7 +76,7 @@ class PairsObjective:
             self._dropout.draw(update)
 
     def loss(self, weights: pairs.Weights) -> Tensor:
-        """Compute the train loss of each run: [run], differentiable."""
+        """Compute the train loss of each run on the pairs that `prepare` wrote: [run], differentiable."""
         if self._l1:
             weights = l1(weights, self._l1)
         dropout = self._dropout.masks[0] if self._dropout else None
@@ -95,7 +95,7 @@ class PairsObjective:
 
 
 class _LabeledPairs(NamedTuple):
-    """Pairs of all runs, and their labels."""
+    """Pairs of all runs, and their labels; with label noise, some labels of training pairs are not the right answer."""
 
     pairs: pairs.PairBatch
     labels: Tensor  # [run, pair]

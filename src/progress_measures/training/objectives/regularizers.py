@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Dropout:
     """Dropout masks: for each neuron activation of an update, the factor 0 or 1 / (1 - dropout probability).
 
-    The masks depend only on the run's seed and on the update.
+    The masks depend only on the run's seed, the update, and whether the device is a CPU or a GPU.
 
     Args:
         runs: runs with the same `training.dropout`.
@@ -34,7 +34,7 @@ class Dropout:
         self._drawn_update = -1
 
     def draw(self, update: int) -> None:
-        """Draw the masks of an update into `masks`.
+        """Draw the masks of an update into `masks`, unless it contains them already.
 
         16 random bits, a quarter of a 64-bit word, decide whether an activation is dropped. This is forty times as fast as
         torch's `bernoulli_`.
@@ -42,7 +42,8 @@ class Dropout:
         if update == self._drawn_update:
             return
         self._drawn_update = update
-        threshold = round(self._probability * 2**16) - 2**15  # of signed 16-bit integers, which begin at -2^15
+        # an activation is kept if its 16 random bits, as a signed integer from -2^15 on, are at least the threshold
+        threshold = round(self._probability * 2**16) - 2**15
         for i, run in enumerate(self._runs):
             seed = int(np.random.SeedSequence((run.seed, update)).generate_state(1, np.uint64)[0] >> 1)
             generator = torch.Generator(self.masks[0].device).manual_seed(seed)
@@ -53,7 +54,7 @@ class Dropout:
 
 
 class _L1(torch.autograd.Function):
-    """The identity, whose backward pass adds the gradient of the penalty; see `l1`."""
+    """The identity function; its backward pass adds the gradient of the penalty. See `l1`."""
 
     @staticmethod
     def forward(ctx: Any, rate: float, *weights: Tensor) -> tuple[Tensor, ...]:
@@ -70,7 +71,7 @@ class _L1(torch.autograd.Function):
 
 
 def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
-    """Return the weights unchanged; their backward pass adds the gradient of the penalty, rate · sum of |w|.
+    """Return the weights unchanged; the backward pass adds the gradient of the penalty, rate · sum of |w|.
 
     The recorded loss excludes the penalty, so loss curves can be compared. The backward pass does not multiply the added gradient
     by the incoming gradient. So the differentiated quantity must be the plain sum of the losses, as in `BatchOptimizer.step`.

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 class AdamW(BatchOptimizer):
     """AdamW, with the arguments of `BatchOptimizer`."""
 
-    buffers: ClassVar[tuple[str, ...]] = ("mean", "mean_of_squares")
+    buffers: ClassVar[tuple[str, ...]] = (
+        "mean",
+        "mean_of_squares",
+    )  # exponential means of the gradient and of its square
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)

@@ -1,9 +1,11 @@
 """What all optimizers share: the weights of runs that train together as one array, learning rates, and states.
 
 The parameters of a run are one row of a [run, parameter] tensor, and the weights are views of it. An update is therefore
-a few passes over one array, whatever the number of tensors. Weight decay differs between runs. One update is:
+a few passes over one array, whatever the number of tensors. Weight decay may differ between runs. One update is:
 
-gradient of the loss → gradient filter → clipping → the optimizer's rule → norm of the weights restored, if it is fixed
+gradient of the loss → gradient filter → clipping → the optimizer's rule → norm of the weights restored
+
+The recipe may leave out the filter, the clipping and the last step, which keeps the norm fixed.
 
 No result of a run depends on the other runs: operations are elementwise, or for one run at a time.
 """
@@ -35,7 +37,7 @@ _CLIP_EPSILON = 1e-6
 class BatchOptimizer(ABC):
     """The weights of a batch of runs, which train together, and their updates.
 
-    A subclass names its `buffers` and writes `update`.
+    A subclass names its `buffers` and defines `update`.
 
     Args:
         runs: runs of the same shape and recipe; weight decay and the norm of the weights may differ.
@@ -77,12 +79,12 @@ class BatchOptimizer(ABC):
         self._norm = self._fixed_norm(runs)
 
     def _fixed_norm(self, runs: list[Run]) -> Tensor | None:
-        """Return the norm at which the weights of each run are kept: [run, 1]; None if the norm is free."""
+        """Return the norm at which the weights of each run are kept: [run, 1]; None if the norm is not fixed."""
         norms = [run.training.fixed_norm for run in runs]
         if norms[0] is None:
             return None
         with torch.no_grad():
-            fixed_norms = norms_of_rows(self.parameters)  # those of the initial weights
+            fixed_norms = norms_of_rows(self.parameters)  # the norms of the initial weights, unless a number is given
             for i, norm in enumerate(norms):
                 if isinstance(norm, float):
                     fixed_norms[i] = norm
@@ -122,7 +124,7 @@ class BatchOptimizer(ABC):
         """
 
     def buffer(self, name: str) -> Tensor:
-        """Return a buffer by its name: [run, parameter]."""
+        """Return the optimizer's buffer of this name: [run, parameter]."""
         return self._buffers[name]
 
     def decay_weights(self) -> None:
@@ -150,7 +152,7 @@ class BatchOptimizer(ABC):
         """Restore parameters and buffers, and the count of updates.
 
         Args:
-            state: arrays that `state()` returned.
+            state: tensors by name, as `state()` returns them.
             epoch: number of updates after which the state was saved.
         """
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): each step is the sign of a mean of gradients, times the rate."""
+"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): steps are the sign of a mean of gradients, times the learning rate."""
 
 from __future__ import annotations
 

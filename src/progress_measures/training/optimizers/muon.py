@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 ITERATIONS = 5  # of the Newton-Schulz iteration, as the authors recommend
-# Coefficients of the polynomial a x + b x^3 + c x^5, which moves singular values from 0 … 1 to about 0.7 … 1.2.
+# Coefficients of the polynomial a x + b x^3 + c x^5. Applied `ITERATIONS` times, it moves singular values below 1, except those
+# near 0, to about 0.7 … 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _EPSILON = 1e-7  # smallest norm by which a matrix is divided
 
@@ -36,7 +37,9 @@ class Muon(AdamW):
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)
-        self._rate_ratio = derived.adamw_learning_rate(runs[0]) / self.recipe.learning_rate
+        self._rate_ratio = (
+            derived.adamw_learning_rate(runs[0]) / self.recipe.learning_rate
+        )  # rate of AdamW over that of Muon
         self._momentum = derived.momentum(runs[0])
         without_attention = runs[0].model.mlp_input is not None
         trained_by_adamw = {"W_E", "W_pos", "W_out" if without_attention else "W_U"}
@@ -84,7 +87,7 @@ def _scaled(matrices: Tensor) -> Tensor:
 
 
 def newton_schulz(matrices: Tensor) -> Tensor:
-    """Move the singular values of matrices near 1, by five steps of a Newton-Schulz iteration.
+    """Move the singular values of matrices near 1, by `ITERATIONS` steps of a Newton-Schulz iteration.
 
     Args:
         matrices: [matrix, row, column].

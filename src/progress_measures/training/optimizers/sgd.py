@@ -24,7 +24,7 @@ class SGD(BatchOptimizer):
         self._momentum = derived.momentum(runs[0])
 
     def update(self, gradient: Tensor) -> None:
-        """Compute v ← momentum · v + (gradient + decay · weights), then weights ← weights - rate · v."""
+        """Update the velocity v ← momentum · v + (gradient + decay · weights), then weights ← weights - rate · v."""
         velocity = self.buffer("velocity").mul_(self._momentum).add_(gradient.add_(self.parameters * self.decay))
         self.parameters.sub_(velocity * self.rate)
 
