@@ -153,7 +153,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    """Typeset formulas; link technical terms in pages of text; add the time bar of the live views to the page on the algorithm."""
+    """Typeset formulas; link technical terms in pages of text; add the time bar of the views to the page on the algorithm."""
     content = with_mathml(content)
     if page.file.src_uri == ALGORITHM_PAGE:
         return content + _views()[0]
