@@ -1,7 +1,7 @@
 """Checks training on a GPU in at most four minutes: the GPU tests, the benchmark, and the mainline's five runs as one batch.
 
 The batch is compared with the published mainline, which was trained on CPUs: train losses, and the epochs at which the test loss
-of each run first is low. Rounding differs between devices and training amplifies the differences, so only early losses must agree.
+of each run first is low. Rounding differs between devices, training amplifies the differences: only early losses must agree.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Write the pictures of the explorer in docs/images/: explorer.webp, which replays a training, and pictures of single views.
 
 There is one picture for each view of docs/algorithm.md, where the documentation's site has the live view. All show the first run
-of the mainline. Run `.venv/bin/python docs/explorer_pictures.py`. It needs the published cube and Chromium, whose path `$CHROMIUM`
-may give.
+of the mainline. Run `.venv/bin/python docs/explorer_pictures.py`. It needs the published cube and Chromium; `$CHROMIUM` may
+give its path.
 """
 
 import io

@@ -111,9 +111,7 @@ def executed_notebook(path):
         for name in ("config", "published"):
             (Path(folder) / name).symlink_to(ROOT / name)
         resources, kernel_arguments = {"metadata": {"path": folder}}, ["--log-level=ERROR"]
-        NotebookClient(
-            notebook, kernel_name="python3", resources=resources, extra_arguments=kernel_arguments
-        ).execute()
+        NotebookClient(notebook, kernel_name="python3", resources=resources, extra_arguments=kernel_arguments).execute()
     parts, pictures = [], {}
     for cell in notebook.cells:
         parts.append(f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source)

@@ -136,7 +136,9 @@ def dataset_code(wildcards: Wildcards) -> list[str]:
 def training_code(wildcards: Wildcards) -> list[str]:
     """Return the fingerprint files of the code that the weights of an experiment's runs depend on."""
     runs = runs_of(wildcards.experiment).values()
-    return fingerprint_files(*sorted({name for run in runs for name in code_modules(run)}))
+    return fingerprint_files(
+        *sorted({name for run in runs for name in code_modules(run)})
+    )
 
 
 def source_records(wildcards: Wildcards) -> list[str]:
@@ -342,7 +344,9 @@ def code_of_extra_format(wildcards: Wildcards) -> list[str]:
 def code_of_table(wildcards: Wildcards) -> list[str]:
     """Return the fingerprint files of the code that a table depends on."""
     declaration_of(wildcards.table, load_table)
-    return fingerprint_files(table_module(wildcards.table), "progress_measures.tables.writing")
+    return fingerprint_files(
+        table_module(wildcards.table), "progress_measures.tables.writing"
+    )
 
 
 def are_available(experiments: Iterable[str]) -> bool:

@@ -9,7 +9,9 @@ rule table:
     """Write a table of numbers from the cubes of the declared experiments; some tables also show published numbers."""
     input:
         cubes=lambda wildcards: cubes_of_table(wildcards.table),
-        published=lambda wildcards: claim_files(declaration_of(wildcards.table, load_table)),
+        published=lambda wildcards: claim_files(
+            declaration_of(wildcards.table, load_table)
+        ),
         code=code_of_table,
     output:
         csv="results/tables/{table}.csv",
@@ -30,7 +32,9 @@ rule table:
     params:
         title=lambda wildcards: declaration_of(wildcards.table, load_table).title,
         caption=lambda wildcards: declaration_of(wildcards.table, load_table).caption,
-        reference=lambda wildcards: declaration_of(wildcards.table, load_table).reference,
+        reference=lambda wildcards: declaration_of(
+            wildcards.table, load_table
+        ).reference,
         # Includes cubes that do not exist: a partial table says for which experiments it has no values.
         cubes=lambda wildcards: [
             f"--cube {path}"
