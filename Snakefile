@@ -1,8 +1,8 @@
 """The microscope for grokking: from configuration to figures.
 
-config/experiments → dataset → training → measures → cube → figures → report
+config/experiments → dataset → training → measures → cube → figures, tables, explorer, claims
 
-Try `snakemake -c2 quickstart` first (two to three minutes). Or request a single file: for
+Try `snakemake -c2 quickstart` first (three minutes). Or request a single file: for
 `snakemake -c2 results/figures/paper/fig07.pdf`, Snakemake trains, measures and draws only what this figure needs.
 With `--config cubes=published` it draws from the published cubes, without training.
 """
@@ -14,7 +14,7 @@ min_version("9.27")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/datasets.smk"  # every pair, its label, and which runs train on it
-include: "workflow/rules/training.smk"  # one resumable workflow job per experiment, on this machine or on Slurm
+include: "workflow/rules/training.smk"  # one resumable job of Snakemake per experiment, on this machine or on Slurm
 include: "workflow/rules/cubes.smk"  # stores of measures of each run, gathered into a cube
 include: "workflow/rules/figures.smk"  # cubes → PDF, PNG, SVG
 include: "workflow/rules/tables.smk"  # cubes → Markdown, CSV, LaTeX
@@ -23,7 +23,7 @@ include: "workflow/rules/claims.smk"  # cubes → verdicts of claims
 
 
 rule all:
-    """Every figure and table of every source, the explorer, and the verdicts of all claims."""
+    """Every figure and table, the explorer, and the verdicts of all claims; with cubes=published, those with published cubes."""
     default_target: True
     input:
         figures(*figure_ids()),
@@ -54,7 +54,7 @@ rule paper_mechanism:
 
 
 rule mainline:
-    """The paper's five mainline networks: their cube, and all figures that read only that cube."""
+    """Five networks with the paper's main settings: their cube, and all figures that are drawn from this cube alone."""
     input:
         cube("mainline"),
         figures(
@@ -67,7 +67,7 @@ rule mainline:
 
 
 rule subtraction:
-    """The subtraction notebook's network: its cube and its figures."""
+    """A network with the subtraction notebook's settings: its cube and its figures."""
     input:
         cube("subtraction"),
         figures(*figure_ids("subtraction")),
@@ -81,7 +81,7 @@ rule mod_addition:
 
 
 rule integer_addition:
-    """The integer addition notebook's network: its cube, figures and tables."""
+    """A network with the integer addition notebook's settings: its cube, figures and tables."""
     input:
         cube("integer_addition"),
         figures(*figure_ids("integer_addition")),
@@ -89,7 +89,7 @@ rule integer_addition:
 
 
 rule transformer_lens_demo:
-    """The TransformerLens demo's network: its cube and its figures."""
+    """A network with the TransformerLens demo's seeds: its cube and its figures."""
     input:
         cube("transformer_lens_demo"),
         figures(*figure_ids("demo")),

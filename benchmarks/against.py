@@ -2,8 +2,8 @@
 
 Both source trees are copied to a temporary folder and run in the same Python environment; `PYTHONPATH` decides which code
 runs. Each revision is used through its own commands and its own experiment files, because settings, commands and code
-differ between revisions. What a revision's workflow does is read from its dry run. Runs of the two revisions alternate. CPU
-time includes all processes that a command starts, and depends on other load of the machine less than elapsed time does.
+differ between revisions. A dry run of its workflow lists its commands. The two revisions take turns. CPU time includes all
+processes that a command starts, and depends less than elapsed time on other load of the machine.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from revision import Revision, copies
 from progress_measures.errors import UserError
 from progress_measures.files import write_json
 
-GROKKING_EPOCHS = 1600  # the quickstart's networks grok before; without key frequencies, measuring would cost less
+GROKKING_EPOCHS = 1600  # the quickstart's networks grok by then; without key frequencies, measuring would cost less
 UPDATES = {"mainline": 120, "repeated_subsequence": 40, "two_layer": 20, "five_digit_addition": 300}
 """Experiments whose updates are timed, and the number of updates: a few seconds of training each."""
 SWEEP = {"measure": "during", "keep": "last"}
 """Settings of training with which only measures and the last weights are stored, for revisions that have them."""
 
 Samples = dict[str, list[float]]
-"""Measured costs by row of the table; repeated measurements are listed."""
+"""Measured costs, by key of `ROWS`: one number for each measurement."""
 
 
 class Row(NamedTuple):
-    """A row of the table and its target: a least ratio of f1318e7's cost to this revision's, or a largest cost."""
+    """A row of the table of costs, and its target: a least ratio of f1318e7's cost to this revision's, or a largest cost."""
 
     label: str
     unit: str
@@ -50,7 +50,7 @@ class Row(NamedTuple):
         """The target as text."""
         return f"ratio ≥ {self.least_ratio:g}" if self.largest is None else f"≤ {self.largest:g} {self.unit}"
 
-    def met(self, ratio: float, cost: float) -> bool:
+    def is_met(self, ratio: float, cost: float) -> bool:
         """Return whether the ratio, or the cost of this revision, meets the target."""
         return ratio >= self.least_ratio if self.largest is None else cost <= self.largest
 
@@ -68,14 +68,14 @@ ROWS = {
 }
 
 
-def one_run(settings: dict[str, Any], **training: int) -> dict[str, Any]:
-    """Return the settings of an experiment with a single run and other fields of `training`."""
+def single_run_settings(settings: dict[str, Any], **training: int) -> dict[str, Any]:
+    """Return the settings of an experiment without its grid, with these values of fields of `training`."""
     single = {key: value for key, value in settings.items() if key != "grid"}
     return single | {"title": "Benchmark", "training": settings["training"] | training}
 
 
 def planned_commands(dry_run: str) -> list[list[str]]:
-    """Return the commands that write data, train and measure, from the output of `snakemake -n -p --verbose`, in their order."""
+    """Return the commands that write data, train and measure, in the order in which `snakemake -n -p --verbose` prints them."""
     commands = re.findall(r"(progress-measures (?:dataset|train|measure) .*?)(?: \d?>.*)?$", dry_run, re.M)
     return [shlex.split(command) for command in commands]
 
@@ -105,11 +105,16 @@ def peak_size(folder: Path) -> Iterator[list[float]]:
         sample()
 
 
-def measuring(revision: Revision, checkpoints: int) -> Samples:
-    """Train a network until it groks, and measure its checkpoints with the commands of the revision's workflow."""
+def measuring_costs(revision: Revision, checkpoints: int) -> Samples:
+    """Return what it costs to measure a network that has grokked, and its disk space, with the commands of the workflow.
+
+    Args:
+        revision: the revision.
+        checkpoints: number of checkpoints of the training, evenly spaced.
+    """
     every = GROKKING_EPOCHS // (checkpoints - 1)
     intervals = {"epochs": every * (checkpoints - 1), "checkpoint_every": every, "evaluate_every": every}
-    settings = one_run(revision.settings("quickstart"), **intervals)
+    settings = single_run_settings(revision.settings("quickstart"), **intervals)
     usages, disk = _trained_and_measured(revision, "bench_measure", settings)
     if SWEEP.keys() <= revision.training_fields():
         sweep = settings | {"training": settings["training"] | SWEEP}
@@ -121,7 +126,7 @@ def measuring(revision: Revision, checkpoints: int) -> Samples:
 def _trained_and_measured(
     revision: Revision, name: str, settings: dict[str, Any]
 ) -> tuple[list[dict[str, float]], float]:
-    """Return what each measuring command used, and the peak size of the run's folder in MB."""
+    """Train and measure; return CPU time in s and memory in MB of each measuring command, and the run's peak disk space in MB."""
     revision.write(name, settings)
     commands = planned_commands(revision.output("snakemake", "-n", "-p", "--verbose", f"results/{name}/cube.zarr"))
     with peak_size(revision.folder / "results" / name / "runs") as disk:
@@ -129,43 +134,49 @@ def _trained_and_measured(
     return [usage for stage, usage in usages if stage == "measure"], disk[0]
 
 
-def planning(revision: Revision) -> Samples:
-    """Time a dry run of an experiment of 1,000 runs."""
-    revision.write("bench_plan", one_run(revision.settings("quickstart")) | {"grid": {"seed": list(range(1000))}})
+def dry_run_cost(revision: Revision) -> Samples:
+    """Return the CPU time of a dry run of an experiment of 1,000 runs."""
+    settings = single_run_settings(revision.settings("quickstart")) | {"grid": {"seed": list(range(1000))}}
+    revision.write("bench_plan", settings)
     return {"plan_cpu": [revision.usage("snakemake", "-n", "results/bench_plan/cube.zarr")["cpu"]]}
 
 
-def quickstart(revision: Revision) -> Samples:
-    """Time the commands of `make quickstart`."""
+def quickstart_cost(revision: Revision) -> Samples:
+    """Return the CPU time of the commands of `make quickstart`, except those of `make setup`."""
     commands = (("snakemake", f"-c{os.cpu_count()}", "quickstart"), ("progress-measures", "describe", "quickstart"))
     return {"quickstart_cpu": [sum(revision.usage(*command)["cpu"] for command in commands)]}
 
 
-def updating(revision: Revision, experiment: str) -> Samples:
-    """Time updates, as the difference between two trainings that differ in their number: all else cancels."""
+def update_cost(revision: Revision, experiment: str) -> Samples:
+    """Return the CPU time of an update, from two trainings that differ only in the number of updates: all else cancels."""
     updates, cpu = UPDATES[experiment], []
     for epochs in (updates // 4, updates // 4 + updates):
-        settings = one_run(revision.settings(experiment), epochs=epochs, checkpoint_every=epochs, evaluate_every=epochs)
-        revision.write("bench_update", settings)
+        intervals = {"epochs": epochs, "checkpoint_every": epochs, "evaluate_every": epochs}
+        revision.write("bench_update", single_run_settings(revision.settings(experiment), **intervals))
         cpu.append(revision.usage("progress-measures", "train", "bench_update", "--at-once", "1")["cpu"])
     return {f"update_{experiment}": [(cpu[1] - cpu[0]) / updates * 1e3]}
 
 
-def compared(other: Samples, here: Samples) -> list[dict[str, Any]]:
-    """Return the rows of the table that were measured: medians, their ratio, the target and whether it is met."""
+def comparison_rows(other: Samples, here: Samples) -> list[dict[str, Any]]:
+    """Return the measured rows of the table: medians of both revisions, their ratio, the target and whether it is met.
+
+    Args:
+        other: costs of the other revision.
+        here: costs of this working tree.
+    """
     rows = []
     for key, row in ((key, row) for key, row in ROWS.items() if key in other and key in here):
         medians = statistics.median(other[key]), statistics.median(here[key])
         ratio = medians[0] / medians[1]
         costs = {"unit": row.unit, "other": medians[0], "here": medians[1], "ratio": ratio}
-        target = {"target": row.target, "met": row.met(ratio, medians[1])}
+        target = {"target": row.target, "met": row.is_met(ratio, medians[1])}
         rows.append({"row": key} | costs | target | {"samples": {"other": other[key], "here": here[key]}})
     return rows
 
 
 def against(
     revision: Annotated[str, typer.Argument(help="Git revision to compare with, such as f1318e7.")],
-    checkpoints: Annotated[int, typer.Option(min=2, max=GROKKING_EPOCHS + 1, help="Checkpoints measured.")] = 401,
+    checkpoints: Annotated[int, typer.Option(min=2, max=GROKKING_EPOCHS + 1, help="Checkpoints to measure.")] = 401,
     rounds: Annotated[int, typer.Option(min=1, help="Repetitions of updates and dry runs.")] = 3,
     with_quickstart: Annotated[bool, typer.Option("--quickstart", help="Also time the quickstart.")] = False,
     to_json: Annotated[Path | None, typer.Option("--json", help="JSON file to write.")] = None,
@@ -177,16 +188,16 @@ def against(
 
     from progress_measures.training.machine import describe_machine
 
-    steps = [(planning,), *((updating, name) for name in UPDATES)] * rounds + [(measuring, checkpoints)]
+    steps = [(dry_run_cost,), *((update_cost, name) for name in UPDATES)] * rounds + [(measuring_costs, checkpoints)]
     samples: tuple[Samples, Samples] = ({}, {})
     with tempfile.TemporaryDirectory(prefix="bench-against-") as folder:
         sides = copies(revision, Path(folder))
-        for function, *arguments in [*steps, *([(quickstart,)] if with_quickstart else [])]:
+        for function, *arguments in [*steps, *([(quickstart_cost,)] if with_quickstart else [])]:
             for side, of_side in zip(sides, samples, strict=True):
                 for key, values in function(side, *arguments).items():
                     of_side.setdefault(key, []).extend(values)
                     print(f"{side.name}: {ROWS[key].label}: {values[0]:.3g} {ROWS[key].unit}", file=sys.stderr)
-    rows = compared(*samples)
+    rows = comparison_rows(*samples)
     computer = describe_machine(torch.device("cpu"))
     title = f"{datetime.date.today()}, {computer['processor']}, {checkpoints} checkpoints, medians of {rounds}"
     table = Table(

@@ -1,9 +1,10 @@
 """Benchmarks of this package against the notebook's implementation, on one machine and in one process.
 
-The baseline, `benchmarks/notebook.py`, trains and measures as the subtraction notebook does. A block is a few repetitions of
-a function. Blocks of the package and of the baseline alternate, so other load on the machine slows both equally; the
-medians over blocks are compared. The package flushes denormal numbers to zero, the notebook does not. Flushing is a setting
-of a thread, so each implementation has a separate thread. The allocator settings of `training.machine.set_up` apply to both.
+The baseline, `benchmarks/notebook.py`, trains and measures as the subtraction notebook does; it also trains other networks in the
+same way. A block is a few repetitions of a function. Blocks of the package and of the baseline alternate, so other load on the
+machine slows both equally; the medians over blocks are compared. The package flushes denormal numbers to zero, the notebook does
+not. Flushing is a setting of a thread, so each implementation has a separate thread. The allocator settings of
+`training.machine.set_up` apply to both.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def converged_weights() -> Weights:
 
 
 def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Weights | None = None) -> dict[str, Any]:
-    """Time an epoch of the package and of the notebook, at the start of training and late in training.
+    """Time an epoch of the package and of the notebook: of subtraction at the start, and of the mainline late in training.
 
     Args:
         threads: Threads of each implementation.
@@ -146,7 +147,8 @@ def _compare_training(
 ) -> dict[str, float]:
     """Time an update, an evaluation and an epoch of both implementations from the same weights, in milliseconds.
 
-    Writing of checkpoints is not timed. `ratio` is the notebook's time per epoch divided by the package's.
+    Writing of checkpoints is not timed. An epoch of the notebook includes the test loss, one of the package its share of the
+    evaluations. `ratio` is the notebook's time per epoch divided by the package's.
     """
     n = run.task.layout.operand_count
     mask = train_mask(run)
@@ -216,7 +218,7 @@ TIMED_EXPERIMENTS = (
     "repeated_subsequence",
     "skip_trigram",
 )
-"""Experiments other than one-layer networks on modular tasks, of which `bench_tasks` times the first run."""
+"""Experiments that the fast path of one-layer networks does not train; `bench_tasks` times the first run of each."""
 
 
 def bench_tasks(
@@ -246,6 +248,7 @@ def bench_tasks(
 
 
 def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str, float]:
+    """Time an update of a run in both implementations, from the same initial weights, in milliseconds."""
     weights = {name: tensor.numpy() for name, tensor in initial_weights(run).items()}
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
     package, baseline = PackageTraining(run, weights, mask), _plain_training(run, weights, mask)
@@ -269,7 +272,7 @@ def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str
 
 
 def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
-    """Return the plain PyTorch implementation of a run's training."""
+    """Return the plain PyTorch implementation of a run's training; `mask` is used for pairs only."""
     if not run.on_sequences:
         data = notebook.data(run.task.layout.operand_count, run.task.sign, mask)
         return notebook.NotebookTraining(weights, data)
@@ -312,7 +315,7 @@ def bench_measure(
         late, skipped = initial, str(error)
     context = RunContext(run, late, train_mask(run))
     if skipped:
-        # Any three frequencies give the same time, because the notebook loops over its three key frequencies.
+        # An untrained network has no key frequencies. The time depends on their number, which is three in the notebook.
         context.key_frequencies = np.array([1, 5, 34])
     result: dict[str, Any] = {"threads": threads, "machine": describe_machine(CPU)}
     result |= _compare_measuring(context, initial, threads, repetitions, blocks)
@@ -325,6 +328,7 @@ def bench_measure(
 def _compare_measuring(
     context: RunContext, weights: Weights, threads: int, repetitions: int, blocks: int
 ) -> dict[str, float]:
+    """Time the measures of one checkpoint in both implementations, in milliseconds."""
     data = notebook.data(context.n, context.sign, context.train)
     baseline = notebook.Notebook(context.n, context.sign, data, context.key_frequencies)
     model = notebook.HookedTransformer.from_weights(weights)
@@ -381,7 +385,7 @@ def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
 
 
 class _BenchThread:
-    """A thread that runs one implementation; torch's worker threads inherit whether it flushes denormal numbers."""
+    """A thread that runs one implementation; torch's worker threads flush denormal numbers if this thread does."""
 
     def __init__(self, threads: int, flush: bool) -> None:
         def initialize() -> None:
@@ -439,7 +443,10 @@ def peak_memory(threads: int, epochs: int = 100) -> float:
 
 
 def _train_in(folder: str, threads: str, epochs: str) -> None:
-    """Train for some epochs, with 20 checkpoints or more, the number written to disk at once; print the peak memory."""
+    """Train with a checkpoint every five epochs, and print the peak memory.
+
+    A hundred epochs have 20 checkpoints after the first, as many as training writes to disk at once.
+    """
     from progress_measures.data.dataset import write_dataset
     from progress_measures.training.loop import train
 
@@ -477,7 +484,7 @@ def table(results: dict[str, dict[str, Any]]) -> Any:
 
 
 def notes(results: dict[str, dict[str, Any]]) -> list[str]:
-    """Return the results that the table omits, one per line: memory, arithmetic rate, and skipped comparisons."""
+    """Return lines with the results that the table omits: memory, arithmetic rate, and skipped comparisons; empty if none."""
     lines = []
     train = results.get("train", {})
     if train:
@@ -500,7 +507,7 @@ def bench(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     json_only: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
 ) -> None:
-    """Time training and measuring, and compare with the notebook's implementation."""
+    """Time training and measuring, compare with the notebook's implementation, and write results/bench.json."""
     from rich.console import Console
 
     results: dict[str, Any] = {}

@@ -1,10 +1,10 @@
-"""The baseline of the benchmark: it trains and measures a network in plain torch, as the subtraction notebook does.
+"""The baseline of the benchmarks: it trains and measures a network in plain torch, as the subtraction notebook does.
 
 - The hooked transformer follows TransformerLens: it computes all three positions of `a b =` and passes every activation
   through a hook point.
 - Training is full-batch AdamW on a float64 cross-entropy, with the test loss at every epoch.
-- Each measure runs the network over all pairs again. The values of cos(w_k(a + sign b - c)), where w_k = 2πk/p and sign is
-  1 for addition and -1 for subtraction, stay in memory for all frequencies k and all (a, b, c).
+- Each measure of logits or neurons runs the network over all pairs again. The values of cos(w_k(a + sign b - c)), where
+  w_k = 2πk/p and sign is 1 for addition and -1 for subtraction, stay in memory for all frequencies k and all (a, b, c).
 
 Matrix products use `F.linear` and `addmm` as in TransformerLens 2. The logits equal the logits of version 2.15 to the last
 bit, and an epoch takes 0.98 of the time of version 2.15 (on one EPYC core).
@@ -35,7 +35,7 @@ class HookPoint(nn.Module):
 
 
 def _parameter(weights: dict[str, Tensor], name: str, layer: int, shape: tuple[int, ...]) -> nn.Parameter:
-    """Return a layer's tensor as a trained parameter, or as a frozen bias of zeros if `weights` lacks it."""
+    """Return a layer's tensor as a trained parameter; if `weights` lacks it, zeros of this shape that do not train."""
     if name in weights:
         return nn.Parameter(weights[name][layer].clone())
     return nn.Parameter(torch.zeros(shape, dtype=weights["W_E"].dtype), requires_grad=False)
@@ -130,7 +130,7 @@ class HookedTransformer(nn.Module):
 
     @classmethod
     def from_weights(cls, weights: Weights) -> HookedTransformer:
-        """Return a network with these weights; biases that are missing in them are zeros and do not train."""
+        """Return a network with these weights; missing biases are zeros and do not train."""
         return cls({name: torch.as_tensor(tensor).detach() for name, tensor in weights.items()})
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ def data(p: int, sign: int, train_mask: ArrayLike) -> Data:
 
 
 def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the mean cross-entropy in float64, at the last position if logits have a position axis."""
+    """Compute the mean cross-entropy in float64; if logits have an axis of positions, at the last position."""
     if logits.ndim == 3:
         logits = logits[:, -1]
     log_p = logits.to(torch.float64).log_softmax(-1)
@@ -253,7 +253,7 @@ class SequenceTraining:
 
 
 class Notebook:
-    """The measures of the notebook, with the arrays that they use.
+    """The measures of the notebook, as methods that take a network, with the arrays that they share.
 
     Every measure returns a differentiable tensor, because the notebook computes its measures without `torch.no_grad`.
 
@@ -275,7 +275,7 @@ class Notebook:
         self.fourier_basis = self._fourier_basis()
 
     def _cosines(self) -> Tensor:
-        """Return cos(w_k(a + sign b - c)), each of norm 1: [frequency, a, b, c]."""
+        """Return cos(w_k(a + sign b - c)) for each k, scaled to norm 1: [frequency, a, b, c]."""
         x = torch.arange(self.p)
         difference = x[:, None, None] + self.sign * x[None, :, None] - x[None, None, :]
         cosines = torch.empty(self.p // 2, *difference.shape, dtype=self.dtype)
@@ -308,7 +308,7 @@ class Notebook:
         return model(self.data.tokens)[:, -1].view(self.p, self.p, self.p)
 
     def cosine_coefficients(self, model: HookedTransformer) -> Tensor:
-        """Compute the inner product of the logits with cos(w_k(a + sign b - c)), scaled to norm 1: [frequency]."""
+        """Compute the inner product of the logits with each of `cosines`, which have norm 1: [frequency]."""
         return (self.cosines * self._logits(model)[None]).sum([-3, -2, -1])
 
     def cosine_similarities(self, model: HookedTransformer) -> Tensor:
@@ -348,7 +348,7 @@ class Notebook:
         return loss_fn(restricted[self.data.test], self.data.labels[self.data.test])
 
     def excluded_loss(self, model: HookedTransformer) -> Tensor:
-        """Compute the excluded loss on training pairs, with the neurons' projection on key frequencies' directions removed."""
+        """Compute the excluded loss on training pairs: the neurons' projection on the key frequencies' directions is removed."""
         _, cache = model.run_with_cache(self.data.tokens)
         neurons = cache["blocks.0.mlp.hook_post"][:, -1]
         mlp = model.blocks[0].mlp
@@ -357,16 +357,16 @@ class Notebook:
         return loss_fn(logits[self.data.train], self.data.labels[self.data.train])
 
     def W_E_fourier_norms(self, model: HookedTransformer) -> Tensor:
-        """Compute the norm of each Fourier component over operands of the embedding W_E: [component]."""
+        """Compute the norm of each Fourier component of the embedding W_E, a function of the operand: [component]."""
         return (self.fourier_basis @ model.W_E[:-1]).norm(dim=-1)
 
     def W_L_fourier_norms(self, model: HookedTransformer) -> Tensor:
-        """Compute the norm of each Fourier component over outputs of the neuron-logit map W_out W_U: [component]."""
+        """Compute the norm of each Fourier component of the neuron-logit map W_out W_U, a function of the output: [component]."""
         W_L = model.blocks[0].mlp.W_out @ model.W_U
         return (W_L @ self.fourier_basis.mT).norm(dim=0)
 
     def sum_of_squared_weights(self, model: HookedTransformer) -> Tensor:
-        """Compute the sum of squares of all parameters."""
+        """Compute the sum of squares of all parameters; biases that do not train are zero."""
         return sum(parameter.pow(2).sum() for parameter in model.parameters())
 
 

@@ -41,7 +41,7 @@ class Revision(NamedTuple):
         return output
 
     def usage(self, *command: str) -> dict[str, float]:
-        """Run a command, and return `cpu` in s and `memory` in MB, as benchmarks/usage.py measures them."""
+        """Run a command; return the CPU time `cpu` in s and the peak `memory` in MB, as benchmarks/usage.py measures them."""
         file = self.folder.parent / f"{self.folder.name}.json"
         self.output(sys.executable, str(ROOT / "benchmarks/usage.py"), str(file), *command)
         return json.loads(file.read_text())
@@ -51,7 +51,7 @@ class Revision(NamedTuple):
         return read_yaml(self.folder / f"config/experiments/{experiment}.yaml")
 
     def write(self, name: str, settings: dict[str, Any]) -> None:
-        """Write an experiment, and delete results of that name."""
+        """Write the file of an experiment, and delete the experiment's results."""
         (self.folder / f"config/experiments/{name}.yaml").write_text(yaml_text(settings))
         shutil.rmtree(self.folder / "results" / name, ignore_errors=True)
 
@@ -62,7 +62,18 @@ class Revision(NamedTuple):
 
 
 def copies(revision: str, folder: Path) -> tuple[Revision, Revision]:
-    """Copy another revision and this working tree, with changes that are not committed, but without `published/`."""
+    """Copy another revision and this working tree, both without `published/`; the working tree with changes not committed.
+
+    Args:
+        revision: name of the other revision, as git accepts it.
+        folder: folder for the copies.
+
+    Returns:
+        The other revision and the working tree.
+
+    Raises:
+        UserError: git finds no such revision, or Python does not import the copied code.
+    """
     git = ("git", "-C", str(ROOT))
     commit = subprocess.run([*git, "rev-parse", "--short", f"{revision}^{{commit}}"], capture_output=True, text=True)
     if commit.returncode:

@@ -1,7 +1,8 @@
 """Runs a command and all processes that it starts to their ends, and writes what they used: `usage.py FILE COMMAND …`
 
 FILE receives JSON: `cpu`, the user and system time of all processes in s, and `memory`, the peak memory of the largest
-process in MB. This is a process of its own because on Linux a new process's peak memory includes its parent's memory.
+process in MB. This small program has a process of its own, because on Linux the peak memory of a new process includes the memory
+of its parent at the start.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
-"""Hooks of MkDocs that add generated pages: the reference, the gallery, the explorer, and the files that pages link to.
+"""Hooks of MkDocs, which it calls while it builds the site. They add pages, and change the content of pages.
 
-Pages link to files of the repository outside of docs/. Each such file also becomes a page of the site. Formulas become MathML,
-which browsers typeset themselves, so the site needs no script and no network for them. The page on the algorithm gets live
-views of a published cube. The tutorial is executed and shows its outputs. The first
-use of a technical term in a page links to its explanation.
+Added pages are the reference, the gallery, the explorer, the executed tutorial with its outputs, and each file of the repository
+outside of docs/ to which a page links. In all pages, formulas become MathML, which browsers typeset themselves, so the site needs
+no script and no network for them. In pages of text, the first use of a technical term links to its explanation. The page on the
+algorithm gets live views of a published cube.
 """
 
 import base64
@@ -28,19 +28,21 @@ from progress_measures.pages.reference_pages import reference_pages
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = "docs/tutorial.ipynb"
-PAGES_OUTSIDE_DOCS = {
+PAGE_NAMES = {
     "README.md": "index.md",
     "results/README.md": "results-folder.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     TUTORIAL: "tutorial.md",
 }
+"""Page of the site by the file that becomes it, for files that are not Markdown pages in docs/."""
+
 GENERATED_FROM = {
     "src/progress_measures/measures": "reference/measures.md",
     "src/progress_measures/capabilities.py": "reference/measures.md",
     "src/progress_measures/figures": "gallery/index.md",
 }
-"""Code from which a page of the site is generated: a link leads to the code in a clone, and to the page on the site."""
+"""Page of the site by the code from which it is generated: a link leads to the code in a clone, and to the page on the site."""
 
 EXPLORER_PAGE = "live-explorer.html"
 LINKS_OF_EXPLORER = {
@@ -62,10 +64,13 @@ TERMS = {
 """Technical terms, as regular expressions, and the sections of the page on the algorithm that explain them."""
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
+"""A formula as pymdownx.arithmatex marks it: the element, which is `div` for a block, and the formula in LaTeX."""
+
 WITHOUT_TERMS = ("a", "button", "code", "h1", "h2", "h3", "h4", "math", "pre", "script", "summary", "th")
 """Elements whose text gets no links."""
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#:]+)(#[^)\s]*)?( \"[^\"]*\")?\)")
+"""A link of Markdown to a file: `!` for a picture, the text, the path, the anchor, and the title."""
 
 
 def on_config(config):
@@ -77,8 +82,8 @@ def on_config(config):
 def on_files(files, config):
     """Add the generated pages, the pictures, and a page for each file that a page links to."""
     pages = reference_pages() | gallery_pages()
-    pages |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in PAGES_OUTSIDE_DOCS.items()}
-    pages[PAGES_OUTSIDE_DOCS[TUTORIAL]], pictures = executed_notebook(ROOT / TUTORIAL)
+    pages |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in PAGE_NAMES.items()}
+    pages[PAGE_NAMES[TUTORIAL]], pictures = executed_notebook(ROOT / TUTORIAL)
     for name, picture in pictures.items():
         files.append(File.generated(config, name, content=picture))
     for name, text in pages.items():
@@ -100,13 +105,13 @@ def on_files(files, config):
 
 
 def executed_notebook(path):
-    """Execute a notebook with only the published cubes, and return it as Markdown with its outputs; and its pictures by name."""
+    """Execute a notebook with only the published cubes; return it as Markdown with its outputs, and its pictures by name."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("config", "published"):
             (Path(folder) / name).symlink_to(ROOT / name)
-        resources, quiet = {"metadata": {"path": folder}}, ["--log-level=ERROR"]
-        NotebookClient(notebook, kernel_name="python3", resources=resources, extra_arguments=quiet).execute()
+        resources, kernel_arguments = {"metadata": {"path": folder}}, ["--log-level=ERROR"]
+        NotebookClient(notebook, kernel_name="python3", resources=resources, extra_arguments=kernel_arguments).execute()
     parts, pictures = [], {}
     for cell in notebook.cells:
         parts.append(f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source)
@@ -122,7 +127,7 @@ def executed_notebook(path):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Rewrite links to files of the repository as links to pages of the site."""
+    """Rewrite links to files of the repository as links to pages of the site; links to folders become plain text."""
     name = page.file.src_uri
     if name == "claims.md" or name.startswith("source/"):
         page.meta["hide"] = ["toc"]  # room for long lines
@@ -134,7 +139,7 @@ def on_page_markdown(markdown, page, config, files):
         path = _repository_path(name, target)
         if path is None:
             return match[0]
-        site_path = (PAGES_OUTSIDE_DOCS | GENERATED_FROM).get(path) or (
+        site_path = (PAGE_NAMES | GENERATED_FROM).get(path) or (
             path.removeprefix("docs/") if path.startswith("docs/") else _page_of_file(path)
         )
         if site_path is None:  # a folder
@@ -146,7 +151,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    """Typeset formulas, link technical terms, and add the time bar, which selects the epoch, to the page on the algorithm."""
+    """Typeset formulas; link technical terms in pages of text; add the time bar of the views to the page on the algorithm."""
     content = with_mathml(content)
     if page.file.src_uri == ALGORITHM_PAGE:
         return content + _views()[0]
@@ -165,7 +170,7 @@ def on_post_page(output, page, config):
 
 @functools.cache
 def _views():
-    """Return the HTML of the views of the first run of the mainline: style sheet and time bar, and scripts and data."""
+    """Return what the views of the mainline's first run need, as HTML: style sheet and time bar; and scripts and data."""
     return article_parts(open_cube("mainline", published=True).isel(run=[0]))
 
 
@@ -182,8 +187,13 @@ def with_mathml(content):
 
 
 def with_linked_terms(content, page):
-    """Link the first use of each term in the text of a page to its section of the page on the algorithm."""
-    remaining, inside, parts = dict(TERMS), [], []
+    """Link the first use of each of the `TERMS` in a page to the section that explains it.
+
+    Args:
+        content: HTML of the page.
+        page: path from this page to the page on the algorithm.
+    """
+    remaining, inside, parts = dict(TERMS), [], []  # `inside`: the open elements whose text gets no links
     for part in re.split(r"(<[^>]+>)", content):
         if tag := re.match(r"<(/?)(\w+)", part):
             if not tag[1] and tag[2] in WITHOUT_TERMS:
@@ -202,7 +212,7 @@ def with_linked_terms(content, page):
 
 def _repository_path(page, target):
     """Return a link's target as a path from the repository's root, or None if the repository has no such file or folder."""
-    page_path = next((path for path, name in PAGES_OUTSIDE_DOCS.items() if name == page), f"docs/{page}")
+    page_path = next((path for path, name in PAGE_NAMES.items() if name == page), f"docs/{page}")
     path = os.path.normpath(PurePosixPath(page_path).parent / target)
     return path if not path.startswith("..") and (ROOT / path).exists() else None
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Two equal settings of pydantic cannot be compared after both have computed a cached array.
+# Two equal models of pydantic cannot be compared after both have computed a cached array.
 #
-# Expected: pydantic compares models by their fields. A `functools.cached_property` is no field, so reading it changes nothing about
-#   the model, and `a == b` and `a in [b]` give the same answer before and after.
+# Expected: pydantic compares models by their fields. A `functools.cached_property` is no field, so `a == b` and `a in [b]` give the
+#   same answer before and after it is read.
 # What happens: `==` first compares the `__dict__` of both models, which also holds the cached values. If both hold a NumPy array
 #   or a torch tensor with several elements, this raises ValueError (RuntimeError for a tensor). While only one of the two models
 #   has computed its array, the comparison is True.
 # What to do: compare `a.model_dump() == b.model_dump()`, or keep arrays out of models, in a function with `functools.cache`.
-# Why it matters: settings of an experiment that hold their own labels or masks can be compared, put in lists and looked up, until
-#   two of them have been used.
+# Why it matters: an experiment's settings may be a model that caches its labels or masks. Such models can be compared and found in
+#   lists only until two of them have computed these arrays.
 # Versions: pydantic 2.14.3, NumPy 2.4.3, Python 3.11 or later.
 set -eu
 

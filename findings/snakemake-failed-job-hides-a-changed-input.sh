@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# After a failed job, Snakemake takes an input that has changed for unchanged, and does not repeat the job.
+# After a failed job, Snakemake counts a changed input as unchanged, and does not repeat the job.
 #
 # Expected: measures.txt → cube.txt → figure.txt. The measures change, and the job that writes the cube fails because the disk is
 #   full. When there is space again, the next call writes the cube and the figure from the new measures.
 # What happens: the next call prints "Nothing to be done". The figure shows the old measures, and the cube does not exist.
 #   Snakemake compares small files (up to 1 MB) by checksum, and it has recorded the checksum of the new measures although
 #   the job that read them failed.
-# What to do: `max-checksum-file-size: 0` in the profile compares times instead. Or request the intermediate file too.
-# Why it matters: results do not follow from the data beside them, after an error that everybody meets, and without a word.
+# What to do: put `max-checksum-file-size: 0` in the profile, so that Snakemake compares times instead. Or request cube.txt too.
+# Why it matters: after a common error, results disagree with the data beside them, and no message says so.
 # Versions: snakemake 9.27.1, Python 3.11 or later.
 set -eu
 

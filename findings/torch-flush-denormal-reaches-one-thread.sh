@@ -2,11 +2,11 @@
 # `torch.set_flush_denormal(True)` takes effect in one thread only, so only part of a large tensor is flushed to zero.
 #
 # Expected: the function "disables denormal floating numbers on CPU" and returns True. After this call no operation on
-#   the CPU gives a subnormal number; after `set_flush_denormal(False)` operations give subnormal numbers again.
+#   the CPU gives a subnormal (denormal) number; after `set_flush_denormal(False)` operations give subnormal numbers again.
 # What happens: the call changes a setting of the calling thread. PyTorch divides large operations among threads, which it
 #   starts at the first parallel operation. They copy the setting of the thread that starts them, and keep it. After an earlier
 #   operation on a large tensor, the call therefore takes effect only in the first part of a tensor. A call before the first
-#   parallel operation takes effect in all threads, but a later `set_flush_denormal(False)` changes only one of them back.
+#   parallel operation takes effect in all threads, but a later `set_flush_denormal(False)` takes effect in one of them only.
 # What to do: call the function once in each process, before the first operation on a large tensor, and check the effect on a
 #   product of large tensors. Or compute in one thread.
 # Why it matters: when the loss of a network is very small, gradients and Adam's second moments become subnormal, with

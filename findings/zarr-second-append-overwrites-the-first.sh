@@ -6,8 +6,8 @@
 # What happens: xarray writes consolidated metadata by default, a copy of every array's shape in the store's root. Zarr opens
 #   arrays of a group by this copy, but `append` writes the new shape only to the array's metadata. So the next
 #   `open_group` (or `xarray.open_zarr`) finds the old length, and the next append overwrites what the first append wrote.
-#   `attrs["units"] = ...` writes the array's metadata with the old shape, which removes both appends. None of these steps
-#   gives an error or a warning.
+#   If an attribute is then set (`attrs["units"] = ...`), the array's metadata are written with the old shape, which removes both
+#   appends. None of these steps gives an error or a warning.
 # What to do: open stores for writing with `zarr.open_group(path, use_consolidated=False)`, and call
 #   `zarr.consolidate_metadata(path)` after the last change. Or append with xarray, which updates the copy.
 # Why it matters: logs of a training run grow by appends. The rows that the second append overwrites are gone.

@@ -39,7 +39,7 @@ def test_commands_of_a_dry_run():
 @pytest.mark.parametrize("name", [*against.UPDATES, "quickstart"])
 def test_experiment_of_one_run(name):
     settings = read_yaml(ROOT / f"config/experiments/{name}.yaml")
-    derived = against.one_run(settings, epochs=30, checkpoint_every=30, evaluate_every=30)
+    derived = against.single_run_settings(settings, epochs=30, checkpoint_every=30, evaluate_every=30)
     (run,) = Experiment.model_validate(derived).runs("bench")
     first = Experiment.model_validate(settings).runs(name)[0]
     assert run.training.epochs == 30
@@ -50,7 +50,7 @@ def test_experiment_of_one_run(name):
 def test_rows_have_medians_ratios_and_targets():
     other = {"measure_cpu": [0.6], "disk": [350.0], "update_mainline": [40.0, 90.0, 44.0], "plan_cpu": [13.6]}
     here = {"measure_cpu": [0.15], "disk": [21.0], "update_mainline": [40.0, 41.0, 38.0]}
-    rows = {row["row"]: row for row in against.compared(other, here)}
+    rows = {row["row"]: row for row in against.comparison_rows(other, here)}
     assert list(rows) == ["measure_cpu", "disk", "update_mainline"]
     assert rows["update_mainline"]["ratio"] == pytest.approx(44 / 40)
     assert [row["met"] for row in rows.values()] == [True, False, False]

@@ -11,7 +11,9 @@ rule claims:
         cubes=lambda wildcards: judged_cubes(),
         claim_files=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),
         populations="config/populations.yaml",
-        code=code("progress_measures.claims.claims_page", *quantity_modules()),
+        code=fingerprint_files(
+            "progress_measures.claims.claims_page", *quantity_modules()
+        ),
     output:
         json="results/claims.json",
         page="results/claims.md",

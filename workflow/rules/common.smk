@@ -1,4 +1,4 @@
-"""Functions by which the rules find experiments, runs, code fingerprints and paths. This file contains no rules."""
+"""Functions with which the rules find experiments, runs, code fingerprints and paths. This file contains no rules."""
 
 import gc
 import shlex
@@ -30,9 +30,9 @@ from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
 from progress_measures.training.record import code_modules
 
-# Snakemake creates many small objects for every job, and none of them becomes garbage. With Python's default threshold,
-# garbage collection would take an eighth of the time in which Snakemake plans ten thousand jobs.
-gc.set_threshold(50_000)
+# Snakemake creates many small objects for every job, and none of them becomes garbage. With Python's default threshold, garbage
+# collection would take an eighth of the planning time of ten thousand jobs.
+gc.set_threshold(50_000)  # new objects between two collections
 
 # Rules call the `progress-measures` of the environment in which Snakemake itself runs, even with `--software-deployment-method
 # conda`, because `make setup` installs the packages from uv.lock. The `conda:` lines only document the environment.
@@ -61,25 +61,26 @@ if config.get("cubes", "results") not in ("results", "published"):
     exit_with(f"--config cubes={config['cubes']}: expected `results` or `published`.")
 
 
-EXPERIMENT = (
+# Names that an experiment can have: not those of other folders in results/.
+EXPERIMENT_PATTERN = (
     "".join(f"(?!{folder}/)" for folder in RESERVED_NAMES) + "[a-z0-9][a-z0-9_]*"
 )
 
 
 wildcard_constraints:
-    experiment=EXPERIMENT,
+    experiment=EXPERIMENT_PATTERN,
     # `<experiment>/` if this experiment replaces the experiments that a figure or the explorer declares; else empty.
-    replacement=f"(?:{EXPERIMENT}/)?",
+    replacement=f"(?:{EXPERIMENT_PATTERN}/)?",
     part="[^/]+",
     figure="[a-z_]+/[A-Za-z0-9_]+",
-    # `@<run>` for a figure of a run that the figure does not show by itself; else empty.
+    # `@<run>` for a figure of a run that the user names; else empty, and the figure selects its run or runs.
     of_run="(?:@[^/@]+)?",
     table="[a-z_]+/[A-Za-z0-9_]+",
     extra="webp|html",
 
 
-# Experiments that this workflow trains: all except imported networks, whose datasets and weights no rule may overwrite.
-TRAINED = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
+# Names of experiments that this workflow trains: all except imported networks, whose datasets and weights no rule may overwrite.
+TRAINED_PATTERN = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
 
 
 def runs_of(experiment: str) -> dict[str, Run]:
@@ -89,6 +90,7 @@ def runs_of(experiment: str) -> dict[str, Run]:
     return RUNS[experiment]
 
 
+# Runs that one job measures, by name of the experiment and of the part, which is the name of its first run.
 PARTS = {name: parts(list(runs.values())) for name, runs in RUNS.items()}
 
 
@@ -107,7 +109,7 @@ def part_of(wildcards: Wildcards) -> list[Run]:
 FINGERPRINTS = fingerprint.folder(Path("results"))
 
 
-def code(*modules: str) -> list[str]:
+def fingerprint_files(*modules: str) -> list[str]:
     """Write the fingerprint file of each module, unless its hash is unchanged; return the paths of these files."""
     return [fingerprint.write_fingerprint(FINGERPRINTS, name) for name in modules]
 
@@ -122,9 +124,9 @@ def write_figure_fingerprint(name: str) -> str:
 
 
 def dataset_code(wildcards: Wildcards) -> list[str]:
-    """Return the fingerprints of the code that the dataset of an experiment depends on."""
+    """Return the fingerprint files of the code that the dataset of an experiment depends on."""
     task = next(iter(runs_of(wildcards.experiment).values())).task
-    return code(
+    return fingerprint_files(
         "progress_measures.data.dataset",
         type(task).__module__,
         fingerprint.DERIVED,
@@ -132,13 +134,15 @@ def dataset_code(wildcards: Wildcards) -> list[str]:
 
 
 def training_code(wildcards: Wildcards) -> list[str]:
-    """Return the fingerprints of the code that the weights of an experiment's runs depend on."""
+    """Return the fingerprint files of the code that the weights of an experiment's runs depend on."""
     runs = runs_of(wildcards.experiment).values()
-    return code(*sorted({name for run in runs for name in code_modules(run)}))
+    return fingerprint_files(
+        *sorted({name for run in runs for name in code_modules(run)})
+    )
 
 
-def starts(wildcards: Wildcards) -> list[str]:
-    """Return the records of training of the experiments from whose weights an experiment's runs start."""
+def source_records(wildcards: Wildcards) -> list[str]:
+    """Return the records of training of other experiments from whose weights an experiment's runs start; empty for most."""
     runs = runs_of(wildcards.experiment).values()
     sources = {run.start_from.experiment for run in runs if run.start_from}
     return [f"results/{name}/trained.json" for name in sorted(sources)]
@@ -166,7 +170,7 @@ SLURM_OPTIONS = {
 
 
 def training_options(threads: int, resources: ResourceList) -> str:
-    """Return the options of `progress-measures train` that decide where runs train: pool, device, Slurm settings.
+    """Return the options of `progress-measures train` that decide where and in which batches runs train.
 
     Args:
         threads: threads of the rule; on this machine also the number of shards that train at a time, unless the resource
@@ -188,7 +192,7 @@ def training_options(threads: int, resources: ResourceList) -> str:
 
 
 # Write all fingerprint files now: Snakemake lists the existing files before it calls the input functions, which name these files.
-code(
+fingerprint_files(
     fingerprint.DERIVED,
     "progress_measures.data.dataset",
     "progress_measures.cube.gather",
@@ -213,8 +217,8 @@ for name, runs in RUNS.items():
     write_measuring_fingerprint(FINGERPRINTS, name, runs.values())
 
 
-def measured(experiment: str) -> list[str]:
-    """Return the files which record that the parts of an experiment are measured."""
+def measuring_records(experiment: str) -> list[str]:
+    """Return the paths of the files which record that the parts of an experiment are measured."""
     runs_of(experiment)
     return [f"results/{experiment}/measured/{part}" for part in PARTS[experiment]]
 
@@ -233,14 +237,14 @@ def cubes(experiments: Iterable[str]) -> list[str]:
 
 def cubes_of_table(name: str) -> list[str]:
     """Return the paths of the cubes that a table reads. On published cubes, a partial table reads only existing cubes."""
-    table = declared(name, load_table)
+    table = declaration_of(name, load_table)
     paths = cubes(table.experiments)
     if table.partial and config.get("cubes") == "published":
         return [path for path in paths if Path(path).exists()]
     return paths
 
 
-def declared(
+def declaration_of(
     name: str, load: Callable[[str], Figure | Table] = load_figure
 ) -> Figure | Table:
     """Return the declaration of a figure or table; for an unknown id, exit with a suggestion.
@@ -266,12 +270,12 @@ def labels(
         load: the function that loads the declaration, `load_figure` or `load_table`.
     """
     number = name.partition("/")[2]
-    return {kind: number, "title": declared(name, load).title}
+    return {kind: number, "title": declaration_of(name, load).title}
 
 
 def cubes_of_figure(wildcards: Wildcards) -> list[str]:
     """Return the paths of the cubes that a figure reads; exit if one experiment would replace several."""
-    experiments = declared(wildcards.figure).experiments
+    experiments = declaration_of(wildcards.figure).experiments
     if wildcards.replacement and len(experiments) > 1:
         exit_with(
             f"figure {wildcards.figure} reads {len(experiments)} cubes and cannot be drawn from "
@@ -285,40 +289,48 @@ def cubes_of_figure(wildcards: Wildcards) -> list[str]:
 
 
 def run_of(wildcards: Wildcards) -> str | None:
-    """Return the name of the run that a figure is drawn of; None if the figure decides."""
+    """Return the name of the run that the user names for a figure; None if the figure selects its run or runs."""
     return wildcards.of_run.removeprefix("@") or None
 
 
 def check_run(wildcards: Wildcards, experiment: str) -> None:
-    """Exit if a figure cannot be drawn of the run that wildcards name."""
-    of_first_run = {
+    """Exit if a figure cannot be drawn of the run that wildcards name.
+
+    Args:
+        wildcards: wildcards of the rule; `of_run` is not empty.
+        experiment: name of the experiment from whose cube the figure is drawn.
+    """
+    first_run_variables = {
         name for name, measure in measures().items() if "run" not in measure.dims
     }
     try:
-        declared(wildcards.figure).check_run(
-            run_of(wildcards), experiment, list(runs_of(experiment)), of_first_run
+        declaration_of(wildcards.figure).check_run(
+            run_of(wildcards),
+            experiment,
+            list(runs_of(experiment)),
+            first_run_variables,
         )
     except UserError as error:
         exit_with(error)
 
 
-def published(declaration: Figure | Table) -> list[str]:
-    """Return the paths of the claim files from which a figure or table takes published numbers, to show them beside ours."""
+def claim_files(declaration: Figure | Table) -> list[str]:
+    """Return the paths of the claim files from which a figure or table takes published numbers; most figures take none."""
     return [f"config/claims/{source}.yaml" for source in declaration.published]
 
 
 def code_of_figure(wildcards: Wildcards) -> list[str]:
-    """Return the fingerprints of the code that a figure depends on."""
-    declared(wildcards.figure)
+    """Return the fingerprint files of the code that a figure depends on."""
+    declaration_of(wildcards.figure)
     return [
         write_figure_fingerprint(wildcards.figure),
-        *code("progress_measures.figures.drawing"),
+        *fingerprint_files("progress_measures.figures.drawing"),
     ]
 
 
 def code_of_extra_format(wildcards: Wildcards) -> list[str]:
-    """Return the fingerprints of the code that a figure's animation or HTML page depends on; exit if the figure has none."""
-    extra_formats = declared(wildcards.figure).extra_formats
+    """Return the fingerprint files of the code that a figure's animation or HTML page depends on; exit if the figure has none."""
+    extra_formats = declaration_of(wildcards.figure).extra_formats
     if wildcards.extra not in extra_formats:
         formats = ", ".join(
             [".pdf", ".png", ".svg", *(f".{kind}" for kind in extra_formats)]
@@ -330,12 +342,14 @@ def code_of_extra_format(wildcards: Wildcards) -> list[str]:
 
 
 def code_of_table(wildcards: Wildcards) -> list[str]:
-    """Return the fingerprints of the code that a table depends on."""
-    declared(wildcards.table, load_table)
-    return code(table_module(wildcards.table), "progress_measures.tables.writing")
+    """Return the fingerprint files of the code that a table depends on."""
+    declaration_of(wildcards.table, load_table)
+    return fingerprint_files(
+        table_module(wildcards.table), "progress_measures.tables.writing"
+    )
 
 
-def covered(experiments: Iterable[str]) -> bool:
+def are_available(experiments: Iterable[str]) -> bool:
     """Return whether the cubes of these experiments exist or can be made; with `--config cubes=published`, none is made."""
     return config.get("cubes") != "published" or all(
         Path(path).exists() for path in cubes(experiments)
@@ -350,16 +364,16 @@ def figures(*names: str) -> list[str]:
     return [
         f"results/figures/{name}.{kind}"
         for name in names
-        if covered(load_figure(name).experiments)
+        if are_available(load_figure(name).experiments)
         for kind in ("png", *load_figure(name).extra_formats)
     ]
 
 
 def cubes_of_explorer(wildcards: Wildcards) -> list[str]:
-    """Return the paths of the cubes that the explorer shows: the cube of the replacement, or all declared cubes."""
+    """Return the paths of the cubes that the explorer shows: that of the replacement, or the available ones of `EXPLORED`."""
     if wildcards.replacement:
         return [cube(wildcards.replacement.rstrip("/"))]
-    return cubes([name for name in EXPLORED if covered([name])])
+    return cubes([name for name in EXPLORED if are_available([name])])
 
 
 def explorer_source() -> list[str]:
@@ -375,12 +389,12 @@ def tables(*names: str) -> list[str]:
     return [
         f"results/tables/{name}.md"
         for name in names
-        if load_table(name).partial or covered(load_table(name).experiments)
+        if load_table(name).partial or are_available(load_table(name).experiments)
     ]
 
 
 def judged_cubes() -> list[str]:
-    """Return the paths of the cubes on which claims are judged; of published cubes, only the cubes that exist."""
+    """Return the paths of the cubes on which claims are judged, without those that neither exist nor can be made."""
     try:
         names = {
             name

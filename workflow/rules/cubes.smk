@@ -1,7 +1,7 @@
 """Measures of each run, then the cube: checkpoints → measures/<family>.zarr → results/<experiment>/cube.zarr
 
 The stores of measures are not declared as outputs, because Snakemake would delete them before a job runs, and families that are
-current would be computed again. The output is a copy of the fingerprint of the code that measured a part.
+current would be computed again. The output of the rule `measure` is a copy of the fingerprint of the code that measured a part.
 """
 
 
@@ -10,7 +10,7 @@ rule measure:
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
-        # The path without a call of `code`: common.smk has written the file, and a call for each job would be slow.
+        # The path alone: common.smk has written the file, and writing it again for each job would be slow.
         code=str(fingerprint.fingerprint_file(FINGERPRINTS, "measured.{experiment}")),
     output:
         "results/{experiment}/measured/{part}",
@@ -24,7 +24,8 @@ rule measure:
     resources:
         mem_mb=1500,
     params:
-        # Whether the first run is the first of its experiment: some measures are stored only for the first run.
+        # Whether the part has the experiment's first run. The command does not use it, but a change repeats the job, because
+        # some measures are stored only for the first run.
         first=lambda wildcards: next(iter(runs_of(wildcards.experiment)))
         == wildcards.part,
         runs=lambda wildcards: [f"--run {run.name}" for run in part_of(wildcards)],
@@ -35,12 +36,12 @@ rule measure:
 rule gather:
     """Join the runs of an experiment into its cube.
 
-    Snakemake writes `.snakemake_timestamp` into the store. Its consolidated metadata, which are written last, keep plain xarray
-    from warning about this file.
+    Snakemake writes `.snakemake_timestamp` into the store. Plain xarray does not warn about this file, because it reads the
+    store's consolidated metadata, which do not list the file.
     """
     input:
-        lambda wildcards: measured(wildcards.experiment),
-        code("progress_measures.cube.gather"),
+        lambda wildcards: measuring_records(wildcards.experiment),
+        fingerprint_files("progress_measures.cube.gather"),
     output:
         directory("results/{experiment}/cube.zarr"),
     log:
@@ -51,7 +52,7 @@ rule gather:
         "../../environment.yml"
     params:
         title=lambda wildcards: EXPERIMENTS[wildcards.experiment].title,
-        # A changed list of runs makes Snakemake gather again.
+        # The command does not use these: if they change, Snakemake gathers again.
         runs=lambda wildcards: [
             f"{run.name} {run.hash}" for run in runs_of(wildcards.experiment).values()
         ],

@@ -6,7 +6,7 @@ localrules:
 
 
 rule dataset:
-    """Write the pairs or sequences of an experiment, with the label of each and the runs that train on it."""
+    """Write the examples of an experiment: every pair with its label and the runs that train on it, or the sampled sequences."""
     input:
         dataset_code,
     output:
@@ -16,7 +16,7 @@ rule dataset:
     benchmark:
         "results/benchmarks/dataset/{experiment}.tsv"
     wildcard_constraints:
-        experiment=TRAINED,
+        experiment=TRAINED_PATTERN,
     conda:
         "../../environment.yml"
     params:

@@ -10,7 +10,7 @@ rule explorer:
     input:
         cubes=cubes_of_explorer,
         claims=sorted(map(str, Path("config/claims").glob("*.yaml"))),
-        code=code("progress_measures.explorer.page", *quantity_modules()),
+        code=fingerprint_files("progress_measures.explorer.page", *quantity_modules()),
         web=explorer_source(),
     output:
         report(

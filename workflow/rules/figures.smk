@@ -1,8 +1,8 @@
 """Figures: cubes → results/figures/<source>/<id>.{pdf,png,svg}
 
 A figure can be drawn from an experiment other than the declared one; it is then written to results/<experiment>/figures/. A
-figure of one network can be drawn of any run: results/<experiment>/figures/<source>/<id>@<run>.pdf. A
-separate job draws an animation `<id>.webp` or a page `<id>.html`, because few figures have one and drawing it takes longer.
+figure of one network can be drawn of any run: results/<experiment>/figures/<source>/<id>@<run>.pdf. A separate job draws an
+animation `<id>.webp` or writes a page `<id>.html`, because few figures have one and it takes longer.
 """
 
 
@@ -15,7 +15,7 @@ rule figure:
     """Draw a figure from the cubes of the experiments that it declares, or from the cube of another experiment."""
     input:
         cubes=cubes_of_figure,
-        published=lambda wildcards: published(declared(wildcards.figure)),
+        published=lambda wildcards: claim_files(declaration_of(wildcards.figure)),
         code=code_of_figure,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
     output:
@@ -37,11 +37,11 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
-        title=lambda wildcards: declared(wildcards.figure).title,
-        caption=lambda wildcards: declared(wildcards.figure).caption_of(
+        title=lambda wildcards: declaration_of(wildcards.figure).title,
+        caption=lambda wildcards: declaration_of(wildcards.figure).caption_of(
             run_of(wildcards)
         ),
-        reference=lambda wildcards: declared(wildcards.figure).reference,
+        reference=lambda wildcards: declaration_of(wildcards.figure).reference,
         cubes=lambda wildcards, input: [f"--cube {path}" for path in input.cubes],
         run=lambda wildcards: f"--run {run_of(wildcards)}" if wildcards.of_run else "",
         to=lambda wildcards, output: [f"--to {path}" for path in output],
@@ -52,7 +52,7 @@ rule figure:
 use rule figure as extra_format with:
     input:
         cubes=cubes_of_figure,
-        published=lambda wildcards: published(declared(wildcards.figure)),
+        published=lambda wildcards: claim_files(declaration_of(wildcards.figure)),
         code=code_of_extra_format,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
         template=workflow.source_path("../../src/progress_measures/figures/page.html"),

@@ -6,10 +6,12 @@ localrules:
 
 
 rule table:
-    """Write a table of numbers from the cubes of the declared experiments, beside the published numbers."""
+    """Write a table of numbers from the cubes of the declared experiments; some tables also show published numbers."""
     input:
         cubes=lambda wildcards: cubes_of_table(wildcards.table),
-        published=lambda wildcards: published(declared(wildcards.table, load_table)),
+        published=lambda wildcards: claim_files(
+            declaration_of(wildcards.table, load_table)
+        ),
         code=code_of_table,
     output:
         csv="results/tables/{table}.csv",
@@ -28,13 +30,15 @@ rule table:
     conda:
         "../../environment.yml"
     params:
-        title=lambda wildcards: declared(wildcards.table, load_table).title,
-        caption=lambda wildcards: declared(wildcards.table, load_table).caption,
-        reference=lambda wildcards: declared(wildcards.table, load_table).reference,
-        # Includes cubes that do not exist, because a partial table names them.
+        title=lambda wildcards: declaration_of(wildcards.table, load_table).title,
+        caption=lambda wildcards: declaration_of(wildcards.table, load_table).caption,
+        reference=lambda wildcards: declaration_of(
+            wildcards.table, load_table
+        ).reference,
+        # Includes cubes that do not exist: a partial table says for which experiments it has no values.
         cubes=lambda wildcards: [
             f"--cube {path}"
-            for path in cubes(declared(wildcards.table, load_table).experiments)
+            for path in cubes(declaration_of(wildcards.table, load_table).experiments)
         ],
     shell:
         "progress-measures tabulate {wildcards.table} {params.cubes}"

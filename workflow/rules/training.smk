@@ -1,8 +1,8 @@
 """Training: dataset.zarr → results/<experiment>/runs/<run>/{checkpoints,history}.zarr, results/<experiment>/trained.json
 
-Snakemake trains each experiment in one job. This job trains runs on this machine's cores or GPU, or submits Slurm jobs and
-waits for them. Resources decide where runs train, because a changed resource reruns nothing, and the place does not affect
-results. Set resources with `set-resources` in a profile or on the command line.
+Snakemake trains each experiment in one job. This job trains runs on this machine's cores or GPUs, or submits Slurm jobs and
+waits for them. Where runs train is given by resources of the rule, because a changed resource reruns nothing. Set resources with
+`set-resources` in a profile or on the command line.
 
 The files in runs/ are not declared as outputs, because Snakemake would delete them when the job fails, and training could not
 resume. `trained.json` is written last and records that all runs are trained. If the job runs again, it skips trained runs.
@@ -14,11 +14,11 @@ localrules:
 
 
 rule train:
-    """Train the runs of an experiment, each from its last saved state."""
+    """Train the runs of an experiment that are not trained yet, each from its last saved state if it has one."""
     input:
         "results/{experiment}/dataset.zarr",
         training_code,
-        starts,
+        source_records,
     output:
         "results/{experiment}/trained.json",
     log:
@@ -26,7 +26,7 @@ rule train:
     benchmark:
         "results/benchmarks/train/{experiment}.tsv"
     wildcard_constraints:
-        experiment=TRAINED,
+        experiment=TRAINED_PATTERN,
     retries: 0  # `progress-measures train` retries failed jobs
     conda:
         "../../environment.yml"
