@@ -236,7 +236,7 @@ def test_family_with_changed_code_is_measured_at_kept_checkpoints(after, during,
     runs = small_runs(**RECIPE | DURING)
     original = "progress_measures.cube.measured_in_training.family_fingerprint"
     monkeypatch.setattr(original, lambda family: "changed" if family == "losses" else "unchanged")
-    for module in ("extract", "during"):
+    for module in ("extract", "measured_in_training"):
         monkeypatch.setattr(f"progress_measures.cube.{module}.family_fingerprint", lambda family: "changed")
     for run in runs:
         assert measure_run(run, ["losses"], first=run is runs[0]) == ["losses"]
