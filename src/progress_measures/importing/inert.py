@@ -101,7 +101,9 @@ class UnhashedDict:
 class Storage:
     """The numbers of one or more tensors, which are stored elsewhere in the file."""
 
-    pid: tuple[Any, ...]  # persistent id: "storage", type, key, device, number of elements; in old files also a view
+    pid: tuple[
+        Any, ...
+    ]  # persistent id: "storage", type, key, device, number of elements; in old files also a part of it
 
 
 _MARK = object()
