@@ -101,7 +101,8 @@ class UnhashedDict:
 class Storage:
     """The numbers of one or more tensors, which are stored elsewhere in the file."""
 
-    pid: tuple[Any, ...]  # persistent id: "storage", type, key, device, number of elements; in old files also a view
+    # persistent id: "storage", type, key, device, number of elements; in old files also a part of the storage
+    pid: tuple[Any, ...]
 
 
 _MARK = object()

@@ -362,7 +362,7 @@ class Builder:
         return builder.value(root)
 
     def _flat_tensor(self, pid: tuple[Any, ...]) -> torch.Tensor:
-        """Return the numbers of a storage as a tensor [number]; a storage is read only once."""
+        """Return the numbers of a storage, or of the part that its id names, as a tensor [number]; it is read only once."""
         import torch
 
         kind, key = pid[1], str(pid[2])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_LENGTH = 200  # characters of an expression
-MAX_EXPONENT = 1000
+MAX_EXPONENT = 1000  # a power is computed by repeated multiplication
 
 Integers = NDArray[np.int64]
 
