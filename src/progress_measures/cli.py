@@ -60,7 +60,7 @@ def _runs(experiment: str, selected: list[str] | None = None) -> "list[Run]":
 
 
 def _valid_name(experiment: str | None) -> str | None:
-    """Return an experiment name unchanged, after a check of its form; None passes. The experiment's file need not exist."""
+    """Check the form of an experiment name and return it; None, for all experiments, is valid. Its file need not exist."""
     from progress_measures.experiments.load import is_experiment_name
 
     if experiment is not None and not is_experiment_name(experiment):
@@ -104,7 +104,7 @@ def dataset(experiment: Experiment) -> None:
     _write_dataset(_runs(experiment))
 
 
-_SLURM = "On a cluster"  # heading of these options in `train --help`
+_SLURM = "On a cluster"  # heading of the options for Slurm in `train --help`
 
 
 @app.command()

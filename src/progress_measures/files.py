@@ -272,11 +272,8 @@ def _move_into_place(temporary: Path, path: Path) -> None:
                 temporary.rename(path)
                 return
             except OSError as error:
-                if error.errno in (
-                    errno.ENOTEMPTY,
-                    errno.EEXIST,
-                    errno.EISDIR,
-                ):  # another process moved its version into place
+                # another process moved its version into place
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR):
                     _remove(old)
                     continue
                 if old.exists() and not path.exists():

@@ -116,7 +116,7 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
     Args:
         values: The values, in order; NaN and infinity are drawn as blanks.
         scale: `log` or `linear`; values below 1e-30, such as 0, count as 1e-30 in `log`.
-        width: Largest number of characters. Of more values, as many are drawn at even distances.
+        width: Largest number of characters. If there are more values, this many evenly spaced ones are drawn.
 
     Returns:
         One character per drawn value, or an empty string if no drawn value is finite.
@@ -202,9 +202,8 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
             f"Start it with `progress-measures train {experiment}` or with Snakemake."
         )
     os.nice(10)  # lower priority than training
-    latest: dict[
-        str, tuple[int, RunStatus]
-    ] = {}  # by run: modification time of its history, and the status read from it
+    # by name of the run: modification time of its history, and the status that was then read
+    latest: dict[str, tuple[int, RunStatus]] = {}
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             rows = {

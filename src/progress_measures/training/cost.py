@@ -198,9 +198,8 @@ def _short_multiply_adds(run: Run) -> int:
         is_last = layer == net.layers - 1
         queries = 1 if is_last else length - 1
         total += net.d_model * heads_width * (2 * tokens + examples * (2 * (length - 1) + queries))
-        keys = (
-            length if is_last else sum(range(2, length + 1))
-        )  # of all queries; each attends to the positions up to its own
+        # number of keys over all queries, each of which attends to the positions up to its own
+        keys = length if is_last else sum(range(2, length + 1))
         total += examples * (2 * keys * heads_width + queries * heads_width * net.d_model)
         if not is_last:
             total += 2 * tokens * net.d_model * heads_width + 2 * (tokens + examples * (length - 1)) * mlp

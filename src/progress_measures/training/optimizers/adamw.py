@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 class AdamW(BatchOptimizer):
     """AdamW, with the arguments of `BatchOptimizer`."""
 
-    buffers: ClassVar[tuple[str, ...]] = (
-        "mean",
-        "mean_of_squares",
-    )  # exponential means of the gradient and of its square
+    # exponential means of the gradient and of its square
+    buffers: ClassVar[tuple[str, ...]] = ("mean", "mean_of_squares")
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)

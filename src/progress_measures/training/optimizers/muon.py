@@ -37,9 +37,8 @@ class Muon(AdamW):
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)
-        self._rate_ratio = (
-            derived.adamw_learning_rate(runs[0]) / self.recipe.learning_rate
-        )  # rate of AdamW over that of Muon
+        # learning rate of AdamW, divided by that of Muon
+        self._rate_ratio = derived.adamw_learning_rate(runs[0]) / self.recipe.learning_rate
         self._momentum = derived.momentum(runs[0])
         without_attention = runs[0].model.mlp_input is not None
         trained_by_adamw = {"W_E", "W_pos", "W_out" if without_attention else "W_U"}
