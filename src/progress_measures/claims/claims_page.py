@@ -108,7 +108,7 @@ _MEANINGS = {
     HOLDS_IN_SOME: f"The rule holds in more than {FEW:.0%} of the networks, but in less than {MOST:.0%}.",
     NOT_DISCRIMINATING: "The rule holds in most networks, but also in a control, so that it says nothing.",
     CANNOT_BE_JUDGED: "No network has learned what the rule needs, or no cube has the variables that the rule reads.",
-    NOT_RUN: "Networks that the rule needs are not trained yet.",
+    NOT_RUN: "Networks that the rule needs are not trained, or their cubes are not published yet.",
     HOLDS: f"The rule holds in at least {MOST:.0%} of the networks, and in none of the controls (or the entry says why it "
     "also holds there).",
     RECORDED: "Contradictions in the sources, which no network can settle, and statements for which only a value is "

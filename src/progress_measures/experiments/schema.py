@@ -44,7 +44,9 @@ class Split(Section):
         "Python's random.shuffle of the pairs in lexicographic order, as in the paper's code; `randperm`: torch.randperm on "
         "the CPU, as in the notebooks.",
     )
-    train_fraction: float = Field(0.3, gt=0, lt=1, description="Fraction of all pairs used for training.")
+    train_fraction: float = Field(
+        0.3, gt=0, lt=1, description="Tasks on pairs: fraction of the pairs with a right answer that are training pairs."
+    )
     seed: int | None = Field(
         None,
         ge=0,
