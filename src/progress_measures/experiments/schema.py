@@ -45,7 +45,10 @@ class Split(Section):
         "the CPU, as in the notebooks.",
     )
     train_fraction: float = Field(
-        0.3, gt=0, lt=1, description="Tasks on pairs: fraction of the pairs with a right answer that are training pairs."
+        0.3,
+        gt=0,
+        lt=1,
+        description="Tasks on pairs: fraction of the pairs with a right answer that are training pairs.",
     )
     seed: int | None = Field(
         None,
