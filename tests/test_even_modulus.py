@@ -61,7 +61,7 @@ def checkpoint_and_definitions(name, state):
 
 
 def value(name, checkpoint):
-    return measures()[name].function(measures()[name].view(checkpoint))
+    return measures()[name].function(measures()[name].in_required_order(checkpoint))
 
 
 OF_SUMS = [name for name in REFERENCES if not {"integer_sums", "sampling"} & measures()[name].requires]

@@ -55,7 +55,7 @@ def networks_with(symmetry, name):
 
 def value(name, checkpoint):
     """Return the value of a measure at a checkpoint."""
-    return np.asarray(measures()[name].function(measures()[name].view(checkpoint)))
+    return np.asarray(measures()[name].function(measures()[name].in_required_order(checkpoint)))
 
 
 def expected(name, before, symmetry, after):

@@ -126,7 +126,7 @@ def recognized(file, **options):
     def value(name):
         measure = measures()[name]
         assert measure.applies_to(run), f"{name} does not apply"
-        return float(measure.function(measure.view(checkpoint)))
+        return float(measure.function(measure.in_required_order(checkpoint)))
 
     return contents, network, value
 

@@ -136,7 +136,7 @@ def test_measures_are_those_of_a_network_of_ours(folder):
     assert {"train_loss", "test_loss", "restricted_loss", "excluded_loss", "cosine_coefficient", "logit_norm"} <= names
     for measure in compared:
         for epoch, checkpoint in zip((50, 100), own, strict=True):
-            value = measure.function(measure.view(checkpoint))
+            value = measure.function(measure.in_required_order(checkpoint))
             np.testing.assert_allclose(
                 cube[measure.name].sel(epoch=epoch), value, rtol=1e-5, atol=1e-7, err_msg=measure.name
             )

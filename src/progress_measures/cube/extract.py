@@ -193,7 +193,7 @@ def measures_for(family: str, run: Run, first: bool) -> list[Measure]:
 def checkpoint_of(
     run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray], last_epoch: int
 ) -> Checkpoint | SequenceCheckpoint:
-    """Return a checkpoint of a run. A measure `m` of it has the value `m.function(m.view(checkpoint))`.
+    """Return a checkpoint of a run. A measure `m` of it has the value `m.function(m.in_required_order(checkpoint))`.
 
     Args:
         run: settings of the run.
@@ -279,9 +279,9 @@ class MeasuringPass:
         measures = [m for m in (*self._at_each_epoch, *at_moment) if m.name in self._results]
         # The list holds the checkpoint in group order, to which `checkpoint` has only a weak reference. Without the list, each
         # measure would compute the intermediate results of this order again.
-        for m, view in [(m, m.view(checkpoint)) for m in measures]:
+        for m, ordered in [(m, m.in_required_order(checkpoint)) for m in measures]:
             try:
-                self._results[m.name].append(_value(m, view))
+                self._results[m.name].append(_value(m, ordered))
             except NoFinalCheckpoint:
                 del self._results[m.name]
 
@@ -301,14 +301,14 @@ class MeasuringPass:
         """
         final = self._context.final
         values = {}
-        for m, view in [(m, m.view(final)) for m in measures]:
+        for m, ordered in [(m, m.in_required_order(final)) for m in measures]:
             at_several_epochs = "epoch" in m.dims or "moment" in m.dims
-            values[m.name] = np.stack(self._results[m.name]) if at_several_epochs else _value(m, view)
+            values[m.name] = np.stack(self._results[m.name]) if at_several_epochs else _value(m, ordered)
         return _dataset(self._run, measures, values, self._epochs, self._context)
 
 
-def _value(measure: Measure, view: Checkpoint | SequenceCheckpoint) -> NDArray[Any]:
-    return np.asarray(measure.function(view)).astype(measure.dtype)
+def _value(measure: Measure, checkpoint: Checkpoint | SequenceCheckpoint) -> NDArray[Any]:
+    return np.asarray(measure.function(checkpoint)).astype(measure.dtype)
 
 
 def context_of(run: Run, weights: WeightSource, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:

@@ -252,7 +252,7 @@ class OpenRun:
     def checkpoint(self, epoch: int | None = None) -> Checkpoint | SequenceCheckpoint:
         """Return the checkpoint after `epoch` updates; by default, the last checkpoint whose weights are stored.
 
-        A measure `m` of it has the value `m.function(m.view(checkpoint))`.
+        A measure `m` of it has the value `m.function(m.in_required_order(checkpoint))`.
 
         Raises:
             UserError: no weights of the run at this epoch are stored.

@@ -111,7 +111,7 @@ class Recorder:
             (self._run,) = self._experiment(activations).runs("recorded")
         checkpoint = RunContext(self._run, activations, self._train).checkpoint(activations, epoch)
         values = {
-            m.name: ((), np.asarray(m.function(m.view(checkpoint))).astype(m.dtype), m.attributes)
+            m.name: ((), np.asarray(m.function(m.in_required_order(checkpoint))).astype(m.dtype), m.attributes)
             for m in _scalar_measures(self._run)
         }
         return xr.Dataset(values, {"epoch": epoch})

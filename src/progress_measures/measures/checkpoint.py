@@ -231,8 +231,8 @@ class Checkpoint:
         self.stored = weights
         has_weights = "weights" in context.run.provides
         self.weights = in_order(native_weights(weights, context.run), context.order) if has_weights else {}
-        self._natural: Checkpoint | None = None
-        self._view: weakref.ref[Checkpoint] | None = None
+        self._natural: Checkpoint | None = None  # the checkpoint in natural order, if this one is in another order
+        self._in_group_order: weakref.ref[Checkpoint] | None = None
 
     @property
     def in_group_order(self) -> Checkpoint:
@@ -244,13 +244,13 @@ class Checkpoint:
         context = self.context.in_group_order
         if context is self.context:
             return self
-        view = None if self._view is None else self._view()
-        if view is None:
-            view = Checkpoint(context, self.stored, self.epoch)
-            view._natural = self
+        checkpoint = None if self._in_group_order is None else self._in_group_order()
+        if checkpoint is None:
+            checkpoint = Checkpoint(context, self.stored, self.epoch)
+            checkpoint._natural = self
             # weak, because in a cycle of references all results would stay in memory until Python's next garbage collection
-            self._view = weakref.ref(view)
-        return view
+            self._in_group_order = weakref.ref(checkpoint)
+        return checkpoint
 
     @cached_property
     def _tables(self) -> pairs.Tables:

@@ -94,7 +94,7 @@ class Measure:
         """Return whether a run provides all capabilities that the measure requires."""
         return self.requires <= run.provides
 
-    def view(self, checkpoint: Any) -> Any:
+    def in_required_order(self, checkpoint: Any) -> Any:
         """Return the checkpoint with operand values and outputs in the order that the measure's function requires.
 
         For measures that require `cyclic_group` or `one_layer`, this is the order of the task's cyclic group: 0 … n - 1 for
