@@ -179,7 +179,8 @@ figure(
     size=(6.8, 5.0),
     caption="""The first eight left singular vectors of the embedding W_E of the numbers. All values are from the first
     run at the end of training. Each vector is a sinusoid over the numbers, or a sum of a few sinusoids. Each title gives the
-    frequency k that holds most of the vector's squared norm, and the fraction that it holds. Colors mark key frequencies.""",
+    number of the vector, the frequency k that holds most of its squared norm, and the fraction that it holds. Colors mark key
+    frequencies.""",
 )
 
 figure(

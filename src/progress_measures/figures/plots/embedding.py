@@ -89,8 +89,9 @@ def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], N
 def singular_vector_curves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
     """Draw the first left singular vectors of the first run's embedding.
 
-    Each title gives the frequency k with the largest fraction of the vector's Fourier energy, and this fraction. The curve
-    has the color of k if k is a key frequency, and is gray otherwise.
+    Each title gives the number of the vector, from 1 in order of descending singular value, the frequency k with the largest
+    fraction of the vector's Fourier energy, and this fraction. The curve has the color of k if k is a key frequency, and is
+    gray otherwise.
 
     Args:
         fig: figure to draw on.
