@@ -44,7 +44,10 @@ class Split(Section):
         "the notebooks.",
     )
     train_fraction: float = Field(
-        0.3, gt=0, lt=1, description="Tasks on pairs: fraction of the pairs with a right answer that are training pairs."
+        0.3,
+        gt=0,
+        lt=1,
+        description="Tasks on pairs: fraction of the pairs with a right answer that are training pairs.",
     )
     seed: int | None = Field(
         None,
