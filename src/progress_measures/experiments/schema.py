@@ -23,7 +23,7 @@ MAX_WEIGHTS = 10**9  # limit of `Model.weight_count`
 MAX_SEED = 2**32 - 2  # test sequences use seed + 1, and NumPy's legacy generator accepts 32 bits
 
 
-# pydantic selects the class of a task by the field `kind`; mypy knows the base class only
+# pydantic selects the class of a task by the field `kind`; for mypy, a task has the base class
 if TYPE_CHECKING:
     AnyTask = Task
 else:

@@ -46,7 +46,7 @@ def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
         labels: index of the right answer [row].
 
     Returns:
-        Cross-entropy in nats [row].
+        Cross-entropy in nat [row].
     """
     rows = max(1, LOGITS_AT_A_TIME // logits.shape[-1])
     starts = range(0, len(labels), rows)
@@ -83,7 +83,7 @@ def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
 class Outcomes(NamedTuple):
     """Loss and correctness of a network's answers. An example is here one answer: of a pair, or of a sequence."""
 
-    loss: NDArray[np.float64]  # cross-entropy in nats [example]
+    loss: NDArray[np.float64]  # cross-entropy in nat [example]
     correct: NDArray[np.bool_]  # whether the answer is right [example]
     labels: NDArray[np.int64]  # index of the right answer [example]
 
