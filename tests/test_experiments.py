@@ -164,7 +164,7 @@ def test_hash_depends_only_on_settings_of_training():
             "`task.size` cannot vary within an experiment; choose from: model.activation, ",
         ),
         ("grid", {"recipe": {"a": {"model.depth": 2}}}, "`model.depth` cannot vary within an experiment; choose from"),
-        ("grid", {"optimizer": {"a": {}}}, "`optimizer` as a name of settings, but it is the name of a setting"),
+        ("grid", {"optimizer": {"a": {}}}, "the key `optimizer`, which is also the name of a setting"),
         ("grid", {"seed": {"a": {"seed": 2}}}, "`seed` has names of settings, so it needs a name of its own"),
         (
             "grid",

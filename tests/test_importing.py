@@ -1228,7 +1228,7 @@ def test_one_checkpoint_does_not_say_when_it_generalized(folder, epoch):
     assert np.isnan(cube.grok_time)
     words = describe(open_cube("theirs"))
     assert "It generalizes, from an epoch that is not known" in words
-    assert f"it is so from the first known epoch on, {epoch or 0}" in words
+    assert f"the condition is met from the first known epoch on, {epoch or 0}" in words
     assert "stays" not in words
 
 

@@ -71,7 +71,7 @@ def replace_settings(base: dict[str, Any], settings: dict[str, Any]) -> dict[str
 def fields_of(section: type[BaseModel], prefix: str) -> set[str]:
     """Return the dotted names of the fields of a section, and of the fields of the sections in it.
 
-    The fields of a section that can be None are left out, because an experiment may not have this section.
+    If a nested section can be None, its fields are left out, because an experiment may not have it.
 
     Args:
         section: the class of the section.
@@ -100,7 +100,10 @@ def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
         fields = _fields(key)
         if isinstance(values, dict):
             if key in allowed | set(refused) or not re.fullmatch(r"[a-z][a-z0-9_]*", key):
-                raise ValueError(f"`{key:.60}` has names of settings, so it needs a name of its own, such as `recipe`")
+                raise ValueError(
+                    f"`{key:.60}` has names of settings, so it needs a name of its own, in lower-case letters, digits and _, "
+                    "such as `recipe`"
+                )
             fields = [field for settings in values.values() for field in settings]
         for field in fields:
             _check_field(field, allowed, refused)
@@ -137,6 +140,7 @@ def _entries(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[En
     if isinstance(values, dict):
         return [Entry(_safe_name(name), settings, {key: name}) for name, settings in values.items()]
     fields = _fields(key)
+    # a seed of the split is named `split_seed0`, because `seed0` is the name for the field `seed`
     section, _, field = fields[0].replace("split.seed", "split_seed").partition(".")
     prefix = (field or section).replace(".", "_")
     entries = []

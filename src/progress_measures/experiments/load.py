@@ -21,7 +21,7 @@ from progress_measures.experiments.schema import (
     StartFrom,
     StopRule,
     Training,
-    source_of,
+    start_name,
 )
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.tasks import TASKS
@@ -100,8 +100,8 @@ def _load(name: str, folder: Path, started_from: tuple[str, ...]) -> Experiment:
     except ValidationError as error:
         raise UserError(validation_message(error, path)) from None
     if experiment.start_from is not None:
-        hashes = {source_of(run): _start_hash(run, path, folder, (*started_from, name)) for run in runs}
-        experiment = experiment.with_sources(hashes)
+        hashes = {start_name(run): _start_hash(run, path, folder, (*started_from, name)) for run in runs}
+        experiment = experiment.with_start_hashes(hashes)
         runs = experiment.runs(name)
     run_names: dict[str, str] = {}  # by the hash of the run's settings
     for run in runs:

@@ -279,7 +279,8 @@ class Training(Section):
         None,
         ge=0,
         lt=1,
-        description="`sgd` and `muon`: decay rate of the mean of gradients; by default 0.9 for `sgd` and 0.95 for `muon`.",
+        description="`sgd`: factor m of the velocity v = m v + gradient, as in torch, by default 0.9. `muon`: decay rate of the "
+        "mean of gradients, by default 0.95.",
     )
     adamw_learning_rate: float | None = Field(
         None, gt=0, description="`muon`: learning rate of the weights that AdamW trains; by default `learning_rate`."
@@ -350,8 +351,8 @@ class Training(Section):
     precision: Literal["float64", "float32_log1p", "float32"] = Field(
         "float32_log1p",
         description="Arithmetic of the cross-entropy: `float64`; `float32_log1p`, which is as accurate for small losses "
-        "at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots (appendix D.2). Other losses are "
-        "computed in float64 or in the arithmetic of the logits.",
+        "at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots (appendix D.2). Other losses: "
+        "`float64`; with both other values, the arithmetic of the logits. `arithmetic` sets that of weights and updates.",
     )
     arithmetic: Literal["float32", "float64", "bfloat16"] = Field(
         "float32",
@@ -517,8 +518,8 @@ class Imported(Section):
     )
     settings: dict[str, str | int | float] = Field(
         default_factory=dict,
-        description="Settings for which the cube has another value than the other sections; NaN or `unknown` where the "
-        "imported file does not record the setting.",
+        description="Values that the cube has for settings that the file does not state, in place of the default values in the "
+        "sections of this experiment: NaN or `unknown`; or a value that these sections cannot have.",
     )
 
 
@@ -530,7 +531,10 @@ class StartFrom(Section):
     epoch: int | None = Field(
         None, ge=0, description="Epoch of a checkpoint whose weights are stored; by default, the last."
     )
-    weights: str | None = Field(None, description="Hash of the settings of that run; filled in, not written by hand.")
+    weights: str | None = Field(
+        None,
+        description="Identifies the weights: the hash of the settings of that run. Filled in, not written by hand.",
+    )
 
     def __str__(self) -> str:
         return f"{self.experiment}/{self.run} at {'the last epoch' if self.epoch is None else self.epoch}"
@@ -727,7 +731,7 @@ def _mistakes(run: Run) -> Iterator[str]:
     if run.model.weight_count > MAX_WEIGHTS:
         yield f"`model` has {run.model.weight_count:.1e} weights in its layers; at most {MAX_WEIGHTS:.0e} are allowed"
     if ambiguous := sorted(set(run.labels) & set(run.declared_settings)):
-        yield f"`grid` has `{ambiguous[0]}` as a name of settings, but it is the name of a setting; give it another, as `recipe`"
+        yield f"`grid` has the key `{ambiguous[0]}`, which is also the name of a setting; rename the key, for example to `recipe`"
     if run.start_from is not None and not _is_default(run.model, "initial_scale"):
         yield "`model.initial_scale` scales random initial weights, but `start_from` gives trained ones; remove one of them"
     unknown = sorted(set(run.imported.settings) - set(run.declared_settings)) if run.imported else []
@@ -819,7 +823,7 @@ class Experiment(Section):
         "trained again.",
     )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
-    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # see `with_sources`
+    _start_hashes: dict[str, str] = PrivateAttr(default_factory=dict)  # see `with_start_hashes`
     _runs: dict[str, list[Run]] = PrivateAttr(default_factory=dict)  # by name of the experiment; see `runs`
 
     @field_validator("title")
@@ -879,21 +883,21 @@ class Experiment(Section):
         run = Run.model_validate(settings | {"experiment": experiment, "name": entry.name, "labels": entry.labels})
         if run.start_from is None:
             return run
-        weights = self._sources.get(source_of(run))
+        weights = self._start_hashes.get(start_name(run))
         return run.model_copy(update={"start_from": run.start_from.model_copy(update={"weights": weights})})
 
-    def with_sources(self, hashes: dict[str, str]) -> "Experiment":
+    def with_start_hashes(self, hashes: dict[str, str]) -> "Experiment":
         """Return a copy of the experiment with the hashes of the runs from which its runs start.
 
         Args:
-            hashes: hashes of the settings of these runs, by the names that `source_of` returns.
+            hashes: hashes of the settings of these runs, by the names that `start_name` returns.
         """
         copy = self.model_copy()
-        copy._sources, copy._runs = hashes, {}
+        copy._start_hashes, copy._runs = hashes, {}
         return copy
 
 
-def source_of(run: Run) -> str:
+def start_name(run: Run) -> str:
     """Return the name of the run from whose weights a run starts, as `experiment/run`."""
     assert run.start_from is not None
     return f"{run.start_from.experiment}/{run.start_from.run}"

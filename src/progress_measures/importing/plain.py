@@ -176,7 +176,7 @@ class Builder:
             "numpy._core.multiarray._reconstruct": self._reconstructed,
             "numpy._core.numeric._frombuffer": lambda args, _: self._numbers(args[0], args[1], args[2], args[3] == "F"),
             "jax._src.array._reconstruct_array": lambda args, _: self._array_of_state(args[2]),
-            "builtins.getattr": lambda args, _: args[1],
+            "builtins.getattr": lambda args, _: args[1],  # the name of an enumeration's member; see `inert.record_call`
             "builtins.complex": lambda args, _: complex(*args),
             "builtins.bytearray": self._bytes,
             "builtins.bytes": self._bytes,
@@ -268,6 +268,7 @@ class Builder:
         if not fields:
             if appended:
                 return appended
+            # an object of a class stays a record; the result of a function becomes its argument
             if len(arguments) == 1 and not call.is_new:
                 return arguments[0]
         return Record(name, {str(i): argument for i, argument in enumerate(arguments)} | fields)
@@ -362,7 +363,10 @@ class Builder:
         return builder.value(root)
 
     def _flat_tensor(self, pid: tuple[Any, ...]) -> torch.Tensor:
-        """Return the numbers of a storage, or of the part that its id names, as a tensor [number]; it is read only once."""
+        """Return the numbers of a storage, or of the part that its id names, as a tensor [number]; it is read only once.
+
+        `pid` has the entries that `inert.Storage` describes. The sixth names a part: its name, first number and count.
+        """
         import torch
 
         kind, key = pid[1], str(pid[2])

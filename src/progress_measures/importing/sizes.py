@@ -96,7 +96,8 @@ def _operand_count(tokens: str, vocabulary: int, outputs: int) -> int:
     """Return the number n of operand values: how many of the tokens are left for them.
 
     `=` takes the last token, if the layout has it. The operands' tokens end before the first fixed token that is larger than
-    theirs. With more than two outputs, n is at most the number of outputs.
+    theirs. With more than two outputs, n is at most the number of outputs. Two outputs say nothing about n, because they may be
+    two classes.
     """
     try:
         layout = TokenLayout.parse(tokens, 1)

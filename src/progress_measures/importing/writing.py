@@ -20,7 +20,10 @@ from progress_measures.importing.splits import ImportedSplit
 from progress_measures.yaml_files import yaml_text
 
 ACTIVATION_AXES = {"logits": "pair output", "neurons": "pair neuron", "gradient_cosines": "triple"}
-"""Axes of the activations that are stored in place of weights if the user gives the forward pass, or records a network."""
+"""Axes of the activations that are stored in place of weights if the user gives the forward pass, or records a network.
+
+A triple is a random (a, b, c) of gradient symmetricity; see `measures.algorithm`.
+"""
 
 MAX_EVALUATIONS = 2000
 """Largest number of epochs with losses in the history, besides the checkpoints; it keeps the store small."""

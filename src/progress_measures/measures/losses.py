@@ -411,7 +411,10 @@ def maximal_excluded_loss(checkpoint: Checkpoint) -> Number:
 
 @cached_per_checkpoint
 def _key_neuron_logits(checkpoint: Checkpoint) -> Array:
-    """Project the neurons on the key frequencies' directions and map the projection to logits by W_L: [a + b, output]."""
+    """Project the neurons on the key frequencies' directions and map the projection to logits by W_L: [a + b, output].
+
+    `kernel` is the matrix of the projection.
+    """
     sums = checkpoint.post_marginals.plus if checkpoint.context.sign == 1 else checkpoint.post_marginals.minus
     return kernel(checkpoint.context.n, checkpoint.context.key_frequencies) @ sums.astype(np.float64) @ checkpoint.W_L
 

@@ -5,7 +5,8 @@ curves, smoothed by a running median:
 
 - memorization ends where the excluded loss turns from falling to rising, at its minimum before circuit formation ends;
 - circuit formation ends where the logarithm of the test loss has fallen by 5 % of the way from its plateau to its final
-  level, and cleanup ends where it has fallen by 95 %. Of several falls, the rule takes the first after which the logarithm
+  level, and cleanup ends where it has fallen by 95 %. The plateau is the median, before this fall, of the values above the
+  middle between the maximum and the final level. Of several falls, the rule takes the first after which the logarithm
   stays below the middle between its maximum and its final level for 500 epochs.
 
 A condition that must hold for 500 epochs needs to hold only until the end of training if that is earlier. Each measure takes
@@ -191,7 +192,7 @@ def _first_lasting_in_history(
     epochs, is_met = run_cube.history_epoch.values, condition(run_cube[f"history_{curve}"].values)
     begins_with_training = len(epochs) > 1 and epochs[0] == 0
     if is_met[0] and not begins_with_training:
-        return Milestone(np.nan, f"it is so from the first known epoch on, {epochs[0]:,}")
+        return Milestone(np.nan, f"the condition is met from the first known epoch on, {epochs[0]:,}")
     return _first_lasting(epochs, is_met, epochs[-1])
 
 

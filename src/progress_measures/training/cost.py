@@ -126,14 +126,14 @@ def _pairs_multiply_adds(run: Run) -> int:
     """
     net = Architecture.of(run)
     n, heads_width, padded_outputs = run.task.layout.operand_count, net.heads * net.d_head, -(-net.outputs // 16) * 16
-    pairs, tokens = examples_per_update(run), 2 * n + 1
+    pairs, keys = examples_per_update(run), 2 * n + 1  # each value of a, each value of b, and `=`
     neurons_to_logits = pairs * net.d_mlp * net.outputs
     bags = 2 * net.heads * pairs * (net.d_mlp + padded_outputs)
-    scores = 2 * net.d_model * heads_width + net.heads * net.d_model * tokens
-    values = tokens * net.d_model * heads_width
-    table_rows = (net.d_model + 2 * n) * heads_width * (net.d_mlp + padded_outputs)
+    scores = 2 * net.d_model * heads_width + net.heads * net.d_model * keys
+    values = keys * net.d_model * heads_width
+    tables = (net.d_model + 2 * n) * heads_width * (net.d_mlp + padded_outputs)
     W_L = net.d_mlp * net.d_model * net.outputs
-    return neurons_to_logits + bags + scores + values + table_rows + W_L
+    return neurons_to_logits + bags + scores + values + tables + W_L
 
 
 def _general_multiply_adds(run: Run) -> int:
@@ -359,7 +359,10 @@ def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:
         Number of runs; may be 0.
     """
     usable_memory = device_memory * margin - CUDA_DEVICE_FLOOR
-    return max(0, int(usable_memory / memory(run, 100).device * 100))
+    of_100_runs = memory(
+        run, 100
+    ).device  # of many runs, so that memory that does not grow with their number hardly counts
+    return max(0, int(usable_memory / of_100_runs * 100))
 
 
 def seconds(run: Run, runs: int, device: Device) -> float:

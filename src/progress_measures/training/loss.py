@@ -2,7 +2,8 @@
 
 `training.loss`, `training.precision` and `training.label_smoothing` select the loss. It is a function of logits and labels that
 returns each run's mean loss and its gradient with respect to the logits. The backward passes that are written by hand therefore
-serve every loss. To add a loss, copy `stablemax` and add the copy to `OTHER_LOSSES`.
+serve every loss. To add a loss, copy `stablemax`, add the copy to `OTHER_LOSSES`, and its name to `Training.loss` in
+`experiments/schema.py`.
 
 A network that has grokked can have a loss of 1e-7 or less. In float32, rounding erases so small a loss and its gradient, and
 the loss rises suddenly ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate,

@@ -237,7 +237,7 @@ class RunStore:
 
         Args:
             first: index along `epoch` of the block's first checkpoint.
-            block: [checkpoint, parameter].
+            block: [checkpoint, parameter]; may be padded at the end, as rows of an optimizer are.
         """
         group = self._checkpoints()
         for name, tensor in self.tensors(block).items():
@@ -249,7 +249,7 @@ class RunStore:
         """Return the tensors of checkpoints by name, each [checkpoint, …].
 
         Args:
-            block: [checkpoint, parameter].
+            block: [checkpoint, parameter]; may be padded at the end.
         """
         sizes = [int(np.prod(shape)) for shape in self._shapes.values()]
         pieces = np.split(block[:, : sum(sizes)], np.cumsum(sizes)[:-1], axis=1)
