@@ -42,8 +42,10 @@ GENERATED_FROM = {
     "src/progress_measures/capabilities.py": "reference/measures.md",
     "src/progress_measures/figures": "gallery/index.md",
 }
-"""Page of the site by the code from which it is generated. Links in Markdown pages name the code. In a clone they open the code; on
-the site they are replaced by links to the generated page."""
+"""Page of the site by the code from which it is generated.
+
+Links in Markdown pages name the code. In a clone they open the code; on the site they are replaced by links to the page.
+"""
 
 EXPLORER_PAGE = "live-explorer.html"
 LINKS_OF_EXPLORER = {

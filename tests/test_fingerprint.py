@@ -38,6 +38,7 @@ def test_reached_modules_are_those_imported_directly_or_indirectly(package):
     [
         ("low", '"""Other words."""\n\nx = 1\n', False),
         ("low", "# a comment\nx   =   1\n", False),
+        ("low", 'x = 1\n"""A number."""\n', False),
         ("low", '"""Low."""\n\nx = 2\n', True),
         ("other", "y = 2\n", False),
         ("low", '"""Low."""\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import os\nx = 1\n', True),

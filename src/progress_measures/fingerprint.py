@@ -172,7 +172,7 @@ def _statement_lists(node: Any) -> Iterator[list[ast.stmt]]:
 
 
 def _strip(node: Any) -> Any:
-    """Remove docstrings, captions, the descriptions of a task's fields, and the imports under TYPE_CHECKING."""
+    """Remove docstrings, also those of constants, captions, descriptions of a task's fields, and imports under TYPE_CHECKING."""
     for statement in node.body if isinstance(node, ast.Module) else ():
         for call in declaring_calls(statement):
             call.keywords = [keyword for keyword in call.keywords if keyword.arg != "caption"]
@@ -181,15 +181,14 @@ def _strip(node: Any) -> Any:
     for statements in _statement_lists(node):
         for statement in statements:
             _strip(statement)
-        statements[:] = [statement for statement in statements if not _is_for_type_checkers(statement)]
-    if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            node.body = node.body[1:] or [ast.Pass()]
+        statements[:] = [statement for statement in statements if not _has_no_effect(statement)]
     return node
 
 
-def _is_for_type_checkers(node: ast.stmt) -> bool:
+def _has_no_effect(node: ast.stmt) -> bool:
+    """Return whether a statement is a text, such as the docstring of a function or a constant, or is for type checkers."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
