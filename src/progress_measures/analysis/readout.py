@@ -123,6 +123,7 @@ def at_key_frequencies(cube: xr.Dataset, name: str) -> list[float]:
 def gaussian_similarity(cube: xr.Dataset) -> float:
     """Compute the absolute cosine similarity of Gaussian noise with the neurons' part of the logits: neurons times W_L.
 
+    The logits are those of the first run at the last checkpoint.
     The noise is drawn with a fixed seed. The value is the similarity that is expected by chance.
 
     Args:

@@ -62,10 +62,10 @@ class Judgment(NamedTuple):
 
     Attributes:
         claim: the claim that was judged.
-        measured: values by name, of the runs that the claim shows; empty if nothing was measured.
+        measured: values by name, of the runs in the claim's field `runs`, which the page shows; empty if nothing was measured.
         verdict: one of `VERDICTS`.
         failed: the conditions of the rule that these values do not fulfill.
-        incomplete: a sentence that says which networks are missing or left out; empty otherwise.
+        incomplete: sentences that say which networks are missing or left out, or doubtful; empty if there are none.
         networks: the outcome on each network of the population that has values; empty if the rule is judged once.
         authors: the outcome on a network of the paper's authors; None if the population names none or it has no cube.
         controls: the outcome on each control network that has values.
@@ -92,7 +92,10 @@ class Judgment(NamedTuple):
 
     @property
     def explanation(self) -> str:
-        """Failed conditions with their measured values, and why our runs differ; empty without such a condition or verdict."""
+        """Failed conditions with their measured values, and why our runs differ.
+
+        Empty if no condition failed and the claim holds, and for verdicts other than holds, holds in some and differs.
+        """
         if self.verdict not in (HOLDS, HOLDS_IN_SOME, DIFFERS) or (self.verdict == HOLDS and not self.failed):
             return ""
         sentences = [
@@ -138,9 +141,9 @@ def judge_all(
 def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     """Judge one claim.
 
-    If the claim's cube lacks runs, a claim about all runs is measured but gets no verdict, and a claim about selected runs is
-    not measured. A claim that shows the first run alone is judged, on the networks that the cube has, as soon as it has
-    this run.
+    If the claim's cube lacks runs, a claim about all runs is measured and its verdict is `NOT_RUN`. A claim about selected
+    runs is not even measured. A claim whose `runs` is the first run alone is judged, on the networks that the cube has, as
+    soon as it has this run.
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None or any(measurements.cube(name) is None for name in claim.cubes):
@@ -156,7 +159,9 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
         return Judgment(claim, measured, CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
-    judgment = Judgment(claim, measured, DIFFERS if failed else NOT_RUN, failed)  # `NOT_RUN` is replaced below
+    judgment = Judgment(
+        claim, measured, DIFFERS if failed else NOT_RUN, failed
+    )  # final only if the rule is judged once and fails
     if not claim.judged_once:
         return _judge_networks(claim, measurements, judgment)
     controls = [measurements.outcome_together(claim, name) for name in _controls_of_one_cube(claim)]
@@ -165,7 +170,10 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
 
 
 def _controls_of_one_cube(claim: Claim) -> list[str]:
-    """Return the cubes of the controls of a claim that is judged once; none if it reads several cubes or is an exact claim."""
+    """Return the cubes of the controls of a claim that is judged once; none if it reads several cubes.
+
+    Nor has a claim of kind `exact`, which is arithmetic or an identity, any controls.
+    """
     if len(claim.cubes) > 1 or claim.kind == "exact":
         return []
     return load_populations().get(claim.cubes[0], Population()).controls
@@ -211,8 +219,9 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
 def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dataset], str]:
     """Return the cubes of a claim with the runs whose values are shown, and a sentence about missing runs.
 
-    For a claim about selected runs, no cube is returned if the first cube lacks runs, because it does not say which runs of
-    the grid it has. Only whether it has the first run is known, so a claim about this run alone is an exception.
+    A claim selects runs by their indices in the grid, which are not those in a cube that lacks runs. So no cube is returned for
+    such a claim if the first cube lacks runs. An exception is a claim about the first run alone, which the cube's attribute
+    `first_run` names.
     """
     cubes = [cube for name in claim.cubes if (cube := measurements.cube(name)) is not None]
     missing_runs = caveats(cubes)
@@ -332,8 +341,9 @@ class _Measurements:
     def _is_measurable_at_one_checkpoint(self, quantity: Quantity, network: xr.Dataset, cube_name: str) -> bool:
         """Return whether a quantity can be computed on a network with only one checkpoint.
 
-        Its variables must have values there, and curves of the training history more than one. It also must not read earlier
-        checkpoints: on the first run of the claim's cube, its values must be the same without them.
+        Its variables must have values there, and curves of the training history more than one. Whether it reads earlier
+        checkpoints is found by trial: on the first run of the claim's cube, its values must be the same with the last checkpoint
+        alone.
 
         Args:
             quantity: the quantity.

@@ -171,7 +171,10 @@ def _run_variables(cube: xr.Dataset) -> set[str]:
 
 
 def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
-    """Return one run of a cube in the form that `run_part` returns and `join` reads."""
+    """Return one run of a cube in the form that `run_part` returns and `join` reads.
+
+    Its attribute `reasons` says, by variable and run, why a value is NaN.
+    """
     part = until_stop(cube.sel(run=[run]))
     part = part.drop_vars([name for name in part.coords if name not in part.dims])  # settings, which `join` adds
     reasons = {name: variable.attrs.pop("not_found", {}) for name, variable in part.data_vars.items()}
@@ -186,8 +189,8 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
 
     - A measure with the dimension `epoch` does not change. A new one is computed at the epochs whose weights are published, and
       is NaN at all other epochs; it is left out if it has integers or booleans, which cannot be NaN.
-    - A measure with the dimension `moment` keeps its values and is added at the epochs whose weights are published. A new one
-      is NaN at all other selected epochs.
+    - A measure with the dimension `moment` keeps its values, and also gets values at the epochs whose weights are published. A
+      new one is NaN at all other selected epochs.
 
     Chunks that an earlier version omitted are stored first (see `omitted_chunks`).
 
@@ -218,7 +221,7 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
             for m in measures_of_run
             if "epoch" in m.dims and m.name not in cube and np.dtype(m.dtype).kind == "f"  # only floats can be NaN
         ]
-        derived = [m for family in DERIVED_FAMILIES for m in family_measures(family)]
+        derived = [m for family in DERIVED_FAMILIES for m in family_measures(family)]  # computed from other measures
         unchanged = until_stop(cube.sel(run=run.name)).drop_vars(
             [m.name for m in (*of_last_checkpoint, *derived)], errors="ignore"
         )
@@ -360,7 +363,7 @@ def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) 
 
 
 def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, epochs: list[int]) -> xr.Dataset:
-    """Return the last weights of every run and the first run's weights at `epochs`.
+    """Return the last weights of every run, and the weights at `epochs` of the first run that the cube has.
 
     Each entry of the dimension `network` is one checkpoint.
     """

@@ -1,9 +1,9 @@
 """Find a network's design and operation from its answers to pairs, where neither the file nor the user states them.
 
-A design says how a network computes with its weights. The possible designs differ in what tensors do not show: the number of
-heads if all heads are stored in one matrix, the activation, the kind of norms and whether there are any, and positions without
-trained vectors. The chosen design is the one under which the network gives the right answers of an operation the highest mean
-probability.
+A design says how a network computes with its weights. The possible designs differ in what tensors do not show: the number
+of heads if all heads are stored in one matrix, the activation, the kind of norms and whether there are any, and how
+positions are encoded if the file has no position vectors. The chosen design is the one under which the network gives the
+right answers of an operation the highest mean probability.
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ def choose_design(
     """Choose the design under which the right answers of an operation have the highest mean probability.
 
     Args:
-        possible: numbers of heads and designs, the most ordinary first.
-        match: the last state dict, matched against its format.
+        possible: numbers of heads and designs, in order of preference (see `possible_designs`).
+        match: the state dict of the file's last checkpoint, matched against its format.
         operations: the operations that are tested.
         layout: the layout of the tokens.
         answer_position: position whose logits are scored.
 
     Returns:
-        The design. Among designs of similar confidence, it is the most ordinary one, with the number of heads that gives it
-        the highest confidence; the fields in which these designs differ are undecided.
+        The design. Among designs of similar confidence, it is the first in the order of preference, with the number of
+        heads that gives it the highest confidence; the fields in which these designs differ are undecided.
 
     Raises:
         UserError: there is no possible design.
@@ -99,7 +99,7 @@ def choose_design(
     if n**2 > SAMPLE:
         pairs = np.random.default_rng(0).choice(n**2, SAMPLE, replace=False)
     candidates = list(possible)
-    if not candidates:
+    if not candidates:  # `possible_designs` leaves out rotary positions if d_head is odd, and nothing else
         raise UserError("positions: rotary needs heads of an even d_head, and the network has none.")
     if len(candidates) == 1:
         heads, design = candidates[0]

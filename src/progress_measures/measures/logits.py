@@ -1,6 +1,8 @@
 """Fit of the logits by sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2).
 
-L is the array of logits [a, b, c]. For subtraction, a - b replaces a + b. L includes the logits of outputs c that are not
+L is the array of logits [a, b, c]. Here a, b and c are places in the order of the task's cyclic group (`tasks.groups`): for sums
+mod p the numbers themselves, for products mod p the discrete logarithms, with p - 1 in place of p. For subtraction, a - b
+replaces a + b. L includes the logits of outputs c that are not
 elements of the task's cyclic group, if there are any; for these c, 0 replaces cos(w_k(a + b - c)). Measures that use the key
 frequencies are NaN for a run without any.
 """
@@ -26,7 +28,10 @@ SECTION = "Nanda et al. 2023, section 4.2"
 
 
 def _line_sums(checkpoint: Checkpoint) -> Array:
-    """Return the sums of the logits over pairs with equal a + b: [a + b, output]. For subtraction, a - b replaces a + b."""
+    """Return the sums of the logits over each line, the pairs with equal a + b: [a + b, output].
+
+    For subtraction, a - b replaces a + b.
+    """
     return checkpoint.logit_marginals.plus if checkpoint.context.sign == 1 else checkpoint.logit_marginals.minus
 
 

@@ -1,4 +1,4 @@
-"""Attention of many sequences at a time, with backward passes written out.
+"""Attention of many sequences at a time: by torch's kernel, or from a table, with a backward pass that is written out.
 
 Outside this module a query, key or value has the shape [run, example, position, head x d_head]. Inside, the heads are a
 dimension.

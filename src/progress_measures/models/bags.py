@@ -20,7 +20,7 @@ class Bags:
     them only when the bags change.
 
     Args:
-        rows: indices of the table's rows in each bag, [run, bag, row in bag].
+        rows: indices of rows of the table of all runs, in which a run's rows begin at its offset: [run, bag, row in bag].
         table_rows: number of rows of the table of all runs.
 
     Attributes:
@@ -33,7 +33,8 @@ class Bags:
         self._starts = torch.arange(0, rows.numel(), size, dtype=torch.int32, device=rows.device)
         self._bag_of_row = torch.arange(bags, dtype=torch.int32, device=rows.device).repeat_interleave(size)
         self._bags = torch.empty(bags, size, dtype=torch.int32, device=rows.device)
-        # Bags of the backward pass: for each row of the table, the bags that contain it.
+        # Bags of the backward pass: for each row of the table, the bags that contain it. `_order` sorts the entries of all
+        # bags by row, `_users` are the bags in this order, and the users of a row begin at its entry of `_user_starts`.
         self._order = torch.empty(rows.numel(), dtype=torch.int64, device=rows.device)
         self._users = torch.empty(rows.numel(), dtype=torch.int32, device=rows.device)
         self._user_starts = torch.empty(table_rows, dtype=torch.int32, device=rows.device)

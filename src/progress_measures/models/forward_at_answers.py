@@ -32,7 +32,10 @@ from progress_measures.models.products import Weights, concatenate_heads, mlp, p
 from progress_measures.models.short_sequences import ShortSequences, residual_mid
 
 DropoutMasks = list[Tensor]
-"""Factors of the neurons, one tensor [run, row, neuron] per layer: 0, or 1 / (fraction of neurons that dropout keeps)."""
+"""Factors of the neurons, one tensor [run, row, neuron] per layer: 0, or 1 / (fraction of neurons that dropout keeps).
+
+A row is an answer position of an example in the last layer, and a position of an example in the layers before.
+"""
 
 
 class TokenSequences:
@@ -126,7 +129,7 @@ def logits(
     Args:
         weights: as in `progress_measures.models.transformer`, without biases except those of the MLP.
         sequences: the token sequences and their answer positions.
-        doubled_residual: as in `progress_measures.models.transformer.forward`.
+        doubled_residual: whether attention is added to twice the residual stream, as in some saved runs of the paper's authors.
         dropout: factors of the neurons, one tensor [run, row, neuron] per layer; None for no dropout.
 
     Returns:
@@ -145,7 +148,7 @@ def neurons_and_logits(
     Args:
         weights: as in `progress_measures.models.transformer`, without biases except those of the MLP.
         sequences: the token sequences and their answer positions.
-        doubled_residual: as in `progress_measures.models.transformer.forward`.
+        doubled_residual: whether attention is added to twice the residual stream, as in some saved runs of the paper's authors.
 
     Returns:
         Neurons [run, example x answer, neuron], of size 0 along `neuron` if the network is attention-only; logits

@@ -1,7 +1,7 @@
-"""MLPs without attention on the tokens of a and b, in plain torch; every tensor has a leading dimension `run`.
+"""MLPs without attention, whose input is the tokens of a and b, in plain torch; every tensor has a leading dimension `run`.
 
-The input is the sum of the embeddings of a and b, the two embeddings one after the other, or two one-hot vectors one after
-the other (Gromov 2023, `Grokking modular arithmetic`). Weights are a dictionary:
+The input is the sum of the embeddings of a and b, the two embeddings concatenated, or two one-hot vectors concatenated (Gromov
+2023, `Grokking modular arithmetic`). Weights are a dictionary:
 
     W_E [run, token, d_model], absent for one-hot vectors      W_in [run, input, neuron]
     W_hidden [run, hidden_layer, input_neuron, neuron], the matrices into the second and later hidden layers, if there are any

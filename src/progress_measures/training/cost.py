@@ -24,7 +24,9 @@ CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
 CUDA_DEVICE_FLOOR = 800 * MIB
 MEASURING_MEMORY = 500 * MIB  # memory for the measures of one checkpoint, if training computes them (`measure: during`)
-SHARD_FLOOR = 32 * MIB  # part of a shard's memory that does not grow with its number of runs
+SHARD_FLOOR = (
+    32 * MIB
+)  # part of a shard's memory that does not grow with its number of runs: half on the device, half on the host
 # Factor for memory that allocators reserve and do not use. With this factor, the estimate exceeded the peaks that were
 # measured for shards of 1 to 6 runs with p = 13 to 113.
 ALLOCATOR_FACTOR = 1.15
@@ -121,7 +123,8 @@ def _pairs_multiply_adds(run: Run) -> int:
     For N training pairs, h heads, m neurons and c outputs:
 
     logits   N m c            activations of the neurons times W_L = W_out W_U
-    bags     2h N (m + c')    a bag is a pair's weighted sum of 2h table rows; c' is c rounded up to a multiple of 16
+    bags     2h N (m + c')    a bag is a pair's weighted sum of 2h table rows; c' is c rounded up to a multiple of 16,
+                              the width to which `models.pairs` pads outputs
     tables                    products of weight matrices, independent of N
     """
     net = Architecture.of(run)
@@ -249,9 +252,9 @@ def update_bytes(run: Run) -> int:
         # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
         return 4 * (4 * _stored_activations(run, examples_per_update(run)) + 5 * _masked_activations(run) + adam)
     pairs = examples_per_update(run)
-    # 12 reads or writes of each neuron's activation or gradient. Forward: bag (1), constant (2), ReLU (2), product with
-    # W_L (1). Backward: product with W_L (1), ReLU mask (2), two bags (2), sum (1). Two more reads of the activations in the
-    # backward pass are not counted.
+    # 12 reads or writes of each neuron's activation or gradient. Forward: bag (1), addition of what all pairs share (2),
+    # ReLU (2), product with W_L (1). Backward: product with W_L (1), ReLU mask (2), two bags (2), sum (1). Two more reads
+    # of the activations in the backward pass are not counted.
     neurons = 12 * pairs * net.d_mlp
     logits = 14 * pairs * net.outputs  # W_L, skip connection, loss and its gradient, backward pass
     bags = 3 * 2 * net.heads * pairs * (net.d_mlp + net.outputs)  # table rows read, forward and backward
@@ -347,21 +350,19 @@ def disk(run: Run) -> int:
     return int((1 if keeps_all else 0.84) * len(kept_epochs(run.training)) * weights + 3 * state)
 
 
-def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:
+def capacity(run: Run, device_memory: float, usable_fraction: float = 0.8) -> int:
     """Return how many runs of the same shape fit into the memory of a GPU.
 
     Args:
         run: any of the runs; all have the same shape.
         device_memory: memory of the GPU, in bytes.
-        margin: fraction of this memory that may be used.
+        usable_fraction: fraction of this memory that may be used.
 
     Returns:
         Number of runs; may be 0.
     """
-    usable_memory = device_memory * margin - CUDA_DEVICE_FLOOR
-    of_100_runs = memory(
-        run, 100
-    ).device  # of many runs, so that memory that does not grow with their number hardly counts
+    usable_memory = device_memory * usable_fraction - CUDA_DEVICE_FLOOR
+    of_100_runs = memory(run, 100).device  # so many that memory that does not grow with their number hardly counts
     return max(0, int(usable_memory / of_100_runs * 100))
 
 
@@ -407,7 +408,11 @@ def measuring_seconds(run: Run, core: Device) -> float:
 
 
 def _objective(run: Run) -> str:
-    """Return which of the modules of `objectives` trains a run: `pairs`, `general` or `any_design`."""
+    """Return which of the modules of `objectives` trains a run.
+
+    `pairs` trains one-layer networks of the paper's design on pairs, `general` other networks of the paper's design, and
+    `any_design` networks of other designs.
+    """
     return objective_module(run).rpartition(".")[2]
 
 

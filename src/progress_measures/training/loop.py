@@ -99,7 +99,7 @@ class _GroupTraining:
     """Training of the runs of one group: their state and the loop over epochs.
 
     Args:
-        stores: the folder of each run.
+        stores: the files of each run.
         masks: training pairs of each run, [run, a, b]; not used for tasks on sequences.
         device: the device that trains.
         writer: the thread that writes to disk.
@@ -135,6 +135,7 @@ class _GroupTraining:
         optimizers = importlib.import_module(optimizer_module(self.runs[0]))
         self.objective = objectives.Objective(self.runs, masks, self.device)
         self.optimizer = optimizers.Optimizer(self.runs, [starting_weights(run) for run in self.runs], self.device)
+        # the losses of as many updates are fetched from the device at a time
         self.step = Step(self.objective, self.optimizer, capacity=int(np.diff(self.checkpoint_epochs).max()))
 
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
@@ -156,7 +157,8 @@ class _GroupTraining:
             is_evaluated, is_checkpoint = self._evaluate(), self._add_checkpoint()
             if is_evaluated or is_checkpoint:
                 block_full = len(self.current_block) == self.stores[0].block
-                # With all weights kept, a state is saved after each full block, when it contains no checkpoints.
+                # With all weights kept, a state is saved after each full block. No checkpoint waits for its block at that
+                # moment, so the state contains none.
                 save_due = (block_full and self.keeps_all) or time.monotonic() - last_save > SAVE_SECONDS
                 show_due = progress.due or self.epoch == recipe.epochs
                 if is_checkpoint or save_due or show_due:
@@ -168,7 +170,7 @@ class _GroupTraining:
                     self._save()
                     last_save = time.monotonic()
                 if show_due:
-                    train_loss, test_loss = self.evaluations[-1].max(axis=0)[:2]
+                    train_loss, test_loss = self.evaluations[-1].max(axis=0)[:2]  # the largest of the runs
                     progress.show(self.epoch, train_loss, test_loss)
             if ending := self._ending():
                 self.seconds = earlier_seconds + time.monotonic() - start_time
@@ -336,7 +338,7 @@ class _GroupTraining:
             )
 
     def _finish(self, ending: list[int]) -> None:
-        """Write what runs that end leave: their last checkpoints, history and record of finished training.
+        """Write the last files of runs that end: checkpoints, history and the record of finished training.
 
         If all weights are kept, the last training state is written too.
 

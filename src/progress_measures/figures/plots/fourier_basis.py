@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def unit_vectors(fig: Figure, p: int, colors: dict[int, str]) -> None:
-    """Draw unit vectors of the Fourier basis, one per panel: a dot per number, and a thin line between the numbers.
+    """Draw unit vectors of the Fourier basis, one per panel: a dot per operand value, 0 to p - 1, and a thin line between them.
 
     Args:
         fig: figure to draw on.
@@ -73,7 +73,7 @@ MIN_LABEL_DISTANCE = 0.05
 def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int], float]) -> None:
     """Label key frequencies along an axis, in their colors.
 
-    On a horizontal axis, a label close to the one on its left is a line lower, unless that one is.
+    On a horizontal axis, a label close to the one on its left is a line lower, unless its left neighbor is already.
 
     Args:
         axis: axis to label.
@@ -112,7 +112,7 @@ def basis_map(fig: Figure, values: NDArray[np.floating], text: str) -> Axes:
 
 
 def key_waves(fig: Figure, cube: xr.Dataset, wave: str) -> None:
-    """Draw the cosine or sine of each key frequency of the first run over the numbers, in the frequency's color.
+    """Draw the cosine or sine of each key frequency of the first run over the operand values, in the frequency's color.
 
     Args:
         fig: figure to draw on.

@@ -285,4 +285,5 @@ def label_edges(axes: Iterable[Axes], columns: int) -> None:
 def panel_letters(axes: Iterable[Axes]) -> None:
     """Prepend (a), (b), … (h) to the titles of the panels; panels after the eighth have no letter."""
     for letter, ax in zip("abcdefgh", axes, strict=False):
+        # titles are on the left, by `axes.titlelocation` in paper.mplstyle
         ax.set_title(f"({letter}) {ax.get_title(loc='left')}")

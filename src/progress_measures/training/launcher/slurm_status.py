@@ -1,6 +1,6 @@
 """Decides the status of a Slurm job from all that is known about it.
 
-`squeue` may fail, may answer without a job that runs, and may not list a job yet. So a job counts as lost only if neither
+`squeue` may fail, may omit a running job, and may not list a job yet. So a job counts as lost only if neither
 `squeue` nor `sacct` lists it in two polls, and it has given no sign of life for `PATIENCE` seconds. Signs of life are its
 submission, a line of `squeue` or `sacct`, and a change of its `.progress` file.
 """
@@ -34,7 +34,6 @@ UNSATISFIABLE = {
     "InvalidAccount": "slurm_account is unknown",
     "InvalidQOS": "qos is unknown",
     "QOSNotAllowed": "qos may not use this partition",
-    "AssociationJobLimit": "the account allows no more jobs",
 }
 # What slurmstepd writes into a job's log when memory runs out. The job's state often is FAILED, because only one of the
 # processes that Slurm starts for a job is killed.

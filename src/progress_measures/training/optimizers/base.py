@@ -48,6 +48,7 @@ class BatchOptimizer(ABC):
         buffers: names of the tensors that the optimizer remembers between updates, each [run, parameter] and at first 0.
         parameters: [run, parameter], padded with zeros to a multiple of 16 columns.
         weights: tensors by name, with a leading dimension `run`: views of `parameters`.
+        pieces: the columns of each tensor in a row of `parameters`.
         rate: learning rate of the next update, a tensor without dimensions.
         decay: weight decay of the next update: [run, 1].
         count: number of updates so far, a tensor without dimensions.
