@@ -159,9 +159,8 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
         return Judgment(claim, measured, CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
-    judgment = Judgment(
-        claim, measured, DIFFERS if failed else NOT_RUN, failed
-    )  # final only if the rule is judged once and fails
+    # This verdict is final only if the rule is judged once and fails.
+    judgment = Judgment(claim, measured, DIFFERS if failed else NOT_RUN, failed)
     if not claim.judged_once:
         return _judge_networks(claim, measurements, judgment)
     controls = [measurements.outcome_together(claim, name) for name in _controls_of_one_cube(claim)]
