@@ -47,6 +47,14 @@ def subnormal_numbers():
         sys.modules["torch"].set_flush_denormal(False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def priority():
+    """Keep the priority of the process that runs the tests: `watch` lowers that of its process, and all later tests are slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "nice", lambda increment: 0)
+        yield
+
+
 @pytest.fixture
 def rng():
     """A random number generator with a fixed seed."""
