@@ -279,7 +279,7 @@ class CallableNetwork:
         if not tensors or layout.shared_operand_tokens is None:  # None: a and b have different tokens
             return None
         rng = np.random.default_rng(0)
-        count = len(order.operands) // 2
+        count = len(order.operands) // 2  # pairs in a batch
         cosines: list[NDArray[np.float64]] = []
         table: tuple[str, int] | None = None  # name of the tensor, and its dimension that counts tokens
         while sum(map(len, cosines)) < TRIPLES:

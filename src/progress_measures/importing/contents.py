@@ -259,6 +259,7 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
 def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
     """Return the networks under a key that the user or `_contents_under_other_key` chose, and the file's other fields."""
     value, other_fields = loaded, dict(loaded) if isinstance(loaded, Mapping) else {}
+    # a key of the file may contain points itself
     parts = [] if key == "." else [key] if key in other_fields else key.split(".")
     for part in parts:
         inner = value.get(part) if isinstance(value, Mapping) else None

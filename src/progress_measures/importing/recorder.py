@@ -189,7 +189,7 @@ class Recorder:
         fraction = np.nan if self._train is None else float(self._train.mean())
         method = "none" if self._train is None else "listed"
         unknown |= {"seed": np.nan, "split_method": method, "split_seed": np.nan, "train_fraction": fraction}
-        interval = int(np.gcd.reduce(self._epochs)) or 1
+        interval = int(np.gcd.reduce(self._epochs)) or 1  # the divisor is 0 if only epoch 0 is recorded
         return Experiment.model_validate(
             {
                 "title": f"Recorded while training on {self._operation} mod {self._n}",

@@ -538,7 +538,7 @@ def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
 
     The learning rate of an experiment must be positive. `_settings_of_cube` states a weight decay of 0 in the cube.
     """
-    interval = max(math.gcd(*epochs), 1)
+    interval = max(math.gcd(*epochs), 1)  # the divisor is 0 if epoch 0 is the only one
     stated: dict[str, Any] = {name: recipe[name] for name in ("learning_rate", "weight_decay") if recipe.get(name)}
     if "beta1" in recipe:
         stated["betas"] = [recipe["beta1"], recipe["beta2"]]

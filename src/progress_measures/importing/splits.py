@@ -82,7 +82,7 @@ class TrainAndTestLoss(NamedTuple):
         return True
 
     def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> float:
-        """Return max |ln(this loss / the loss that we compute)| over train and test, for a split that fits; 0 without losses."""
+        """Return max |ln(stated loss / computed loss)| over train and test, with the arguments of `fit`; 0 without losses."""
         floor = 1e-12  # avoids the logarithm of 0
         return max(
             (

@@ -94,6 +94,7 @@ _SERIES = {  # lists with an entry per evaluation; the last entry counts if the 
     "train_accuracy": "train_accuracies train_accs train_acc train_accuracy",
     "test_accuracy": "test_accuracies test_accs val_accs val_accuracies test_acc val_acc test_accuracy val_accuracy",
 }
+# Settings by the values that they can have; see `_interpreted`.
 _TEXT = ("activation", "operation", "positions")
 _SWITCHES = ("gated", "attention_only")
 _COUNTS = ("layers", "d_model", "heads", "d_head", "d_mlp", "vocabulary", "outputs", "context_length", "batch_size")

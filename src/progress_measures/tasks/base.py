@@ -76,7 +76,7 @@ class Task(Section):
 
     @property
     def token_layout(self) -> TokenLayout:
-        """The tokens of a pair. Tasks on pairs only."""
+        """The token at each position of a pair's input. Tasks on pairs only."""
         raise NotImplementedError
 
     @property
@@ -164,7 +164,7 @@ class PairTask(Task):
 
     @cached_property
     def token_layout(self) -> TokenLayout:
-        """The tokens of a pair."""
+        """The token at each position of a pair's input."""
         return TokenLayout.parse(self.tokens, self.operand_count)
 
     @cached_property

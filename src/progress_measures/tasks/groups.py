@@ -50,7 +50,7 @@ def find_group(labels: NDArray[np.int64], defined: NDArray[np.bool_] | None = No
     """
     n = len(labels)
     has_label = np.ones_like(labels, dtype=bool) if defined is None else defined
-    orders = [(np.arange(n), 0)]
+    orders = [(np.arange(n), 0)]  # operand values in an order that may be the group's, and its primitive root or 0
     generator = primitive_root(n)
     if generator and n > 3:  # for n = 3, the group has two elements, in which a sum and a difference are the same
         orders.append((discrete_powers(n, generator), generator))

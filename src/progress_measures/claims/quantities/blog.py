@@ -189,8 +189,8 @@ def W_neur_in_keys(cube: xr.Dataset) -> Values:
 def embedding_few_components(cube: xr.Dataset) -> Values:
     """Count how many of the largest Fourier components are needed to hold 90 % of W_E's squared norm.
 
-    Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies, and the
-    number of components that hold 90 % in dimension 0 of the residual stream.
+    Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies (as many components
+    as n + 1 frequencies have), and the number of components that hold 90 % in dimension 0 of the residual stream.
     """
     last = _first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
@@ -372,7 +372,8 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Return the fraction of clustered
     neurons with these signs (`share`), and whether the first clustered neuron has them. Also return, for each of the two
     conditions, the fraction that fulfills it (`opposite`, `alike`) among the clustered neurons in which neither of its two
-    coefficients is ignored. Without clustered neurons, fractions are NaN and the value for the first one is False.
+    coefficients is ignored. A fraction of no neurons is NaN; without a clustered neuron, the value for
+    the first one is False.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")

@@ -325,7 +325,10 @@ def weights_inflections(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("memorization_end", "sum_of_squared_weights"))
 def weights_levels(cube: xr.Dataset) -> Values:
-    """Return the sum of squared weights at the end of memorization and at the last checkpoint, and the ratio of these two."""
+    """Return the sum of squared weights at the end of memorization and at the last checkpoint.
+
+    Also return the ratio of the second to the first.
+    """
     at_memorization_end = at_epochs(cube.sum_of_squared_weights, cube.memorization_end)
     final = cube.sum_of_squared_weights.isel(epoch=-1).values
     return {

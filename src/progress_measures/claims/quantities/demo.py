@@ -1,4 +1,4 @@
-"""Quantities of the TransformerLens demo's network that the subtraction notebook does not show.
+"""Quantities of the TransformerLens demo's network. Those that the subtraction notebook shows too are in `subtraction`.
 
 A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c.
 """
@@ -83,7 +83,7 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "cosine_residual", "cosine_similarity", "key_frequency"))
 def cosines_and_noise(cube: xr.Dataset) -> Values:
-    """Return the final norm of the logits without the key cosines, divided by the norm of the logits, for each run.
+    """Return, for each run, the final norm of the logits without the key cosines, divided by the norm of the logits.
 
     Also return the cosine similarity of the logits with each key cosine and, for comparison, the absolute cosine similarity of
     the first run's logits with Gaussian noise [a, b, c]. In this comparison, the logits are the neurons' part only, computed

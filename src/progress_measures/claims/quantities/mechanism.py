@@ -631,9 +631,9 @@ def key_rules(cube: xr.Dataset) -> Values:
 def fraction_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     """Return the fraction of frequencies, directions and 2D components that are outside the key frequencies.
 
-    n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components: the nine products of 1, cos and sin
-    of w a with 1, cos and sin of w b, without the constant. The paper does not say how it
-    counts directions; `of_directions` counts n of p.
+    n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components: for each, the nine products of 1, cos
+    and sin of w a with 1, cos and sin of w b, without the constant. The paper does not say how it counts directions;
+    `of_directions` counts n of p.
     """
     p = operand_count(cube)
     key_counts = by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube)))

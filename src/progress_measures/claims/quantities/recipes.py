@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def acceleration(cube: xr.Dataset) -> Values:
     """Compare the first epoch with 95 % test accuracy of each recipe with that of AdamW.
 
-    For each recipe: this epoch by seed, which is infinite for a network that does not generalize; the number of networks that
+    For each recipe: this epoch by seed, infinite for a network that does not generalize; the number of networks that
     generalize; and the median delay from 95 % train accuracy to 95 % test accuracy. For each recipe but AdamW: AdamW's median
     epoch divided by the recipe's (`factor`), the recipe's mean epoch divided by AdamW's (`mean_ratio`), the number of seeds
     with which the recipe generalizes sooner than AdamW (`sooner`), and the median delay divided by AdamW's (`delay_ratio`).

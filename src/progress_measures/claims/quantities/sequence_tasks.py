@@ -180,9 +180,9 @@ def halving_on_fixed_set(cube: xr.Dataset) -> Values:
 def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the values of `fresh_data`, and the largest induction score of a head of the last layer.
 
-    The induction score is the attention to tokens that equal the answer and follow a copy of the current token. It is that of
-    the first run, at its last and at its first checkpoint. For the last run, return its score at the
-    last checkpoint and the values of `fresh_data` except the accuracy.
+    An induction score is a head's attention to tokens that equal the answer and follow a copy of the current token. It is
+    taken of the first run, at its last and at its first checkpoint. For the last run, return the score at the last checkpoint
+    and the values of `fresh_data` except the accuracy.
 
     Args:
         cube: runs with the settings by which the claims are judged.
