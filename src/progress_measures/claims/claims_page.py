@@ -63,6 +63,7 @@ def _finite(value: Any) -> Any:
 
 
 ARITHMETIC = "arithmetic"
+"""Section of the page for judged exact claims, whatever their verdict; elsewhere, the section of a claim is its verdict."""
 
 
 def counts(judgments: list[Judgment]) -> dict[str, int]:
@@ -201,7 +202,7 @@ def _word(holds: bool) -> str:
 
 
 def _population_values(judgment: Judgment) -> str:
-    """Return the range over the population, and the authors' value, of each number that the rule bounds; empty without any."""
+    """Return the range over the population, and the authors' value, of each number that the rule names; empty if none."""
     ranges = []
     for name in dict.fromkeys(condition.value for condition in judgment.claim.accept):
         numbers = [number for outcome in judgment.networks for number in _numbers(outcome.values.get(name))]

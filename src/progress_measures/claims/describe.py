@@ -28,10 +28,11 @@ COLUMNS = {
     "accuracy": "accuracy",
     "restricted loss": "restricted_loss",
     "excluded loss": "excluded_loss",
+    # here and below, `strict=False` leaves out the last of `PHASES`, the state after cleanup, which has no end
     **{f"{phase} ends": name for phase, name in zip(PHASES, PHASE_ENDS, strict=False)},
     "generalizes": "grok_time",
 }
-"""Variables of the table, by column title. A variable with the dimension `epoch` is shown at the last checkpoint."""
+"""Variables of the table in `describe`, by column title. Those with the dimension `epoch` are shown at the last checkpoint."""
 
 FAR_ABOVE = 10
 """The restricted loss is far above the loss over all pairs if it is at least this many times as large."""
@@ -55,7 +56,7 @@ def describe(cube: xr.Dataset) -> str:
 
 
 def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Return the cube of each run, with the dimension `run`, without entries beyond its network's size and its last epoch."""
+    """Return the cube of each run, by name: with the dimension `run`, without the padding for larger or longer-trained runs."""
     return {name: until_stop(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
 
 
@@ -195,7 +196,7 @@ def _harmonics(last: xr.Dataset) -> list[str]:
 
 
 def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> list[str]:
-    """Return a sentence on each frequency without a neuron cluster on which the test loss depends.
+    """Return one sentence for each frequency that has no neuron cluster but on which the test loss depends.
 
     The harmonics 2k and 3k of key frequencies are skipped, because a ReLU adds them to a wave of frequency k. There is no
     sentence for a task given by a table, which has no `prime` or `modulus`, because its harmonics are not known.
@@ -225,7 +226,7 @@ def _learning_coefficient(run: xr.Dataset) -> list[str]:
     sentences = [
         f"The local learning coefficient of the last checkpoint is {value:.3g} ± {error:.2g} (standard error)."
     ]
-    if unconverged := int((~(rhat <= MAX_RHAT)).sum()):  # NaN, of a chain that diverges, counts
+    if unconverged := int((~(rhat <= MAX_RHAT)).sum()):  # counts NaN too, from chains that diverge
         sentences.append(
             f"WARNING: at {unconverged} of {run.sizes['moment']} selected epochs the chains have not converged (R̂ above "
             f"{MAX_RHAT}); give `learning_coefficient` more steps."

@@ -192,8 +192,8 @@ class Population(BaseModel):
 def load_populations() -> dict[str, Population]:
     """Return the population of each experiment that has one.
 
-    The file is read from the current folder, or from the repository that this code belongs to. Without a file, no
-    experiment has a population.
+    The file is `config/populations.yaml` in the current folder or, if it is missing there, in the repository that this code
+    belongs to. Without a file, no experiment has a population.
 
     Raises:
         UserError: the file is invalid.
@@ -221,8 +221,8 @@ def _first_mistake(error: ValidationError) -> str:
 def headline_claims() -> list[Claim]:
     """Return the claims with `headline: true`, in the order of the files; each is judged on single runs.
 
-    The claims are read from `config/claims` of the current folder, or of the repository that this code belongs to. The
-    list is empty if neither folder exists.
+    The claims are read from `config/claims` in the current folder or, if it is missing there, in the repository that this
+    code belongs to. The list is empty if neither folder exists.
     """
     folder = next((folder for folder in (FOLDER, ROOT / FOLDER) if folder.is_dir()), None)
     return [claim for claim in load_claims(folder).values() if claim.headline] if folder else []

@@ -13,4 +13,6 @@ settings        turns the findings into an experiment's settings, each with its 
 writing         writes the files that training would have written
 import_network  runs these steps in order, then computes all measures and gathers the cube as for any run
 recorder        measures a network in memory while another program trains it
+findings        the classes for a setting or a value with its source
+options         parses the options `--model` and `--read`
 """

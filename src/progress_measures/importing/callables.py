@@ -70,7 +70,7 @@ class CallableNetwork:
 
     Args:
         network: the callable; a module is evaluated in evaluation mode.
-        task: the task, with its token layout and answer position.
+        task: the task on pairs, with its token layout and answer position.
         prefix: name of the callable, with which error messages begin, such as `--forward net.py:build`.
         tensors: tensors from which the callable computes, one of which may be its embedding; None for the parameters of a
             module.
@@ -195,7 +195,7 @@ class CallableNetwork:
             raise UserError(f"{self._prefix}: the network raised {type(error).__name__}: {error}") from None
 
     def _gradient_cosines(self, tokens: Tensor) -> NDArray[np.float64] | None:
-        """Return the gradient cosines, see `activations`: [triple]; None if the network has no known embeddings."""
+        """Return the gradient cosines, see `activations`: [triple]; None without a cyclic group or without known embeddings."""
         task = self._task
         if "cyclic_group" not in task.provides:
             return None
@@ -204,7 +204,7 @@ class CallableNetwork:
         triple_tokens = tokens[order.operands[a] * task.operand_count + order.operands[b]]
         outputs = torch.from_numpy(order.outputs[c])
         positions = (task.token_layout.position("a"), task.token_layout.position("b"))
-        embedding = self._embedding_module(triple_tokens[:16])
+        embedding = self._embedding_module(triple_tokens[:16])  # a few sequences suffice to recognize the module
         if embedding is not None:
             return self._cosines_by_module(embedding, triple_tokens, outputs, positions)
         return self._cosines_by_table(tokens, order)
@@ -212,7 +212,8 @@ class CallableNetwork:
     def _embedding_module(self, tokens: Tensor) -> nn.Module | None:
         """Return the module that embeds the tokens: it is called with them and returns a vector for each.
 
-        None if there is no such module, or if there are several that do not contain each other.
+        If one such module contains another, the innermost counts. None if there is none, or if there are several that do not
+        contain each other.
         """
         if not isinstance(self._network, nn.Module):
             return None
@@ -249,7 +250,7 @@ class CallableNetwork:
     def _cosines_by_module(
         self, embedding: nn.Module, tokens: Tensor, outputs: Tensor, positions: tuple[int, int]
     ) -> NDArray[np.float64] | None:
-        """Compute the cosines by replacing the output of the embedding; None if the logits have no gradients."""
+        """Compute the gradient cosines by replacing the output of the embedding; None if the logits have no gradients."""
         with torch.no_grad():
             embed = embedding(tokens.to(self._device))
 
@@ -267,9 +268,9 @@ class CallableNetwork:
             return None
 
     def _cosines_by_table(self, tokens: Tensor, order: Order) -> NDArray[np.float64] | None:
-        """Compute the cosines by gradients with respect to a table of embeddings; None if the table is not found.
+        """Compute the gradient cosines from gradients with respect to a table of embeddings; None if the table is not found.
 
-        The table is the only tensor whose gradient for one example is zero except at the rows (or columns) of its tokens.
+        The table is the only tensor whose gradient for one pair is zero except at the rows (or columns) of the pair's tokens.
         Operands are drawn such that no value occurs twice in a batch of pairs: the gradient of each row then belongs to one
         pair. So the triples differ from those of `measures.algorithm`: a and b are always different.
         """
@@ -278,7 +279,7 @@ class CallableNetwork:
         if not tensors or layout.shared_operand_tokens is None:  # None: a and b have different tokens
             return None
         rng = np.random.default_rng(0)
-        count = len(order.operands) // 2
+        count = len(order.operands) // 2  # pairs in a batch
         cosines: list[NDArray[np.float64]] = []
         table: tuple[str, int] | None = None  # name of the tensor, and its dimension that counts tokens
         while sum(map(len, cosines)) < TRIPLES:
@@ -298,7 +299,13 @@ class CallableNetwork:
         return np.concatenate(cosines)[:TRIPLES]
 
     def _gradients(self, tokens: Tensor, outputs: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the gradient of the sum of one logit per example with respect to each tensor; zeros where there is none."""
+        """Return the gradient of the sum of one logit per pair with respect to each tensor; zeros for an unused tensor.
+
+        Args:
+            tokens: the tokens of the pairs: [pair, position].
+            outputs: index of the output whose logit is taken, for each pair: [pair].
+            tensors: the tensors by name.
+        """
         frozen = [tensor for tensor in tensors.values() if not tensor.requires_grad]
         for tensor in frozen:
             tensor.requires_grad_()
@@ -318,11 +325,11 @@ class CallableNetwork:
 
     @staticmethod
     def _embedding_table(gradients: Mapping[str, Tensor], tokens: set[int], vocabulary: int) -> tuple[str, int] | None:
-        """Return the name of the table of embeddings, and its dimension that counts tokens; None if there is not exactly one.
+        """Return the name of the table of embeddings, and the dimension of its tokens, 0 or 1; None if not exactly one fits.
 
         Args:
-            gradients: gradients of one example's logit.
-            tokens: the tokens of this example.
+            gradients: gradients of a logit of one pair, by the tensor's name.
+            tokens: the tokens of this pair.
             vocabulary: number of tokens; the table has at least this number of rows.
         """
         candidates = []

@@ -1,10 +1,12 @@
 """Find the networks in the data of a file, their epochs, and the records of their training.
 
 Supported layouts: state dicts; dictionaries that contain one under a usual key or any other, with `epoch`, `config`,
-`optimizer` or losses beside it; runs of several state dicts, as lists or by epoch; folders of files. Epochs in this module
-count updates. Programs number them in two ways, and `Contents.epochs_source` states which one was assumed. A field `epoch` is the
-index of the last update, from 0, as in the files of the paper's authors and of the notebooks: `epoch` e means e + 1 updates. A
-field `step`, and a number with text such as `step1000` or `epoch100`, is the number of updates itself.
+`optimizer` or losses beside it; runs of several state dicts, as lists or by epoch; folders of files. Epochs in this
+module count updates. Programs number them in two ways, and `Contents.epochs_source` states which one was assumed. A
+field `epoch` is the index of the last update, from 0, as in the files of the paper's authors and of the notebooks:
+`epoch` e means e + 1 updates. A field `step`, and a number with text such as `step1000` or `epoch100`, is the number of
+updates itself. A number alone counts as `epoch` if it is the name of a file in a folder, or a key in a run under one of
+the `RUN_KEYS`; as another key, it counts as `step`.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ AFTER_UPDATE = "e means e + 1 updates: counted from 0 and saved after the update
 IS_UPDATE_COUNT = "it is the number of updates"
 
 MAX_NESTING = 8  # of mappings of tensors
-MAX_ENTRIES = 100_000  # of a file, in mappings within mappings
+MAX_ENTRIES = 100_000  # of a file, in all nested mappings together
 
 _TRAIN_LOSSES = ("train_losses", "train_loss", "training_losses")
 _TEST_LOSSES = ("test_losses", "val_losses", "valid_losses", "test_loss", "val_loss", "valid_loss", "eval_losses")
@@ -104,7 +106,8 @@ class Contents(NamedTuple):
         layout: description of how the file is arranged.
         config: the file's configuration, with its own field names.
         optimizer: settings of the optimizer's parameter group, such as `weight_decay`; empty without exactly one group.
-        train, test: losses that the file contains; None if it has none.
+        train: train losses that the file contains; None if it has none.
+        test: test losses that the file contains; None if it has none.
         train_indices: training pairs as indices a * n + b; None if the file does not list them.
         assumed: descriptions of what was assumed.
         stated: what the file states besides the weights, under standard names.
@@ -256,6 +259,7 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
 def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
     """Return the networks under a key that the user or `_contents_under_other_key` chose, and the file's other fields."""
     value, other_fields = loaded, dict(loaded) if isinstance(loaded, Mapping) else {}
+    # a key of the file may contain points itself
     parts = [] if key == "." else [key] if key in other_fields else key.split(".")
     for part in parts:
         inner = value.get(part) if isinstance(value, Mapping) else None
@@ -280,7 +284,7 @@ def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
 
 
 def _no_network_error(path: Path, description: str) -> UserError:
-    """Return the error for data without a network, of which the description says what they are."""
+    """Return the error for data without a network; `description` says what the data are instead."""
     keys = ", ".join(f"`{name}`" for name in (*NETWORK_KEYS, *RUN_KEYS))
     return UserError(
         f"{path}: found {description}, but no network. Expected a state dict (tensor names with their values), or a "
@@ -511,7 +515,7 @@ def _last_epoch(
             raise UserError(f"{path}: `{name}` is empty; expected a number of updates.")
         numbers[name] = int(counts[-1])
     for name in (UPDATES, *STEPS):
-        if name in numbers and numbers[name] >= numbers.get("epoch", 0):  # a step within the epoch is smaller
+        if name in numbers and numbers[name] >= numbers.get("epoch", 0):  # a smaller `step` counts within one epoch
             return numbers[name], f"`{name}` {numbers[name]}: {IS_UPDATE_COUNT}"
     losses = len(_numbers_under(other_fields, "train_losses", path))
     if "epoch" in numbers:
@@ -555,7 +559,7 @@ def _completed_from_last(contents: Contents, last: Contents) -> Contents:
         config=contents.config or last.config,
         optimizer=contents.optimizer or last.optimizer,
         train=contents.train or last.train,
-        test=contents.test if contents.train else last.test,
+        test=contents.test if contents.train else last.test,  # from where the train losses are
         train_indices=last.train_indices if contents.train_indices is None else contents.train_indices,
         stated=last.stated | contents.stated,
         contradictions=[*contents.contradictions, *last.contradictions],
@@ -591,7 +595,7 @@ def _counts_under(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[n
 
 
 def _first_losses(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDArray[np.float64]:
-    """Return the first list of losses under one of several names, in the file or a history in it; empty if there is none."""
+    """Return the first list of losses under one of several names, in the file or its history; empty if there is none."""
     histories = [loaded[name] for name in _HISTORIES if isinstance(loaded.get(name), Mapping)]
     for source in (loaded, *histories):
         for name in names:

@@ -98,7 +98,7 @@ def check_norms(choices: Mapping[str, Choice], match: FormatMatch) -> None:
 
     Networks whose norms precede attention and MLP usually have a final norm, too; others do not.
     """
-    norms = [name for name in match.weights(heads=1) if name.startswith("ln")]
+    norms = [name for name in match.weights(heads=1) if name.startswith("ln")]  # any number of heads gives these names
     is_place_stated = bool({"norm_after", "final_norm"} & set(choices))
     if norms and not is_place_stated and not any(name.startswith("ln_final") for name in norms):
         raise UserError(
@@ -146,7 +146,7 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
     )
     if epsilon and _is_positive(config[epsilon]) and fields.get("normalization", ("none",))[0] != "none":
         fields["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
-    for name in UNSUPPORTED:
+    for name in UNSUPPORTED:  # TransformerLens writes -1 for a cap that is not set
         if config.get(name) not in (None, False, 0, -1, "none", -1.0):
             raise UserError(_unsupported_message(path, name, config[name]))
     if fields.get("positions", ("",))[0] == "rotary":
@@ -183,7 +183,7 @@ def possible_designs(choices: Mapping[str, Choice], match: FormatMatch) -> Itera
     Yields:
         Number of heads, and fields of `model`; the most ordinary design comes first.
     """
-    tensors = match.weights(heads=1)
+    tensors = match.weights(heads=1)  # the names and the total width do not depend on the number of heads
     fixed = {name: choice.value for name, choice in choices.items() if name != "heads"}
     open_fields: dict[str, list[Any]] = {}
     if "W_in" in tensors and "activation" not in fixed:
@@ -270,7 +270,7 @@ def paper_defaults(design: ModelFields, match: FormatMatch) -> list[str]:
 def _has_final_norm(present: set[str], section: ModelFields) -> bool:
     """Return whether the unembedding's input is normalized.
 
-    If the norms have weights, the tensors show it. Else it is normalized, unless norms follow attention and MLP.
+    If the norms have weights, it is if there are weights of a final norm. Else it is, unless norms follow attention and MLP.
     """
     if any(name.startswith("ln1") for name in present):
         return "ln_final_w" in present or "ln_final_b" in present

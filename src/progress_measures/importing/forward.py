@@ -94,6 +94,7 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
 
 def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
     """Return what a cube has for each field of `model` that is not known: NaN for a number, else `unknown`."""
+    # fields whose default is None get a value of their type, which decides between NaN and `unknown`
     settings = Model().model_dump() | {"attention_scale": 0.0, "final_norm": False, "mlp_input": ""}
     settings["activation_function"] = settings.pop("activation")
     return {
@@ -126,9 +127,10 @@ def _sizes(
 
 
 def _any_task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
-    """Return any task with n operand values: its operation has no effect on the logits."""
+    """Return a task with n operand values. Which one does not matter, because its operation has no effect on the logits."""
     try:
         TokenLayout.parse(tokens, n)
     except ValueError as error:
         raise UserError(f"--tokens {tokens!r}: {error}.") from None
+    # a modular task needs n > 2 and n outputs, `sum` the 2n - 1 outputs of its sums
     return task_of("a+b" if n > 2 else "sum", n, max(outputs, n if n > 2 else 2 * n - 1), tokens, read)

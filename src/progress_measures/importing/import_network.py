@@ -174,7 +174,7 @@ def report(network: RecognizedNetwork, path: Path) -> list[str]:
     assert provenance is not None
     rows = [("setting", "value", "where it comes from")]
     rows += [(finding.setting, finding.value, finding.origin) for finding in network.findings]
-    widths = [min(max(len(row[i]) for row in rows), 48) for i in range(2)]
+    widths = [min(max(len(row[i]) for row in rows), 48) for i in range(2)]  # longer texts do not widen a column
     lines = [f"{path}:"]
     lines += [f"  {row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}".rstrip() for row in rows]
     lines.append("  agreement of the answers with each operation, over all pairs:")

@@ -85,9 +85,9 @@ class Call:
     function: Global
     arguments: tuple[Any, ...]
     is_new: bool = False  # the call makes an object of a class, such as `cls.__new__(cls, *arguments)`
-    states: list[Any] = field(default_factory=list)  # of `__setstate__`
-    items: list[tuple[Any, Any]] = field(default_factory=list)  # of `__setitem__`, and keyword arguments
-    appended: list[Any] = field(default_factory=list)
+    states: list[Any] = field(default_factory=list)  # arguments of `__setstate__`
+    items: list[tuple[Any, Any]] = field(default_factory=list)  # arguments of `__setitem__`, and keyword arguments
+    appended: list[Any] = field(default_factory=list)  # arguments of `append`
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +105,7 @@ class Storage:
     pid: tuple[Any, ...]
 
 
-_MARK = object()
+_MARK = object()  # on the stack, it marks where the values of the next tuple, list or dictionary begin
 # Instructions that put their argument on the stack.
 _PUSHED = re.compile(
     r"(SHORT_)?BIN(BYTES|STRING|UNICODE)8?|BININT[12]?|INT|LONG[14]?|STRING|UNICODE|BYTEARRAY8|(BIN)?FLOAT"
@@ -191,7 +191,7 @@ class Machine:
     def _list(self, _: Any) -> None:
         self._stack.append(self._pop_to_mark())
 
-    _frozenset = _list  # as for sets
+    _frozenset = _list  # a list, for the same reason as a set
 
     def _tuple(self, _: Any) -> None:
         self._stack.append(tuple(self._pop_to_mark()))

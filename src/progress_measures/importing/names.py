@@ -99,6 +99,7 @@ SETTINGS = ("tokens", "read", *(name for name in Model.model_fields if name not 
 
 Groups = list[list[str]]
 """Axes of a foreign tensor, in order: one group per axis of the tensor, with several names if axes are merged."""
+
 Weights = dict[str, NDArray[Any]]
 
 
@@ -169,7 +170,7 @@ class Format:
         except ValidationError as error:
             raise UserError(validation_message(error, self._path)) from None
         try:
-            TokenLayout.parse(str(settings.get("tokens", PAPER)), 1)
+            TokenLayout.parse(str(settings.get("tokens", PAPER)), 1)  # n is unknown here; any n shows a wrong layout
         except ValueError as error:
             raise UserError(f"{self._path}: tokens: {error}.") from None
         read = settings.get("read", "last")
@@ -237,7 +238,7 @@ class FormatMatch:
 
     Attributes:
         format: the format.
-        sizes: size of each axis, as far as the shapes determine it.
+        sizes: size of each axis, as far as the shapes determine it; without `head` if they determine only head × d_head.
         missing: foreign names of required tensors that the first layer lacks.
         problems: descriptions of what does not fit the format; empty if everything fits.
     """
@@ -400,6 +401,7 @@ def _reordered(
     present_axes = [axis for axis in our_axes if axis in axes]
     target = ["qkv", *present_axes] if "qkv" in axes else present_axes
     grouped = " ".join(f"({' '.join(group)})" if len(group) > 1 else group[0] for group in groups)
+    # of merged axes, einops computes the last size from the others
     group_sizes = {axis: sizes[axis] for group in groups if len(group) > 1 for axis in group[:-1] if axis in sizes}
     result = rearrange(tensor, f"{grouped} -> {' '.join(target)}", **group_sizes)
     if "qkv" in axes:

@@ -16,7 +16,7 @@ from progress_measures.tasks import TASKS, PairTask
 from progress_measures.tasks.groups import is_prime
 
 MODULAR = ("a+b", "a-b", "b-a", "a*b", "a/b")
-"""Operations modulo n that are tested on every network with n outputs or more. With 2n - 1 or more, `sum` is tested as well."""
+"""Operations modulo n that are tested on every network with n outputs or more. With 2n - 1 or more, `sum` is, too."""
 
 SYMMETRIC_GROUP = re.compile(r"s([3-6])", re.IGNORECASE)
 """Names of operations that compose permutations of 3 to 6 elements."""
@@ -48,7 +48,7 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
         n: number of operand values.
         outputs: number of outputs of the network, which may exceed the number of right answers.
         tokens: the layout of the tokens, as in `tasks.tokens`.
-        read: the answer position, or `last`.
+        read: the answer position, or `last` for the last one.
 
     Raises:
         UserError: no operation has this name, or the operation does not fit the sizes.

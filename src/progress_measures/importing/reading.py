@@ -19,7 +19,7 @@ from progress_measures.importing.plain import plain_array, read_pickle, read_tor
 from progress_measures.untrusted import check_zip
 
 SUFFIXES = (".pth", ".pt", ".pkl", ".pickle", ".bin", ".ckpt", ".safetensors", ".npz")
-"""Endings of the files in a folder that are read."""
+"""Endings of the files that are read if the path is a folder."""
 
 
 def read(path: Path) -> Any:

@@ -29,11 +29,11 @@ MAX_OUTPUTS = 10_000
 """Largest number of outputs of a task."""
 
 SLOW = frozenset({"maximal_excluded_loss"})
-"""Measures that take longer than all others with one value per checkpoint together; `record` skips them, `save` computes them."""
+"""Measures that take longer than all other measures of `record` together; `record` skips them, `save` computes them."""
 
 
 class Recorder:
-    """Records checkpoints of a network that trains elsewhere, and computes the measures that need its logits only.
+    """Records checkpoints of a network that trains elsewhere, and computes the measures that do not need its weights.
 
     The network is any callable from tokens [batch, position] to logits [batch, output] or [batch, position, output]: a
     module of PyTorch, a TransformerLens network, or a function. It may return a pair of logits and a dictionary with
@@ -46,7 +46,7 @@ class Recorder:
         train: mask of the training pairs [a, b], or [pair] with index a * n + b; None if they are not known.
         tokens: what stands at each position, such as `a b =`, `a b` or `a 113 b 114`.
         read: answer position, whose logits are scored: `last`, or an index from 0.
-        every: epochs between recorded checkpoints; `record` ignores other epochs.
+        every: epochs between recorded checkpoints; `record` ignores epochs that are not multiples of it.
 
     Raises:
         UserError: an argument is wrong.
@@ -80,7 +80,7 @@ class Recorder:
 
         Args:
             network: the network; a module is evaluated in evaluation mode, and its mode is restored.
-            epoch: number of updates before the checkpoint, larger than that of the last one.
+            epoch: number of updates before the checkpoint, larger than that of the last recorded one.
 
         Returns:
             The measures with one value per checkpoint. Measures that use key frequencies take those of this checkpoint;
@@ -160,7 +160,7 @@ class Recorder:
     def _checked_against_first(
         self, activations: dict[str, NDArray[np.floating]], prefix: str
     ) -> dict[str, NDArray[np.floating]]:
-        """Return the activations that the first checkpoint has too; `gradient_cosines` that are unknown here are NaN.
+        """Return the activations that the first checkpoint has too; `gradient_cosines` are NaN if only the first has them.
 
         Raises:
             UserError: neurons are missing, or the shape of an activation has changed.
@@ -189,7 +189,7 @@ class Recorder:
         fraction = np.nan if self._train is None else float(self._train.mean())
         method = "none" if self._train is None else "listed"
         unknown |= {"seed": np.nan, "split_method": method, "split_seed": np.nan, "train_fraction": fraction}
-        interval = int(np.gcd.reduce(self._epochs)) or 1
+        interval = int(np.gcd.reduce(self._epochs)) or 1  # the divisor is 0 if only epoch 0 is recorded
         return Experiment.model_validate(
             {
                 "title": f"Recorded while training on {self._operation} mod {self._n}",

@@ -30,13 +30,10 @@ UNKNOWN_SETTINGS: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
     **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
-"""Training settings with their values in the cube for a network whose settings are unknown.
-
-They are unknown unless `_recipe` reads them from the file.
-"""
+"""Settings of training that are unknown unless `_recipe` reads them from the file, with their values in the cube."""
 
 NO_LEAD = "no operation leads the others"
-"""Doubt if two operations agree with the answers almost equally well (`recognize.MIN_LEAD`)."""
+"""Doubt if two operations agree with the answers almost equally well: the lead is below `recognize.MIN_LEAD`."""
 
 MAX_ACCURACY_DIFFERENCE = 0.02
 """Largest difference between an accuracy that the file states and the accuracy that we compute."""
@@ -343,7 +340,7 @@ def _operation_doubts(operation: CandidateOperation, choice: Choice, agreement: 
 
 
 def _pair_losses(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the cross-entropy of every pair in nats, 0 where no answer is defined: [pair]."""
+    """Return the cross-entropy of every pair in nats, 0 for a pair without a right answer (label -1): [pair]."""
     flat = labels.ravel()
     losses = -np.take_along_axis(log_softmax(logits, -1), np.maximum(flat, 0)[:, None], -1)[:, 0]
     return np.where(flat >= 0, losses, 0.0)
@@ -401,7 +398,7 @@ def _size_doubts(contents: Contents, weights: Weights, sizes: Sizes) -> list[str
 def _weight_norm_doubts(contents: Contents, ignored: list[str]) -> list[str]:
     """Describe a weight norm that the file states and that differs from the norm of its tensors.
 
-    The norm may be squared or not, and may contain tensors that the format ignores or not.
+    It agrees if it is the norm or the squared norm of all tensors, or of those that the format does not ignore.
     """
     stated = contents.stated.get("weight_norm")
     if stated is None or not is_number(stated.value):
@@ -541,7 +538,7 @@ def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
 
     The learning rate of an experiment must be positive. `_settings_of_cube` states a weight decay of 0 in the cube.
     """
-    interval = max(math.gcd(*epochs), 1)
+    interval = max(math.gcd(*epochs), 1)  # the divisor is 0 if epoch 0 is the only one
     stated: dict[str, Any] = {name: recipe[name] for name in ("learning_rate", "weight_decay") if recipe.get(name)}
     if "beta1" in recipe:
         stated["betas"] = [recipe["beta1"], recipe["beta2"]]
@@ -549,7 +546,7 @@ def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
 
 
 def _settings_of_cube(contents: Contents, split: ImportedSplit, recipe: dict[str, float]) -> dict[str, float | str]:
-    """Return the settings whose values in the cube differ from those in `experiment.yaml`, such as NaN for an unknown one."""
+    """Return the settings whose values in the cube differ from those in `experiment.yaml`, such as NaN for an unknown setting."""
     settings = {name: value for name, value in UNKNOWN_SETTINGS.items() if name not in recipe}
     if recipe.get("weight_decay") == 0:
         settings["weight_decay"] = 0.0

@@ -26,11 +26,12 @@ SEEDS = (0, 1, 42, 598, 999)  # common ones; 598 and 999 are those of the notebo
 """Fractions and seeds that are tried against a file's losses, besides those that the file states."""
 
 MAX_LOSS_RATIO = 1.5
-"""Largest ratio of a loss that we compute to the file's, and of the file's to ours. The file's train loss may be one update
-older."""
+"""Largest ratio of a loss that we compute to the file's, and of the file's to ours. It exceeds 1 because the file's train loss
+may be one update older."""
 
 MAX_LOSS_RATIO_IF_NOT_STATED = 1.1
-"""As `MAX_LOSS_RATIO`, for splits whose seed or fraction the file does not state. It is stricter, because many are tried."""
+"""As `MAX_LOSS_RATIO`, for splits whose seed or fraction the file does not state. It is stricter, because many such splits are
+tried."""
 
 RANDOM_SPLITS = 20
 """Number of random splits of the same size that are compared with a file's losses. The losses confirm a split only if none of
@@ -81,7 +82,7 @@ class TrainAndTestLoss(NamedTuple):
         return True
 
     def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> float:
-        """Return max |ln(this loss / the loss that we compute)| over train and test, for a split that fits; 0 without losses."""
+        """Return max |ln(stated loss / computed loss)| over train and test, with the arguments of `fit`; 0 without losses."""
         floor = 1e-12  # avoids the logarithm of 0
         return max(
             (
@@ -100,7 +101,7 @@ class TrainAndTestLoss(NamedTuple):
 
 
 def _are_similar(loss: float, computed: float) -> bool:
-    """Return whether two losses are equal up to `MAX_LOSS_RATIO`, or both below 1e-6, which float32 does not resolve."""
+    """Return whether two losses are equal up to the factor `MAX_LOSS_RATIO`, or both below 1e-6, where float32 is inexact."""
     if max(loss, computed) < 1e-6:
         return True
     return loss > 0 and 1 / MAX_LOSS_RATIO < computed / loss < MAX_LOSS_RATIO
@@ -124,7 +125,7 @@ def find_split(
 
     Returns:
         The split, with method `none` if the option is `none` or no split is found. `doubt` is set if the file's losses contradict
-        the split that the option or the file lists, or if the file states losses but no split is found for them.
+        the split that the option or the file states, or if the file states losses but no split is found for them.
 
     Raises:
         UserError: the option or the file's list of training pairs is wrong, or a split has no training pairs.
@@ -143,7 +144,7 @@ def find_split(
 def _with_doubt(
     split: ImportedSplit, losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
-    """Add a doubt if the file's losses are not those that we compute on a split that the option or the file lists."""
+    """Add a doubt if the file's losses are not those that we compute on a split that the option or the file states."""
     if split.train is None or losses.fit(pair_losses, split.train, defined):
         return split
     return split._replace(doubt=_describe_misfit(split, losses, pair_losses, defined))

@@ -94,6 +94,7 @@ _SERIES = {  # lists with an entry per evaluation; the last entry counts if the 
     "train_accuracy": "train_accuracies train_accs train_acc train_accuracy",
     "test_accuracy": "test_accuracies test_accs val_accs val_accuracies test_acc val_acc test_accuracy val_accuracy",
 }
+# Settings by the values that they can have; see `_interpreted`.
 _TEXT = ("activation", "operation", "positions")
 _SWITCHES = ("gated", "attention_only")
 _COUNTS = ("layers", "d_model", "heads", "d_head", "d_mlp", "vocabulary", "outputs", "context_length", "batch_size")
@@ -256,6 +257,7 @@ def _interpreted(setting: str, alias: str, value: Any, source: str) -> StatedSet
         valid = is_count and value >= 0
     elif setting in _FRACTIONS:
         valid = is_number(value) and 0 <= value <= 100
+        # a percentage: more than 1, or the integer 1 under a name that means percent
         if valid and (value > 1 or (alias == "train_pct" and is_count)):
             value = value / 100
     else:
@@ -271,7 +273,7 @@ def _add_statement(
     if old is None:
         settings[setting] = new
     elif setting == "attention_scale" and isinstance(old.value, bool) != isinstance(new.value, bool):
-        # TransformerLens states whether it scales, and the scale. The scale counts if it is used.
+        # TransformerLens states whether it scales the attention scores, and the scale. The scale counts only if it does.
         switch, number = (old, new) if isinstance(old.value, bool) else (new, old)
         settings[setting] = number if switch.value else switch
     elif setting not in ("epoch", "step", "updates") and not _agree(old.value, new.value):
@@ -286,7 +288,7 @@ def _agree(first: Any, second: Any) -> bool:
         return math.isclose(first, second, rel_tol=1e-3)
     if isinstance(first, str) and isinstance(second, str):
         return canonical(first) == canonical(second)
-    if "bidirectional" in (first, second):
+    if "bidirectional" in (first, second):  # as `causal: false`
         return False in (first, second)
     # a text and a switch agree if both are on or both are off, such as `LN` and true
     return first == second or bool(first) == bool(second)

@@ -47,7 +47,7 @@ class GalleryItem:
 
     @property
     def source(self) -> str:
-        """The first part of the id: the source, such as `paper`, or `beyond`. Claims about the item have it as field `source`."""
+        """The first part of the id: the source, such as `paper`, or `beyond`. Claims about the item have the same `source`."""
         return self.declared.id.partition("/")[0]
 
     @property
@@ -101,13 +101,16 @@ def gallery_pages() -> dict[str, str]:
 
 
 def images() -> dict[str, Path]:
-    """Return the existing files of all figures, including animations and HTML pages, by their paths in the documentation."""
+    """Return the existing files of the figures that the published cubes suffice to draw, by their paths in the documentation.
+
+    The files include animations and HTML pages.
+    """
     files = [file for item in gallery_items() if _is_drawn(item) for file in (item.file, *_extra_files(item))]
     return {f"gallery/{file.relative_to('results/figures')}": file for file in files}
 
 
 EXTRA_FORMATS = {"webp": "animated", "html": "interactive"}
-"""Link texts of the formats that only some figures have."""
+"""Link texts of the formats that only some figures have, by the ending of the file."""
 
 
 def _extra_files(item: GalleryItem) -> list[Path]:

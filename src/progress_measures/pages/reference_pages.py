@@ -83,7 +83,7 @@ def _requirements(measure: Measure) -> str:
 
 
 def _unit(unit: str) -> str:
-    """Return a unit in words, such as `in nats`; its attribute in the cube is `1` for a measure without unit."""
+    """Return a unit in words, such as `in nats`. A measure without unit has `1` as its unit."""
     return "no unit" if unit == "1" else f"in {unit}s"
 
 

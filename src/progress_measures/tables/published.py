@@ -24,8 +24,8 @@ def paper_beside_ours(
     """Place published rows and our rows side by side, in order. Where one side has fewer rows, its cells are empty.
 
     Args:
-        paper_rows: rows of the paper: cells by name of the column.
-        our_rows: rows of our runs: cells by name of the column.
+        paper_rows: rows of the paper, each a dictionary of cells by name of the column.
+        our_rows: rows of our runs, each a dictionary of cells by name of the column.
         shared_cells: cells in front of both sides, equal in all rows, by name of the column.
 
     Returns:

@@ -26,10 +26,10 @@ class Table:
         reference: the published table or section that this table reproduces, or `not in the sources`.
         experiments: names of the experiments from whose cubes the table is built.
         variables: names of the variables that the table reads from each cube; `rows` receives cubes with only these.
-        formats: format specification by name of the column; columns without one are written unformatted.
+        formats: Python's format specification, such as `.2f`, by name of the column; columns without one are unformatted.
         rows: function of the cubes, one per experiment, that returns the table as a data frame.
         partial: whether the table is built even if some cubes are missing; `rows` receives None for each missing cube.
-        published: files of `config/claims/` whose published numbers the table shows next to ours, such as `("paper",)`.
+        published: files of `config/claims/`, without `.yaml`, whose published numbers the table has beside ours.
     """
 
     id: str
@@ -60,10 +60,10 @@ def table(
         title: title of the table, one line.
         reference: the published table or section that this table reproduces, or `not in the sources`.
         variables: names of the variables that the table reads from each cube.
-        formats: format specification by name of the column; columns without one are written unformatted.
+        formats: Python's format specification, such as `.2f`, by name of the column; columns without one are unformatted.
         experiment: name or names of the experiments from whose cubes the table is built.
         partial: whether the table is built even if some cubes are missing.
-        published: files of `config/claims/` whose published numbers the table shows next to ours.
+        published: files of `config/claims/`, without `.yaml`, whose published numbers the table has beside ours.
 
     Returns:
         A decorator of the function `rows` that returns the `Table`. The docstring of `rows` is the caption.

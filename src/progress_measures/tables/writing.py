@@ -30,6 +30,7 @@ def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path
     """
     reader = f"Table {table.id}"
     frame = table.rows(*(cube if cube is None else select(cube, table.variables, reader) for cube in cubes))
+    # caveats: runs that are not trained yet, and doubts about imported networks
     caption = " ".join([table.caption, caveats(cube for cube in cubes if cube is not None)]).strip()
     texts: dict[str, Callable[[], str]] = {
         "csv": lambda: frame.to_csv(index=False),

@@ -69,19 +69,22 @@ class Task(Section):
         """Return the mask of the training pairs: [a, b]. Tasks on pairs only.
 
         Args:
-            split: method and fraction of the split.
+            split: method and train fraction of the split.
             seed: seed of the split.
         """
         raise NotImplementedError
 
     @property
     def token_layout(self) -> TokenLayout:
-        """The tokens of a pair. Tasks on pairs only."""
+        """The token at each position of a pair's input. Tasks on pairs only."""
         raise NotImplementedError
 
     @property
     def group(self) -> Group | None:
-        """The cyclic group in which the right answer is a sum or difference; None if there is none. Tasks on pairs only."""
+        """The cyclic group in which the right answer is a sum or difference; None if there is none. Tasks on pairs only.
+
+        `progress_measures.tasks.groups` defines this group.
+        """
         raise NotImplementedError
 
     @property
@@ -145,7 +148,7 @@ class PairTask(Task):
         raise NotImplementedError
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the index of the right output, elementwise; any number for a pair without a right answer."""
+        """Return the index of the right output, elementwise; any integer for a pair without a right answer."""
         raise NotImplementedError
 
     def defined(self) -> NDArray[np.bool_]:
@@ -154,14 +157,14 @@ class PairTask(Task):
 
     @property
     def provides(self) -> frozenset[str]:
-        """Capabilities: `pairs`; `cyclic_group` if there is one (see `group`); `multiplicative_group` if it leaves out 0."""
+        """Capabilities: `pairs`; `cyclic_group` if there is one (see `group`); `multiplicative_group` if this leaves out 0."""
         group_capabilities = {"cyclic_group"} if self.group else set()
         group_capabilities |= {"multiplicative_group"} if self.group and self.group.generator else set()
         return frozenset({"pairs"} | group_capabilities)
 
     @cached_property
     def token_layout(self) -> TokenLayout:
-        """The tokens of a pair."""
+        """The token at each position of a pair's input."""
         return TokenLayout.parse(self.tokens, self.operand_count)
 
     @cached_property
@@ -194,8 +197,10 @@ class PairTask(Task):
     def train_mask(self, split: Split, seed: int) -> NDArray[np.bool_]:
         """Return the mask of the training pairs: [a, b].
 
+        They are the first pairs with a right answer in the order of the split; their number is rounded down.
+
         Args:
-            split: method and fraction of the split.
+            split: method and train fraction of the split.
             seed: seed of the split.
         """
         order = train_order(split.method, seed, self.operand_count)
@@ -254,7 +259,7 @@ class ModularSumTask(ModularTask):
 
     @cached_property
     def group(self) -> Group | None:
-        """The group Z_p. It is known from the task: a search in the table of labels at every use would take too long."""
+        """The group Z_p. It follows from the task, without the slow search in the table of labels that other tasks need."""
         residues = np.arange(self.prime)
         return Group(residues, residues, self.sign)
 
@@ -268,5 +273,5 @@ class SequenceTask(Task):
 
     @property
     def provides(self) -> frozenset[str]:
-        """Capabilities: a task on sequences."""
+        """Capabilities: `sequences`. A task with more capabilities replaces this property."""
         return frozenset({"sequences"})

@@ -1,4 +1,4 @@
-"""Addition x + y of numbers with five digits, or another number of digits, predicted digit by digit (appendix D.3).
+"""Addition x + y of numbers with five digits, or another number of digits, predicted digit by digit (paper, appendix D.3).
 
 A sequence is `x x x x x + y y y y y = s s s s s s`, most significant digit first. Operands may begin with zeros; the sum
 begins with the carry. The network predicts each digit of the sum from the tokens before it.
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from progress_measures.tasks.base import Examples, Layout, SequenceTask
 
-PLUS, EQUALS = 10, 11  # after the ten digits
+PLUS, EQUALS = 10, 11  # tokens of `+` and `=`, after those of the ten digits
 
 
 class FiveDigitAddition(SequenceTask):
@@ -24,13 +24,13 @@ class FiveDigitAddition(SequenceTask):
     digits: int = Field(
         5,
         ge=1,
-        le=18,
+        le=18,  # sums are below 2 · 10^18, which int64 holds
         description="Number of digits of x and of y; leading digits may be 0. The sum has one digit more.",
     )
 
     @property
     def layout(self) -> Layout:
-        """Sizes: ten digits, `+` and `=` as tokens, ten digits as outputs."""
+        """Sizes: ten digits, `+` and `=` as tokens, ten digits as outputs; the last digit of the sum is not an input."""
         length = 3 * self.digits + 3
         return Layout(vocabulary=12, context_length=length, outputs=10, input_length=length - 1)
 
@@ -39,7 +39,7 @@ class FiveDigitAddition(SequenceTask):
         return ["carry", *(f"10^{power}" for power in reversed(range(self.digits)))]
 
     def batches(self, seed: int, size: int) -> Iterator[Examples]:
-        """Yield batches with uniform digits, sampled in the order of the authors' notebook: per batch all x, then all y.
+        """Yield batches with uniform digits, sampled in the order of the authors' notebook: all x of a batch, then all y.
 
         Args:
             seed: seed of torch's generator.

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 
 class Group(NamedTuple):
-    """A cyclic group of m operand values: of all n, or of all but 0.
+    """A cyclic group of m operand values: of all n (m = n), or of all but 0 (m = n - 1).
 
     Attributes:
         elements: operand values g_0 … g_(m-1) in the order of the group [m].
         outputs: right answers in the order of the group: that for (g_i, g_j) is `outputs[(i + sign * j) % m]` [m].
-        sign: 1 or -1.
+        sign: 1 for sums and products, -1 for differences and quotients.
         generator: the primitive root that is the base of the discrete logarithms; 0 for sums and differences.
     """
 
@@ -50,9 +50,9 @@ def find_group(labels: NDArray[np.int64], defined: NDArray[np.bool_] | None = No
     """
     n = len(labels)
     has_label = np.ones_like(labels, dtype=bool) if defined is None else defined
-    orders = [(np.arange(n), 0)]
+    orders = [(np.arange(n), 0)]  # operand values in an order that may be the group's, and its primitive root or 0
     generator = primitive_root(n)
-    if generator and n > 3:
+    if generator and n > 3:  # for n = 3, the group has two elements, in which a sum and a difference are the same
         orders.append((discrete_powers(n, generator), generator))
     for elements, base in orders:
         if not has_label[np.ix_(elements, elements)].all():

@@ -1,4 +1,4 @@
-"""Integer addition a + b without reduction, the integer addition notebook's task."""
+"""Integer addition: a + b, not reduced modulo a number. It is the task of the notebook on integer addition."""
 
 from typing import ClassVar, Literal, Self
 
@@ -11,7 +11,7 @@ from progress_measures.tasks.base import PairTask
 
 
 class IntegerAddition(PairTask):
-    """`a b =` ↦ a + b, without reduction."""
+    """`a b =` ↦ a + b, not reduced modulo a number."""
 
     provides: ClassVar[frozenset[str]] = frozenset({"pairs", "integer_sums"})
     kind: Literal["integer_addition"]

@@ -1,7 +1,8 @@
 """The order in which operand values and outputs are measured.
 
-In the order of its cyclic group, a task is addition or subtraction modulo the size of the group, so that Fourier measures
-apply. For example, the discrete logarithm of a product mod p is the sum of the factors' discrete logarithms mod p - 1.
+In the order of its cyclic group (see `progress_measures.tasks.groups`), a task is addition or subtraction modulo the
+size of the group, so that Fourier measures apply. For example, the discrete logarithm of a product mod p is the sum of
+the factors' discrete logarithms mod p - 1.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Order(NamedTuple):
     """An order of operand values and outputs.
 
     Attributes:
-        operands: operand values in this order [value]; some may be left out.
+        operands: operand values in this order [value], without those that are not in the task's cyclic group.
         outputs: all outputs in this order [output].
         is_natural: whether both orders are 0, 1, 2, …, without an operand value left out.
         operand_count: number of all operand values of the task, including those that are left out.
@@ -32,7 +33,7 @@ class Order(NamedTuple):
 
     @classmethod
     def natural(cls, task: Task) -> Order:
-        """Return the natural order of a task on pairs."""
+        """Return the natural order of a task on pairs: 0, 1, 2, …."""
         n, outputs = task.layout.operand_count, task.layout.outputs
         return cls(operands=np.arange(n), outputs=np.arange(outputs), is_natural=True, operand_count=n)
 

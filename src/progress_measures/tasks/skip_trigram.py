@@ -1,4 +1,4 @@
-"""One signal token among noise tokens; at the last position the network predicts this signal token (appendix D.3).
+"""One signal token among noise tokens; at the last position the network predicts this signal token (paper, appendix D.3).
 
 Token 0 is first and token 1 last in every sequence. In the vocabulary, the noise tokens follow tokens 0 and 1; the signal
 tokens come last.

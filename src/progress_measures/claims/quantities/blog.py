@@ -41,7 +41,7 @@ def _first_run(cube: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
 @quantity(variables=())
 def example_sum(cube: xr.Dataset) -> Values:
     """Return the label of the pair (70, 50)."""
-    labels = task_of(cube).label_table()
+    labels = task_of(cube).label_table()  # the remainders keep the pair inside the table of a small task
     return {"label": int(labels[70 % len(labels), 50 % len(labels)])}
 
 
@@ -123,7 +123,7 @@ def loss_of_all_pairs(cube: xr.Dataset) -> Values:
 def implied_train_loss(cube: xr.Dataset) -> Values:
     """Compute the train loss that follows from the blog's loss over all pairs and the paper's test loss.
 
-    70 % of the pairs are test pairs.
+    70 % of the pairs are test pairs, so the loss over all pairs is 0.3 times the train loss plus 0.7 times the test loss.
     """
     claims = load_claims()
     all_pairs_loss, test_loss = (
@@ -175,11 +175,11 @@ def first_neurons(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency", "neuron_value_token"))
 def W_neur_in_keys(cube: xr.Dataset) -> Values:
-    """Return the fraction of the variance of W_neur over tokens that lies at the key frequencies, for each head.
+    """Return, for each head, the fraction of the variance of W_neur over operand tokens that lies at the key frequencies.
 
     Sums of squares are over all neurons. Also return the mean over heads.
     """
-    W_neur = cube.neuron_value_token.values[:, :-1]
+    W_neur = cube.neuron_value_token.values[:, :-1]  # without the token `=`
     squares = np.square(np.einsum("cx,hxn->hcn", fourier.basis(W_neur.shape[1]), W_neur)).sum(-1)
     fraction = squares[:, component_indices(key_frequencies_of(_first_run(cube)[1]))].sum(-1) / squares[:, 1:].sum(-1)
     return {"share": fraction, "mean": float(fraction.mean())}
@@ -189,8 +189,8 @@ def W_neur_in_keys(cube: xr.Dataset) -> Values:
 def embedding_few_components(cube: xr.Dataset) -> Values:
     """Count how many of the largest Fourier components are needed to hold 90 % of W_E's squared norm.
 
-    Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies, and the
-    number of components that hold 90 % in dimension 0 of the residual stream.
+    Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies (as many components
+    as n + 1 frequencies have), and the number of components that hold 90 % in dimension 0 of the residual stream.
     """
     last = _first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
@@ -209,7 +209,8 @@ def embedding_dimensions(cube: xr.Dataset) -> Values:
     """Return how much of each dimension of W_E a single cosine or sine of the operand value explains.
 
     The fraction is of the dimension's variance over operand values, for its strongest Fourier component. Return the median
-    over dimensions, the number of dimensions with at least 80 %, and how many of these have a component of a key frequency.
+    over dimensions, the number of dimensions with at least 80 %, in how many of these the strongest component is that of a key
+    frequency, and the number of all dimensions (`of`).
     """
     last = _first_run(cube)[1]
     embedding = operand_embedding(last)
@@ -371,7 +372,8 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Return the fraction of clustered
     neurons with these signs (`share`), and whether the first clustered neuron has them. Also return, for each of the two
     conditions, the fraction that fulfills it (`opposite`, `alike`) among the clustered neurons in which neither of its two
-    coefficients is ignored. A fraction of no neurons is NaN.
+    coefficients is ignored. A fraction of no neurons is NaN; without a clustered neuron, the value for
+    the first one is False.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -631,7 +633,7 @@ def test_over_trig_loss(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
 def weights_peak(cube: xr.Dataset) -> Values:
-    """Return the epoch of the largest sum of squared weights, and its ratio to the final sum.
+    """Return the epoch of the largest sum of squared weights, and the ratio of this sum to the final one.
 
     Also return which fraction of the decrease from this peak to the last checkpoint precedes the end of circuit formation;
     NaN if there is no decrease.

@@ -1,4 +1,4 @@
-"""Quantities of training curves: threshold crossings and phases (sections 3, 5, C.1.5 and C.2.1).
+"""Quantities of training curves: threshold crossings and phases (paper, sections 3, 5, C.1.5 and C.2.1).
 
 Values are lists with one entry per run, unless a docstring says otherwise. The first epoch of an event that does not occur is
 infinite. A value at the end of a phase is NaN if the rule for phases does not find this end.
@@ -265,7 +265,7 @@ def no_generalization(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("grok_time", "history_train_loss_max", "memorization_end"))
 def slingshots_before_grokking(cube: xr.Dataset) -> Values:
-    """Count the slingshots of each run between the end of memorization and the grokking time.
+    """Count the slingshots of each run between the end of memorization and the grokking time; return this time, too.
 
     A slingshot is a rise of the train loss to ten times its running minimum or more.
     """
@@ -291,7 +291,7 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "test_loss", "train_loss"))
 def losses_diverge(cube: xr.Dataset) -> Values:
-    """Return the ratio of the largest test loss before cleanup to the initial test loss, and its ratio to the train loss.
+    """Return the ratios of the largest test loss before cleanup to the initial test loss and to the train loss.
 
     Before cleanup means up to the end of circuit formation, or up to the end of training for a run without this end. The
     train loss is that of the checkpoint with the largest test loss, whose epoch is also returned.
@@ -325,7 +325,10 @@ def weights_inflections(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("memorization_end", "sum_of_squared_weights"))
 def weights_levels(cube: xr.Dataset) -> Values:
-    """Return the sum of squared weights at the end of memorization and at the last checkpoint, and its growth factor."""
+    """Return the sum of squared weights at the end of memorization and at the last checkpoint.
+
+    Also return the ratio of the second to the first.
+    """
     at_memorization_end = at_epochs(cube.sum_of_squared_weights, cube.memorization_end)
     final = cube.sum_of_squared_weights.isel(epoch=-1).values
     return {

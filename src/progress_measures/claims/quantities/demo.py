@@ -1,4 +1,4 @@
-"""Quantities of the TransformerLens demo's network that the subtraction notebook does not show.
+"""Quantities of the TransformerLens demo's network. Those that the subtraction notebook shows too are in `subtraction`.
 
 A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c.
 """
@@ -54,14 +54,14 @@ def key_interference(cube: xr.Dataset) -> Values:
         keys = key_frequencies_of(run_cube)
         if not keys.size:
             return np.nan
-        mean_cosine = fourier.basis(operand_count(run_cube))[component_indices(keys)[::2]].mean(0)
+        mean_cosine = fourier.basis(operand_count(run_cube))[component_indices(keys)[::2]].mean(0)  # [::2]: cosines
         return float(mean_cosine[0] / mean_cosine[1:].max())
 
     return {"at_0_over_the_next": by_run(cube, ratio_of_peak_to_next)}
 
 
 def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
-    """Return the fraction of a map's variance in its `count` largest 2D Fourier components; NaN for a constant map [a, b]."""
+    """Return the fraction of the variance of a map [a, b] in its `count` largest 2D Fourier components; NaN if it is constant."""
     F = fourier.basis(len(values))
     energy = np.sort(np.square(F @ (values - values.mean()) @ F.T), axis=None)[::-1]
     return float(energy[:count].sum() / energy.sum()) if energy.sum() else np.nan
@@ -71,7 +71,7 @@ def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
 def neurons_in_2d(cube: xr.Dataset) -> Values:
     """Return the fraction of a neuron's variance over pairs that its eight largest 2D Fourier components hold.
 
-    The neurons are 0 and 5 of the first run. For comparison, also return this fraction for Gaussian noise [a, b].
+    The neurons are 0 and 5 of the first run, as in the demo. For comparison, also return this fraction for Gaussian noise [a, b].
     """
     p = operand_count(cube)
     gaussian = np.random.default_rng(0).standard_normal((p, p))
@@ -83,10 +83,11 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "cosine_residual", "cosine_similarity", "key_frequency"))
 def cosines_and_noise(cube: xr.Dataset) -> Values:
-    """Return the norm of the logits without the key cosines, divided by the norm of the logits.
+    """Return, for each run, the final norm of the logits without the key cosines, divided by the norm of the logits.
 
     Also return the cosine similarity of the logits with each key cosine and, for comparison, the absolute cosine similarity of
-    the first run's logits with Gaussian noise [a, b, c]. The latter logits are the neurons' part only, computed by W_L.
+    the first run's logits with Gaussian noise [a, b, c]. In this comparison, the logits are the neurons' part only, computed
+    by W_L.
     """
     return {
         "residual": cube.cosine_residual.isel(epoch=-1),
@@ -134,8 +135,8 @@ def transpose_left_out(cube: xr.Dataset) -> Values:
     F, keys = fourier.basis(operand_count(cube)), key_frequencies_of(cube.isel(run=0))
     if not keys.size:
         return {"cosine": np.nan}
-    W_L, index = W_L_of(cube), component_indices(keys)[1]
-    with_transpose, without_transpose = W_L @ F[index], W_L @ F[:, index]
+    W_L, index = W_L_of(cube), component_indices(keys)[1]  # 0 is the cosine, 1 the sine
+    with_transpose, without_transpose = W_L @ F[index], W_L @ F[:, index]  # F: [component, c]
     return {
         "cosine": float(
             with_transpose @ without_transpose / np.linalg.norm(with_transpose) / np.linalg.norm(without_transpose)

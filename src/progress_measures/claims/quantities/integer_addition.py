@@ -1,4 +1,4 @@
-"""Quantities of the integer addition notebook. All values are of the first run.
+"""Quantities of the integer addition notebook. All values are of the first run; the experiment has no other.
 
 PC 1 and PC 2 are the first two principal components of the embedding W_E of the operand values 0 to n - 1.
 """
@@ -95,7 +95,7 @@ def first_component_line(cube: xr.Dataset) -> Values:
     """Fit a straight line in the operand value to the PC 1 scores of the embedding; return R², slope and intercept.
 
     The sign of PC 1 is chosen so that the slope is negative. The scores are centered, so the ratio of the intercept to the
-    slope is minus the mean operand value.
+    slope is minus the mean operand value (`mean_number`).
     """
     scores = embedding_components(cube).scores[:, 0]
     (intercept, slope), r2 = _polynomial(scores, degree=1)
@@ -174,7 +174,7 @@ def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) ->
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
-    """Return how, after the ReLU, three neurons depend on the sum a + b: those with the strongest correlation with it.
+    """Return how the three neurons with the strongest correlation with the sum a + b depend on it, after the ReLU.
 
     Lists have one entry per neuron: the fraction of its variance that lies within pairs of equal sum, its threshold,
     and R² of a straight line in the sum, fitted above the threshold. The threshold is the largest sum up to which the

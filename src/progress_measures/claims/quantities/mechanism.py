@@ -1,4 +1,4 @@
-"""Quantities of the algorithm at the last checkpoint (sections 1, 3, 4, A.1, C.1 and C.2.1).
+"""Quantities of the algorithm at the last checkpoint (paper, sections 1, 3, 4, A.1, C.1 and C.2.1).
 
 Values are lists with one entry per run, unless a docstring says otherwise. A list run by run has several entries per run, the
 first run's first. For a run without key frequencies, a fraction at key frequencies is 0, a ratio with their norms and a loss
@@ -195,8 +195,8 @@ def neurons_1_to_4(cube: xr.Dataset) -> Values:
     Also return, for the first run, the fraction of pairs at which each of the four neurons is active, and the smallest
     fraction of variance explained among the neurons that are active at fewer than 98 % of pairs.
     """
-    values = _neurons(cube, neurons=[1, 2, 3, 4])
-    active = cube.neuron_fraction_active.isel(epoch=-1).values[1:5]
+    values = _neurons(cube, neurons=[1, 2, 3, 4])  # run by run, so the first four entries are of the first run
+    active = cube.neuron_fraction_active.isel(epoch=-1).values[1:5]  # the variable is of the first run only
     not_always_on = [
         explained
         for explained, fraction_active in zip(values["fraction"], active, strict=False)
@@ -631,8 +631,9 @@ def key_rules(cube: xr.Dataset) -> Values:
 def fraction_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     """Return the fraction of frequencies, directions and 2D components that are outside the key frequencies.
 
-    n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components. The paper does not say how it
-    counts directions; `of_directions` counts n of p.
+    n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components: for each, the nine products of 1, cos
+    and sin of w a with 1, cos and sin of w b, without the constant. The paper does not say how it counts directions;
+    `of_directions` counts n of p.
     """
     p = operand_count(cube)
     key_counts = by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube)))
@@ -675,7 +676,7 @@ def restricted_levels(cube: xr.Dataset) -> Values:
 def gini_variants(cube: xr.Dataset) -> Values:
     """Return the final Gini coefficients of the norms of Fourier components of W_E, W_L and W_U.
 
-    For W_E and W_L, they are over all components, without the constant, and over frequencies.
+    For W_E and W_L there are three each: over all components, over all components but the constant, and over frequencies.
     """
     names = [f"gini_{w}{kind}" for w in ("W_E", "W_L") for kind in ("", "_without_constant", "_by_frequency")]
     return {name: cube[name].isel(epoch=-1) for name in [*names, "gini_W_U"]}

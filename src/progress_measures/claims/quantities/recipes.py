@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def acceleration(cube: xr.Dataset) -> Values:
     """Compare the first epoch with 95 % test accuracy of each recipe with that of AdamW.
 
-    For each recipe: this epoch by seed, which is infinite for a network that does not generalize; the number of networks that
+    For each recipe: this epoch by seed, infinite for a network that does not generalize; the number of networks that
     generalize; and the median delay from 95 % train accuracy to 95 % test accuracy. For each recipe but AdamW: AdamW's median
     epoch divided by the recipe's (`factor`), the recipe's mean epoch divided by AdamW's (`mean_ratio`), the number of seeds
     with which the recipe generalizes sooner than AdamW (`sooner`), and the median delay divided by AdamW's (`delay_ratio`).
@@ -67,11 +67,12 @@ def acceleration(cube: xr.Dataset) -> Values:
 def circuits_by_recipe(cube: xr.Dataset) -> Values:
     """Count, for each recipe, the networks that generalize, and those among them with a property of the mainline's networks.
 
-    A network generalizes, and is `sparse` or a `clock`, at the last checkpoint. `sparse`: at most 10 key frequencies, a
-    restricted accuracy of at least 95 % and an excluded accuracy of at most 20 %. `clock`: the distance irrelevance is above
-    that of typical Pizzas, 0.4. `progress`: restricted accuracy reaches 95 % at an earlier checkpoint than test accuracy.
-    `phases`: the rule for phases finds all three ends. For each property, `fraction_…` is the fraction of a recipe's
-    generalizing networks that have it: the smallest over all recipes with such networks.
+    Whether a network generalizes, is `sparse` or is a `clock` is judged at the last checkpoint. `sparse`: at most 10 key
+    frequencies, a restricted accuracy of at least 95 % and an excluded accuracy of at most 20 %. `clock`: the distance
+    irrelevance (see `progress_measures.measures.algorithm`) is above 0.4, the limit of typical Pizzas. `progress`: restricted
+    accuracy reaches 95 % at an earlier checkpoint than test accuracy. `phases`: the rule for phases finds all three ends. For
+    each property, `fraction_…` is the fraction of a recipe's generalizing networks that have it: the smallest over all recipes
+    with generalizing networks.
     """
     values: Values = {}
     fractions: dict[str, list[float]] = {}

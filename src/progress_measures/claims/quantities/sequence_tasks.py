@@ -1,4 +1,4 @@
-"""Quantities of the three tasks on sequences: fresh data compared with a fixed training set (appendix D.3).
+"""Quantities of the three tasks on sequences: fresh data compared with a fixed training set (paper, appendix D.3).
 
 The paper states that these tasks use the mainline's settings. The authors' saved runs and notebook use other settings.
 Claims are judged with the settings of the saved runs and notebook, as far as they are known, otherwise with those that
@@ -22,7 +22,7 @@ WINDOW = 0.05  # length of a window as a fraction of the evaluations or checkpoi
 
 def _smooth(curve: xr.DataArray) -> xr.DataArray:
     """Compute the running median of a curve [history_epoch] over 5 % of the training."""
-    width = max(1, int(WINDOW * curve.sizes["history_epoch"])) | 1
+    width = max(1, int(WINDOW * curve.sizes["history_epoch"])) | 1  # odd, to be centered
     return curve.rolling(history_epoch=width, center=True, min_periods=1).median()
 
 
@@ -135,9 +135,9 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
 def transition_on_fixed_set(cube: xr.Dataset) -> Values:
     """Return the first epoch with train loss below 0.1, and the first with test loss below a quarter of its maximum.
 
-    The second epoch is after the maximum. Both are infinite if this does not occur. Also return the ratio of the second epoch to
-    the first, which is NaN if the second is infinite; the largest test loss and its epoch; and final test loss and accuracy.
-    Values are of the first run.
+    The second epoch is after the maximum. An epoch is infinite if its event does not occur. Also return the ratio of the second
+    epoch to the first, which is NaN if the second is infinite; the largest test loss and its epoch; and final test loss and
+    accuracy. Values are of the first run.
     """
     run_cube = cube.isel(run=[0])
     train = first_below(run_cube.history_train_loss, 0.1)[0]
@@ -170,7 +170,7 @@ def _halving(run_cube: xr.Dataset) -> tuple[float, float]:
 def halving_on_fixed_set(cube: xr.Dataset) -> Values:
     """Return the epochs at which train and test loss of the first run are first below half of their first value.
 
-    They are infinite for a loss that is never so low. Also return the ratio of the first epoch to the second; NaN if the second
+    The epoch is infinite for a loss that never halves. Also return the ratio of the first epoch to the second; NaN if the second
     is infinite.
     """
     return _epochs_and_ratio(*_halving(cube.isel(run=[0])))
@@ -180,8 +180,9 @@ def halving_on_fixed_set(cube: xr.Dataset) -> Values:
 def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the values of `fresh_data`, and the largest induction score of a head of the last layer.
 
-    The score is that of the first run, at its last and at its first checkpoint. For the last run, return its score at the
-    last checkpoint and the values of `fresh_data` except the accuracy.
+    An induction score is a head's attention to tokens that equal the answer and follow a copy of the current token. It is
+    taken of the first run, at its last and at its first checkpoint. For the last run, return the score at the last checkpoint
+    and the values of `fresh_data` except the accuracy.
 
     Args:
         cube: runs with the settings by which the claims are judged.
@@ -247,8 +248,9 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     run = load_experiment("repeated_subsequence").runs("repeated_subsequence")[0]
     task: Any = run.task  # one of several task models; here that of repeated_subsequence
     example = np.array([[0, 7, 2, 8, 3, 1, 9, 3, 8, 3, 1, 9, 9, 2, 5]])
-    starts = np.array([[3, 8]])
+    starts = np.array([[3, 8]])  # positions at which the two copies of 8 3 1 9 begin
     small_task = task.model_copy(update={"vocabulary": 10, "length": 15, "subsequence": 4, "repeats": 2})
+    # the second copy is overwritten by an arbitrary token, 1; `examples` must restore it
     without_repeat = np.where(np.isin(np.arange(15), np.arange(8, 12)), 1, example)
     generated = small_task.examples(without_repeat, starts)
     interval = (small_task.length - 1) // small_task.repeats

@@ -185,8 +185,9 @@ def test_loss_peak(cube: xr.Dataset) -> Values:
 def train_loss_plateau(cube: xr.Dataset) -> Values:
     """Return maximum and minimum of the train loss from epoch 1,500 to the end of circuit formation.
 
-    Also count the checkpoints at which its running mean over 1,000 epochs is larger than at the checkpoint before; NaN if there
-    are not more than 1,000 epochs, or the checkpoints are not evenly spaced.
+    The published plateau begins at epoch 1,500. Also count the checkpoints at which the running mean of the train loss over
+    1,000 epochs is larger than at the checkpoint before; NaN if there are not more than 1,000 epochs, or the checkpoints are
+    not evenly spaced.
     """
     plateaus = [
         run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
@@ -201,11 +202,11 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("grok_time", "test_loss"))
 def test_loss_decline(cube: xr.Dataset) -> Values:
-    """Count the checkpoints at which the running mean of the test loss over 1,000 epochs is larger than at the one before.
+    """Count the checkpoints at which the running mean of the test loss over 1,000 epochs is larger than at the checkpoint before.
 
-    They are counted from the peak of the test loss to the grokking time; NaN if the run has no grokking time, if these are not
-    more than 1,000 epochs, or if the checkpoints are not evenly spaced. Also return the test loss at epochs 5,000, 10,000,
-    15,000 and 20,000.
+    They are counted from the peak of the test loss to the grokking time; NaN if the run has no grokking time, if there are at
+    most 1,000 epochs between the two, or if the checkpoints are not evenly spaced. Also return the test loss at epochs 5,000,
+    10,000, 15,000 and 20,000.
     """
     peak = cube.test_loss.idxmax("epoch")
     declines = [
@@ -360,8 +361,8 @@ def neuron_shares(cube: xr.Dataset) -> Values:
 def block_loop(cube: xr.Dataset) -> Values:
     """Return the indices of Fourier components that the notebook's loop visits in its sum over the products of a frequency.
 
-    Due to a wrong step, the loop visits only index 0, the constant, and no cosine or sine. Also return the median over neurons of
-    the fraction of variance that a neuron's best frequency explains, where the loop visits all three.
+    Due to a wrong step, the loop visits only index 0, the constant, not the cosine and the sine. Also return the median over
+    neurons of the fraction of variance that a neuron's best frequency explains, computed from all products.
     """
     ends = 2 * cube.frequency.values
     visited = {index for end in ends for index in range(0, end - 1, end)}

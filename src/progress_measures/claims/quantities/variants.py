@@ -1,4 +1,4 @@
-"""Quantities for other train fractions, weight decays, primes and losses (sections 5.3, C.2.2, C.2.3 and D).
+"""Quantities for other train fractions, weight decays, primes and losses (paper, sections 5.3, C.2.2, C.2.3 and D).
 
 Values are lists with one entry per run, unless a docstring says otherwise. The first epoch of an event that does not occur is
 infinite; a delay between two such events is NaN.
@@ -74,9 +74,9 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
     The delay of a run is the number of epochs between the two. `latest_train` is the latest of the epochs for the train loss.
-    Among the fractions whose test loss falls below 1e-6, `rises` counts those at which its epoch is larger than at the next
-    smaller one, `rises_of_delay` those at which the delay is larger. `largest_delay_from_06` is the largest delay at fractions
-    of at least 0.6. Also return the first epochs with test loss below 1e-4 and 1e-2.
+    Among the fractions whose test loss falls below 1e-6, `rises` counts those at which this epoch is larger than at the
+    next smaller fraction, `rises_of_delay` those at which the delay is larger. `largest_delay_from_06` is the largest delay at
+    fractions of at least 0.6. Also return the first epochs with test loss below 1e-4 and 1e-2.
     """
     runs = first_runs_by_fraction(low, mainline, high)
 

@@ -24,7 +24,7 @@ def published_rows(claim: str) -> list[Row]:
     for row in published(claim):
         first, second = sorted(name for name in row if name.startswith("coef_"))
         if row["WL_component"].startswith("sin"):
-            first, second = second, first  # sin a cos b comes first
+            first, second = second, first  # in our table, the coefficient of sin a cos b comes first
         values = row["WL_component"], row[first], row[second], row["single_coef"], row["fve_percent"] / 100
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows

@@ -24,7 +24,7 @@ PUBLISHED_FIELDS = {
     "MLP FVE": "mlp_fve_percent",
     "MLP FVE SD": "mlp_fve_sd_percent",
 }
-"""The field of a published row for each column."""
+"""For each column: the field of a row of the claim's published numbers."""
 
 PERCENTAGES = ("logit FVE", "MLP FVE", "MLP FVE SD")
 """Columns that are published in percent; the table has fractions, 0 to 1, with the format of a percentage."""
@@ -92,7 +92,7 @@ def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
 
 
 def _with_dropout(cube: xr.Dataset | None, suffix: str) -> list[tuple[str, xr.Dataset]]:
-    """Return the runs with the dropout rates of the table, which are below 0.8, each with its name in the table."""
+    """Return the runs with the dropout rates of the paper's table, which has none from 0.8 on; each with its name in ours."""
     return [(f"dropout {float(run.dropout):g}{suffix}", run) for run in _runs(cube) if float(run.dropout) < 0.8]
 
 
