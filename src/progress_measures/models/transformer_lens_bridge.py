@@ -44,8 +44,8 @@ def has_layer_norm(run: Run) -> bool:
 def check_representable(run: Run) -> None:
     """Raise a `UserError` if a network has a design that this module cannot convert to TransformerLens.
 
-    It converts the paper's design, with or without attention and unembedding biases, and with or without LayerNorms before
-    attention, MLP and unembedding.
+    It converts the paper's design, in any size, with or without biases, and with or without LayerNorms before attention, MLP
+    and unembedding.
     """
     name = f"{run.experiment}/{run.name}"
     if run.model.doubled_residual:
