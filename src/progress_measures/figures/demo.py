@@ -71,6 +71,7 @@ figure(
 
 figure(
     "demo/13_fourier_mid",
+    # component 2k - 1 is the cosine of frequency k: 25 is that of frequency 13, p - 4 that of the second highest
     plot=partial(basis_waves, indices=lambda p: range(min(25, p - 4), p)[:4]),
     title="Vectors 25 to 28 of the Fourier basis",
     reference="TransformerLens demo, analyze the embedding",

@@ -1,7 +1,8 @@
 """Langevin dynamics: chains of weights that sample a tempered posterior around given weights (Lau et al. 2023).
 
-The density of the samples is proportional to exp(-nβ L(w) - γ/2 |w - w*|²), where L is the mean loss over n examples and w* are
-the given weights. A step of size ε changes the weights by
+The density of the samples is proportional to exp(-nβ L(w) - γ/2 |w - w*|²), where L is the mean loss over n examples, β the
+inverse temperature, w* the given weights, and γ the strength with which the samples are held near w*. A step of size ε changes
+the weights by
 
     -ε/2 (nβ ∇L(w) + γ (w - w*)) + √ε ξ,    ξ ~ N(0, 1) for each weight.
 

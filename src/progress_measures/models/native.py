@@ -11,8 +11,8 @@ folded into these tensors:
   normalize.
 - In networks whose neurons the fast path can compute (`closed_form`), the attention scale is folded into W_Q. Attention weights
   sum to 1, so b_V and b_O add the same vector v to the residual stream at every position: v W_in is added to b_in, and v to
-  b_out. b_K adds the same number to the scores of all positions and has no effect. Only x_=, the embedding at `=`, is used as
-  a query, so W_Q gets a term of rank one with which x_= W_Q becomes x_= W_Q + b_Q.
+  b_out. b_K adds the same number to the scores of all positions and has no effect. Only x_=, the sum of token and
+  positional embedding at `=`, is used as a query, so W_Q gets a term of rank one with which x_= W_Q becomes x_= W_Q + b_Q.
 """
 
 from __future__ import annotations
