@@ -71,6 +71,7 @@ figure(
 
 figure(
     "demo/13_fourier_mid",
+    # component 2k - 1 is the cosine of frequency k: 25 is that of frequency 13, p - 4 that of the second highest
     plot=partial(basis_waves, indices=lambda p: range(min(25, p - 4), p)[:4]),
     title="Vectors 25 to 28 of the Fourier basis",
     reference="TransformerLens demo, analyze the embedding",
@@ -101,6 +102,7 @@ def interference(fig: Figure, cube: xr.Dataset) -> None:
     if not keys:
         no_key_frequencies(ax, run)
         return
+    # row 2k - 1 of the basis is cos k as a unit vector; times sqrt(p / 2), its largest entry is 1
     mean = fourier.basis(p)[2 * np.array(keys) - 1].mean(0) * np.sqrt(p / 2)
     ax.plot(np.arange(p), mean, ".-", ms=3, lw=0.7, color=COLORS["weights"])
     next_largest = int(mean[1:].argmax()) + 1
@@ -247,7 +249,7 @@ def neurons_of_sine(fig: Figure, cube: xr.Dataset) -> None:
         return
     k, color = next(iter(colors.items()))
     has_best_frequency_k = best_frequency(cube.neuron_frequency_share.sel(run=run).values)[0] == k
-    weight = cube.W_L_fourier.values[:, 2 * k]
+    weight = cube.W_L_fourier.values[:, 2 * k]  # component 2k is the sine of frequency k
     bar_colors = np.where(has_best_frequency_k, color, COLORS["other"])
     ax.vlines(np.arange(len(weight)), 0, weight, color=bar_colors, lw=0.7)
     ax.plot([], [], color=color, label=f"neurons of k = {k}")
@@ -278,7 +280,7 @@ def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     if not keys:
         no_key_frequencies(fig.subplots(), run)
         return
-    weight = cube.W_L_fourier.values[:, 2 * keys[0]]
+    weight = cube.W_L_fourier.values[:, 2 * keys[0]]  # component 2k is the sine of frequency k
     in_2d_fourier_basis(fig, cube, neuron_maps(cube).values @ weight, f"Contribution of the neurons to sin {keys[0]}c")
 
 

@@ -53,6 +53,7 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
     figure.draw(fig, *cubes)
     mark_lone_points(fig)
     add_note_and_freeze_layout(fig, caveats(cubes))
+    # without dates and versions, so that the same cubes give identical files
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
         file_format = path.suffix[1:]

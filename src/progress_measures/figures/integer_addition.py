@@ -286,7 +286,7 @@ PANELS = (
     {"PC1(a)": ("PC 1 of a", COLOR_A), "PC1(b)": ("PC 1 of b", COLOR_B),
      "PC2(a)": ("PC 2 of a", "#C3ABD9"), "PC2(b)": ("PC 2 of b", "#D4C08C")},
 )  # fmt: skip
-"""For each panel, the label and color of the functions of the pair that it shows."""
+"""For each panel, the functions of the pair that are drawn, by their name in `correlations`, with label and color."""
 
 STRONG_CORRELATION = 0.9
 """Absolute value of the correlation with the sum above which neurons are counted."""

@@ -23,9 +23,10 @@ LIBRARY = "plotly.min.js"  # file with Plotly's JavaScript
 
 
 def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
-    """Write the interactive page of a figure, and Plotly's JavaScript if the folder lacks it.
+    """Write the interactive page of a figure, and Plotly's JavaScript if the folder lacks it or has another version of it.
 
-    The caption is the docstring of the figure's `page` function, followed by the notes of `caveats` on the cubes.
+    The caption is the docstring of the figure's `page` function, followed by the note of `caveats`, for example on runs that
+    the cubes lack. For the cube of a single run, the caption has the run's name in place of `the first run`.
 
     Args:
         figure: a figure whose `page` is not None.
@@ -99,15 +100,15 @@ def page_epoch_axis(**properties: Any) -> dict[str, Any]:
 
 
 def page_phase_bands(cube: xr.Dataset, run: str) -> dict[str, Any]:
-    """Return the parts of a Plotly layout that shade the phases of a run in all rows and name them above the plot.
+    """Return the parts of a Plotly layout that shade the phases of a run in all panels and name them above the plot.
 
     Args:
         cube: cube with the variables `PHASE_ENDS`.
         run: name of the run.
 
     Returns:
-        `shapes` and `annotations`: one of each for every phase of which the rule finds both ends. Every second name is a line
-        higher, because a phase may be narrower than its name.
+        `shapes` and `annotations`: one of each for every phase of which the rule finds start and end. Every second name is a
+        line higher, because a phase may be narrower than its name.
     """
     bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_ENDS]
     phases = [

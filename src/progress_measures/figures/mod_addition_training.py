@@ -211,13 +211,14 @@ def fractions_of_directions(fig: Figure, cube: xr.Dataset) -> None:
 
 
 MARKERS = {"pre": ("o", -0.21), "post": ("^", 0.21)}
-"""Marker of a neuron before and after the ReLU, and its horizontal shift from the middle of the column."""
+"""For a neuron before and after the ReLU, the marker and its horizontal shift from the middle of the column."""
 
 
 def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Prepare a panel of one dot per neuron: the fraction of its variance that its final frequency explains at an epoch.
+    """Prepare a panel of the fraction of each neuron's variance that its final frequency explains at an epoch.
 
-    The dots are in columns, one per neuron cluster of the final network.
+    The final frequency explains most of the neuron's variance at the end of training. A neuron has one mark before and one after
+    the ReLU. The marks are in columns, one per neuron cluster of the final network.
 
     Args:
         ax: axes of the panel.
@@ -276,7 +277,7 @@ figure(
 def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """Prepare a panel of one dot per neuron: its fraction of variance in four products, before (x) and after (y) the ReLU.
 
-    The products are those of cos or sin of wa with cos or sin of wb at the neuron's final frequency.
+    The products are those of cos or sin of wa with cos or sin of wb at the neuron's final frequency, as in `neuron_dots`.
 
     Args:
         ax: axes of the panel.

@@ -70,6 +70,7 @@ figure(
 
 figure(
     "subtraction/13_fourier_mid",
+    # components 2k - 1 and 2k are cos and sin of frequency k, so the first is the cosine of frequency (p - 1) // 4 + 1
     plot=partial(basis_waves, indices=lambda p: range(2 * ((p - 1) // 4) + 1, p)[:4]),
     title="Four vectors in the middle of the Fourier basis",
     reference="Modular subtraction notebook, section 3.3",

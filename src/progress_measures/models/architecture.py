@@ -24,7 +24,7 @@ class Architecture(NamedTuple):
     mlp_input: str | None = None  # None for a transformer; see `Design`
     gated_mlp: bool = False
     attention_biases: bool = False
-    norms: tuple[str, ...] = ()  # norms with weights: `ln1`, `ln2`, `ln_final`
+    norms: tuple[str, ...] = ()  # norms with weights: `ln1` (attention), `ln2` (MLP), `ln_final` (unembedding)
     norm_biases: bool = False
     positions: str = "learned"
     tied_embeddings: bool = False
@@ -90,7 +90,7 @@ class Architecture(NamedTuple):
 
     @property
     def _mlp_parameters(self) -> dict[str, dict[str, int]]:
-        """The same as `parameters` for an MLP without attention; `models.mlp` describes the tensors."""
+        """The same as `parameters`, for an MLP without attention, whose `layers` are hidden layers; see `models.mlp`."""
         neuron, output = {"neuron": self.d_mlp}, {"output": self.outputs}
         inputs = {
             "summed": self.d_model,

@@ -36,14 +36,14 @@ class Design:
 
     Attributes:
         mlp_input: None for a transformer. An MLP without attention reads the tokens of a and b as the sum of their
-            embeddings (`summed`), as the two embeddings one after the other (`concatenated`), or as one-hot vectors one
-            after the other (`one_hot`).
+            embeddings (`summed`), as their concatenated embeddings (`concatenated`), or as their concatenated one-hot
+            vectors (`one_hot`).
         activation: activation function of the neurons.
         normalization: kind of the norms of the residual stream. A norm has weights if its tensor (`ln1_w`, …) exists.
         norm_after: whether the norm is applied to the residual stream after each addition (post-norm), not to the inputs of
             attention and MLP (pre-norm).
         final_norm: whether the input of the unembedding is normalized.
-        epsilon: number that the norms add to the variance or the mean square.
+        epsilon: number that the norms add to the variance (`layer_norm`) or to the mean square (`rms_norm`).
         attention_scale: factor of the attention scores; None for 1/sqrt(d_head).
         causal: whether a query attends only to its own and earlier positions.
         rotary: number of dimensions of each head in which queries and keys are rotated by their position; 0 for none.
@@ -92,7 +92,7 @@ class Design:
 
         Args:
             x: queries or keys, [run, example, position, head, d_head].
-            first: position of the first of them in the sequence.
+            first: position in the sequence of the first query or key in `x`.
         """
         if not self.rotary:
             return x
@@ -131,5 +131,5 @@ def sinusoidal_positions(positions: int, d_model: int, dtype: torch.dtype = torc
     frequency = torch.exp(-math.log(10_000.0) * torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
     table = torch.zeros(positions, d_model, dtype=torch.float64)
     table[:, 0::2] = torch.sin(position * frequency)
-    table[:, 1::2] = torch.cos(position * frequency)[:, : d_model // 2]
+    table[:, 1::2] = torch.cos(position * frequency)[:, : d_model // 2]  # an odd d_model has one cosine fewer
     return table.to(dtype)

@@ -48,8 +48,9 @@ def gradient_cosines_in_closed_form(
 ) -> NDArray[np.float64]:
     """Compute `gradient_cosines` of one network by a formula, for networks that the fast path computes.
 
-    As long as no neuron becomes active or inactive, a logit is linear in the residual stream before the MLP. Its gradient there
-    reaches the vectors x_a and x_b through the heads' values and through their attention scores.
+    As long as no neuron becomes active or inactive, a logit is linear in the residual stream before the MLP. By the chain rule,
+    its gradient there gives the gradients with respect to x_a and x_b, the sums of token and positional embedding of a and of
+    b: one term through the heads' values, one through their attention scores.
 
     Args:
         weights: tensors in native form, in float64, without a `run` dimension.
@@ -117,7 +118,7 @@ def gradient_cosines_of_network(
         return network.answer_logits(tensors, any_tokens, answer_position, design, replace)[0]
 
     width = max(tensor.shape[-1] for name, tensor in tensors.items() if name.startswith("W_"))
-    size = max(1, network.MAX_ENTRIES // (8 * tokens.shape[-1] * width))  # a backward pass keeps all activations
+    size = max(1, network.MAX_ENTRIES // (8 * tokens.shape[-1] * width))  # 8: a backward pass keeps all activations
     cosines = [
         gradient_cosines(logits_of, tensors["W_E"][0][group_tokens], group_outputs, positions)
         for group_tokens, group_outputs in zip(tokens.split(size), torch.from_numpy(outputs).split(size), strict=True)

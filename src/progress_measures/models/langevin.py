@@ -1,7 +1,8 @@
 """Langevin dynamics: chains of weights that sample a tempered posterior around given weights (Lau et al. 2023).
 
-The density of the samples is proportional to exp(-nβ L(w) - γ/2 |w - w*|²), where L is the mean loss over n examples and w* are
-the given weights. A step of size ε changes the weights by
+The density of the samples is proportional to exp(-nβ L(w) - γ/2 |w - w*|²), where L is the mean loss over n examples, β the
+inverse temperature, w* the given weights, and γ the strength with which the samples are held near w*. A step of size ε changes
+the weights by
 
     -ε/2 (nβ ∇L(w) + γ (w - w*)) + √ε ξ,    ξ ~ N(0, 1) for each weight.
 
@@ -50,7 +51,7 @@ def sampled_losses(
         for name, piece in zip(center, chains.split(sizes, dim=1), strict=True)
     }
     generators = [torch.Generator(start.device).manual_seed(seed) for seed in seeds]
-    noise = torch.empty_like(chains, dtype=torch.float32)  # the same noise for weights in float64
+    noise = torch.empty_like(chains, dtype=torch.float32)  # so that weights in float64 get the same noise
     losses = torch.empty(len(seeds), steps + 1, dtype=torch.float64)
     for step in range(steps):
         current = loss(weights)

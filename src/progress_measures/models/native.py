@@ -4,14 +4,15 @@ The measures of weights and the fast path `models.pairs` use W_E with the operan
 `models.transformer`. A network of another design has the same logits at its answer position after some of its parts are
 folded into these tensors:
 
-- The rows of W_E are put in the order 0 … n - 1, `=`, whatever the numbers of their tokens.
+- If a and b have the same tokens, W_E keeps the rows of the operand values, in the order 0 … n - 1. The row of the fixed token
+  (`=`) follows if the input is a, b and one fixed token.
 - Sinusoidal position vectors become W_pos, and tied embeddings W_U = W_E^T.
 - Weights of norms before attention, MLP and unembedding are folded into the matrices after them; the norms then only
   normalize.
 - In networks whose neurons the fast path can compute (`closed_form`), the attention scale is folded into W_Q. Attention weights
   sum to 1, so b_V and b_O add the same vector v to the residual stream at every position: v W_in is added to b_in, and v to
-  b_out. b_K adds the same number to the scores of all positions and has no effect. Only x_=, the embedding at `=`, is used as
-  a query, so W_Q gets a term of rank one with which x_= W_Q becomes x_= W_Q + b_Q.
+  b_out. b_K adds the same number to the scores of all positions and has no effect. Only x_=, the sum of token and
+  positional embedding at `=`, is used as a query, so W_Q gets a term of rank one with which x_= W_Q becomes x_= W_Q + b_Q.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def native_weights(weights: Mapping[str, NDArray[np.floating]], run: Run) -> Wei
         w["W_pos"] = table.astype(w["W_E"].dtype)
     if model.tied_embeddings:
         w["W_U"] = np.ascontiguousarray(w["W_E"].T)
-    if "W_pos" in w:
+    if "W_pos" in w:  # an imported network may have more positions than its inputs have tokens
         w["W_pos"] = w["W_pos"][: len(layout.slots)]
     if layout.shared_operand_tokens is not None:
         rows = layout.shared_operand_tokens.tolist() + ([layout.slots[2].token] if layout.is_triple else [])
@@ -65,7 +66,7 @@ def native_weights(weights: Mapping[str, NDArray[np.floating]], run: Run) -> Wei
     return _with_folded_attention(w, model.attention_scale, model.d_head) if run.closed_form else w
 
 
-# Each norm, with a matrix after it and its dimensions: l layer, h head, d d_model, e d_head, n neuron, o output.
+# A norm, a matrix after it, and the matrix's dimensions: l layer, h head, d d_model, e d_head, n neuron, o output.
 _MATRICES_AFTER_NORMS = (
     *(("ln1", matrix, "lhde") for matrix in ("W_Q", "W_K", "W_V")),
     ("ln2", "W_in", "ldn"),
@@ -92,7 +93,7 @@ def _with_folded_norms(weights: Weights) -> Weights:
 def _with_folded_attention(weights: Weights, scale: float | None, d_head: int) -> Weights:
     """Fold the attention scale and the attention biases of a network that is `closed_form` into other tensors."""
     w = dict(weights)
-    if "W_pos" not in w:
+    if "W_pos" not in w:  # a network without position vectors; the fast path adds three
         w["W_pos"] = np.zeros((3, w["W_E"].shape[-1]), w["W_E"].dtype)
     biases = {name: w.pop(name)[0] for name in ("b_Q", "b_K", "b_V", "b_O") if name in w}
     if "b_Q" in biases:

@@ -10,7 +10,7 @@ from progress_measures.models.design import Design
 from progress_measures.models.transformer import Hook, Weights
 
 MAX_ENTRIES = 2**22
-"""Maximum number of entries of a layer's widest activation in memory at a time, where no gradients are needed."""
+"""Maximum number of entries of a layer's widest activation in memory at a time; for gradients, an eighth of it."""
 
 
 def answer_logits(weights: Weights, tokens: Tensor, position: int, design: Design, hook: Hook | None = None) -> Tensor:
@@ -41,7 +41,7 @@ def activations(
         tokens: [example, position].
         position: answer position.
         design: how the network computes with its weights.
-        hooks: names of the activations.
+        hooks: names of the activations, as in `models.transformer.forward` or `models.mlp.forward`.
 
     Returns:
         Logits [example, output], and the activations as a hook receives them, without the dimension `run`. In the last layer of

@@ -8,8 +8,9 @@ small tables (after Elhage et al. 2021, 'A mathematical framework for transforme
 where x_r is the sum of token and positional embedding, of a for the first n rows r and of b for the next n rows; x_= is this
 sum for `=`. A_a and A_b are a head's attention from `=` to a and to b. The attention from `=` to itself is 1 - A_a - A_b, so
 the terms with x_= are part of the constant. The skip logits bypass the MLP; they are the same sum with W_U in place of W_in.
-With four heads, `embedding_bag` sums 8 rows per pair, instead of the 131 thousand multiply-adds of the full forward pass.
-The only other product per pair multiplies the neurons after the ReLU with W_L = W_out W_U.
+With four heads, `embedding_bag` sums 8 rows per pair. In the paper's network, this replaces the 131 thousand multiply-adds
+per pair of W_Q, W_K, W_V, W_O and W_in at `=` alone. The only other product per pair multiplies the neurons after the ReLU with
+W_L = W_out W_U.
 
 Every tensor has a leading dimension `run`; n is the number of operand values.
 """
@@ -107,6 +108,7 @@ class PairBatch:
     def __init__(self, a: Tensor, b: Tensor, n: int, heads: int) -> None:
         runs = len(a)
         self.a, self.b, self.n = a, b, n
+        # First row of each head's table in the table of all runs and heads: [run, 1, head, 1].
         self._first_row = torch.arange(runs * heads, device=a.device).view(runs, 1, heads, 1) * 2 * n
         self._bags = Bags(self._rows(a, b), runs * heads * 2 * n)
 
@@ -239,6 +241,7 @@ class _Loss(torch.autograd.Function):
         grad_logits = grad_logits * grad_loss[:, None, None].to(grad_logits.dtype)
         grad_W_L = multiply(post.mT, grad_logits)
         grad_pre = multiply(grad_logits, W_L.mT)
+        # `post`, not the overwritten pre-activations: it is positive exactly where ReLU and dropout let the neuron pass.
         torch.ops.aten.threshold_backward.grad_input(grad_pre, post, 0, grad_input=grad_pre)
         if ctx.dropout is not None:
             grad_pre.mul_(ctx.dropout)

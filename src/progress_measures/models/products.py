@@ -1,6 +1,7 @@
 """Products of activations with weights, differentiable once (without second derivatives), with backward passes written out.
 
-Activations have many more rows than columns. All products are computed by `models.gemm`.
+A row of the activations is an example, or one position of an example; there are many more rows than columns. All products
+are computed by `models.gemm`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from progress_measures.models.gemm import multiply
 
 Weights = dict[str, Tensor]
 
+# The tensors of a layer in the paper's design; only networks of this design use these products.
 _LAYER_TENSORS = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
 
 
@@ -62,7 +64,7 @@ def project(x: Tensor, w: Tensor) -> Tensor:
 
 
 def _transposed_product(x: Tensor, y: Tensor) -> Tensor:
-    """Compute `x.mT @ y`. `multiply` copies its second argument, so the narrower matrix is the second argument."""
+    """Compute `x.mT @ y`. Of a transposed first and a second argument, `multiply` copies the second: the narrower one here."""
     return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
 
 
@@ -114,6 +116,7 @@ def _activate(pre: Tensor, dropout_mask: Tensor | None) -> Tensor:
 def _grad_pre(grad_out: Tensor, w: Tensor, post: Tensor, dropout_mask: Tensor | None) -> Tensor:
     """Return the gradient with respect to the neurons before the ReLU; `grad_out` is the gradient with respect to `post @ w`."""
     grad_pre = multiply(grad_out, w.mT)
+    # `post` takes the place of the overwritten `pre`: it is positive exactly where the ReLU and the mask let the neuron pass.
     torch.ops.aten.threshold_backward.grad_input(grad_pre, post, 0, grad_input=grad_pre)
     return grad_pre if dropout_mask is None else grad_pre.mul_(dropout_mask)
 

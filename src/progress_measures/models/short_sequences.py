@@ -1,8 +1,8 @@
 """The residual stream of networks of several layers on sequences of a few tokens, with the answer at the last position.
 
-An example is `a b =`. The stream is a list with one tensor per position. The first position attends to itself only, so its
-stream depends on its token alone: in all layers, the first tensor has a row per token. The other tensors have a row per
-example.
+The sequence of an example is, for instance, `a b =`. The stream is a list with one tensor per position. Attention is causal: the
+first position attends to itself only, so its stream depends on its token alone. In all layers, the first tensor therefore has a
+row per token. The other tensors have a row per example.
 
 In the first layer, the neurons of a query are sums of rows of small tables, as in `models.pairs`:
 
@@ -42,8 +42,8 @@ class ShortSequences:
         self.vocabulary, self._heads = vocabulary, heads
         self._table_rows = self.length * vocabulary  # rows [position x token] of one run's table
         # For each position but the first: the indices of its scores in a head's table [query row x key row], and the bags
-        # whose weighted sums are its stream: the keys' rows of each head, and the row of the position itself (`own`), in a
-        # table [run x (head, own) x row].
+        # (lists of rows of a table, see `models.bags`) whose weighted sums are its stream. A bag has the keys' rows of each
+        # head, and the row of the position itself (`own`), in a table [run x (head, own) x row].
         self.first_rows, self.score_indices, bags = self._rows(tokens)
         self.bags = [Bags(rows, runs * (heads + 1) * self._table_rows) for rows in bags]
 
@@ -64,6 +64,7 @@ class ShortSequences:
         heads, run = self._heads, torch.arange(len(tokens), device=tokens.device)
         # Rows of a table [position x token].
         rows = tokens + torch.arange(self.length, device=tokens.device) * self.vocabulary
+        # First row of each block (a head's rows, or `own`) of the table [run x (head, own) x row]: [run, block].
         first_row = (run[:, None] * (heads + 1) + torch.arange(heads + 1, device=tokens.device)) * self._table_rows
         score_indices, bags = [], []
         for position in range(1, self.length):
@@ -80,7 +81,7 @@ def residual_mid(weights: Weights, sequences: ShortSequences, doubled_residual: 
     Args:
         weights: as in `models.transformer`, with two layers or more, and without biases except those of the MLP.
         sequences: the token sequences.
-        doubled_residual: as in `models.transformer.forward`.
+        doubled_residual: whether attention adds to twice the residual stream; see `models.design.Design`.
     """
     layers = split_layers(weights)
     stream = _first_layer(weights, layers[0], sequences, doubled_residual)
@@ -129,7 +130,10 @@ def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, double
 
 
 def _first_output(v: Tensor, w: Weights, sequences: ShortSequences) -> Tensor:
-    """Compute the attention output at the first position, for every token: [run, token, d_model]."""
+    """Compute the attention output at the first position, for every token: [run, token, d_model].
+
+    The first position attends to itself only, so the output is its value times W_O, summed over heads.
+    """
     values = v[:, :, : sequences.vocabulary]
     return project(rearrange(values, "run head token e -> run token (head e)"), w["W_O"].flatten(1, 2))
 
@@ -195,7 +199,10 @@ def _attention(
 def _attend(
     queries: list[Tensor], keys: list[Tensor], values: list[Tensor], heads: int, positions: list[int]
 ) -> tuple[Tensor, ...]:
-    """Compute the attention-weighted values of the queries at `positions`: [run, example, head x d_head] each."""
+    """Compute the attention-weighted values of the queries at `positions`: [run, example, head x d_head] each.
+
+    `queries` has one tensor for each of these positions; `keys` and `values` have one for every position.
+    """
     return _Attention.apply(heads, positions, *queries, *keys, *values)
 
 
@@ -227,7 +234,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_z: Tensor) -> tuple[Tensor | None, ...]:
         heads, positions = ctx.heads, ctx.positions
-        count = len(positions) + 2 * (positions[-1] + 1)
+        count = len(positions) + 2 * (positions[-1] + 1)  # queries, and keys and values up to the last position
         tensors, patterns = ctx.saved_tensors[:count], iter(ctx.saved_tensors[count:])
         gradients = [torch.zeros_like(tensor) for tensor in tensors]
         for chunk in _chunks(grad_z[0]):

@@ -48,8 +48,8 @@ def forward(
             `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`, and `_pre_linear` of a gated MLP),
             `blocks.0.hook_mlp_out`, `blocks.0.hook_resid_post`.
         design: how the network computes with its weights.
-        position: position at which the last layer's queries, its MLP and the logits are computed; None for all. The
-            dimension `position` or `query` of these activations then has size 1.
+        position: the only position at which the last layer's queries, its MLP and the logits are computed, so that the
+            dimension `position` or `query` of these activations has size 1; None for all positions.
 
     Returns:
         Logits [run, example, position, output].

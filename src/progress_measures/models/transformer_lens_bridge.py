@@ -44,8 +44,8 @@ def has_layer_norm(run: Run) -> bool:
 def check_representable(run: Run) -> None:
     """Raise a `UserError` if a network has a design that this module cannot convert to TransformerLens.
 
-    It converts the paper's design, with or without attention and unembedding biases, and with or without LayerNorms before
-    attention, MLP and unembedding.
+    It converts the paper's design, in any size, with or without biases, and with or without LayerNorms before attention, MLP
+    and unembedding.
     """
     name = f"{run.experiment}/{run.name}"
     if run.model.doubled_residual:
@@ -185,7 +185,7 @@ def lens_state_dict(
                 name = f"{norm}_{part}"
                 tensors[f"blocks.{layer}.{norm}.{part}"] = w[name][layer] if name in w else identity
         tensors[f"blocks.{layer}.attn.mask"] = mask
-        tensors[f"blocks.{layer}.attn.IGNORE"] = torch.tensor(-torch.inf)
+        tensors[f"blocks.{layer}.attn.IGNORE"] = torch.tensor(-torch.inf)  # score of a masked key
     if layer_norm:
         tensors["ln_final.w"] = w.get("ln_final_w", like.new_ones(residual_shape))
         tensors["ln_final.b"] = w.get("ln_final_b", like.new_zeros(residual_shape))

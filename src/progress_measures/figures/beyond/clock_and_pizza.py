@@ -1,4 +1,4 @@
-"""Beyond the paper: whether networks add by the Clock or by the Pizza algorithm."""
+"""Beyond the paper: whether networks add by the Clock or by the Pizza algorithm (Zhong et al. 2023)."""
 
 from __future__ import annotations
 

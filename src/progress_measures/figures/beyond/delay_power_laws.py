@@ -51,7 +51,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _power_laws(ax: Axes, sweep: xr.Dataset, x_setting: str, color_setting: str) -> None:
-    """Draw positive delays against one setting, for the three values of another setting with the most positive delays.
+    """Draw positive delays against one setting, for the three values of the other setting with the most positive delays.
 
     Args:
         ax: axes to draw on.

@@ -1,4 +1,4 @@
-"""Beyond the paper: forecast of the first epoch with a test loss below 1, from progress measures."""
+"""Beyond the paper: forecast of T, the first epoch with a test loss below 1, from progress measures."""
 
 from __future__ import annotations
 
@@ -87,6 +87,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
 def _scatter(ax: Axes, runs: list[Trajectory], predicted: list[float]) -> None:
     """Draw the forecast of T against T, one dot per run, in the color of its experiment."""
+    # ends of both axes, with room around the dots
     ends = np.array(
         [min(run.generalization_epoch for run in runs) / 1.6, max(run.generalization_epoch for run in runs) * 1.6]
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-REGION_COLORS = ("#56B4E9", "#009E73", "#E69F00", "#BBBBBB")
+REGION_COLORS = ("#56B4E9", "#009E73", "#E69F00", "#BBBBBB")  # in the order of `REGIONS`
 
 
 @figure(

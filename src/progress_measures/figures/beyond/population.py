@@ -61,7 +61,7 @@ def _events(ax: Axes, cubes: tuple[xr.Dataset, ...]) -> None:
     times = {name: np.concatenate([cube[name].values for cube in cubes]) for name in PHASE_ENDS}
     for event, curve in (("restricted_loss_below_1", "restricted_loss"), ("test_loss_below_1", "history_test_loss")):
         times[event] = np.concatenate([first_below(cube[curve], 1) for cube in cubes])
-    rows = np.argsort(np.argsort(times["cleanup_end"]))
+    rows = np.argsort(np.argsort(times["cleanup_end"]))  # rank of each network, from 0
     for name, (label, marker, color) in EVENTS.items():
         ax.plot(times[name], rows, ls="none", marker=marker, ms=4, mew=1.5, color=color, label=label, clip_on=False)
     ax.set(ylabel="Network", yticks=[], title="Order of events")

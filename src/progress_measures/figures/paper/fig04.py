@@ -57,7 +57,7 @@ def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> AxesImage
     The component that is constant in both a and b is left out and drawn as 0.
 
     Returns:
-        The image, in percent of the largest of the other norms.
+        The image, whose values are percent of the largest norm without that of the constant.
     """
     components = [0] + [i for k in keys for i in (2 * k - 1, 2 * k)]
     values = norms.values.copy()

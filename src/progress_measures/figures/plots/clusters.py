@@ -22,7 +22,7 @@ def cluster_columns(ax: Axes, names: Sequence[str]) -> None:
 
     Args:
         ax: axes to draw on.
-        names: labels of the clusters.
+        names: labels of the columns.
     """
     step = -(-len(names) // MAX_LABELS)
     ax.set_xticks(range(0, len(names), step), names[::step])

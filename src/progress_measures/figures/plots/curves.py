@@ -129,7 +129,7 @@ def curve_legend(fig: Figure, runs: int) -> None:
 def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
     """Draw the epoch axis of the first run to about twice the epoch at which cleanup ends, with the phases shaded and named.
 
-    The axis extends to the last trained epoch if `last_plotted_epoch` returns None.
+    The axis extends to the last trained epoch if `last_plotted_epoch` returns None: cleanup ends very early or never.
 
     Args:
         fig: figure of the axes, on which the names of the phases are drawn.
@@ -222,8 +222,9 @@ def curves_by_frequency(
         cube: cube with the variables to draw, `key_frequency` and `PHASE_ENDS`.
         name: name of the variable [run, epoch, frequency].
         text: label of the y axis.
-        residual: name of a variable [run, epoch] with the norm of what is left if the parts along all frequencies are removed.
-            It is drawn as a dashed curve labeled `residual`. By default, none.
+        residual: name of a variable [run, epoch] with the norm of what is left of the logits if their parts along all
+            frequencies are removed, divided by the norm of the logits. It is drawn as a dashed curve labeled `residual`. By
+            default, none.
         top: upper end of the y axis; by default, matplotlib chooses it.
 
     Returns:

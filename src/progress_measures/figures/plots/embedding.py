@@ -1,5 +1,5 @@
-"""Plots of the embedding of the numbers, which is W_E without the row of `=`: its dimensions, singular value decomposition and
-Fourier components.
+"""Plots of the embedding of the operand values, which is W_E without the row of `=`: its dimensions, singular value
+decomposition and Fourier components.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def embedding_dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) -> None:
-    """Draw one or two dimensions of the residual stream in the first run's embedding, as functions of the number.
+    """Draw one or two dimensions of the residual stream in the first run's embedding, as functions of the operand value.
 
     Args:
         fig: figure to draw on.
@@ -89,9 +89,9 @@ def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], N
 def singular_vector_curves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
     """Draw the first left singular vectors of the first run's embedding.
 
-    Each title gives the number of the vector, from 1 in order of descending singular value, the frequency k with the largest
-    fraction of the vector's Fourier energy, and this fraction. The curve has the color of k if k is a key frequency, and is
-    gray otherwise.
+    Each title gives three values: the rank of the vector, from 1, in order of descending singular value; the frequency k with
+    the largest fraction of the vector's Fourier energy; and this fraction. The curve has the color of k if k is a key
+    frequency, and is gray otherwise.
 
     Args:
         fig: figure to draw on.
@@ -112,7 +112,7 @@ def singular_vector_curves(fig: Figure, cube: xr.Dataset, count: int = 8) -> Non
 
 
 def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw a map of the first run's embedding in the Fourier basis over the numbers.
+    """Draw a map of the first run's embedding in the Fourier basis over the operand values.
 
     Rows are Fourier components, columns are dimensions of the residual stream. Key frequencies are labeled on the right.
 
@@ -123,6 +123,7 @@ def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
     ax = basis_map(fig, fourier.basis(operand_count(cube)) @ operand_embedding(cube.isel(run=0)), "Entry of $F W_E$")
     ax.set_xlabel("Dimension of the residual stream")
     key_axis = ax.secondary_yaxis("right")
+    # rows 2k - 1 and 2k are cos and sin of frequency k; its label is between them
     frequency_ticks(key_axis.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
 
 

@@ -59,7 +59,7 @@ def animation_epochs(cube: xr.Dataset, run: str) -> list[int]:
         run: name of the run.
 
     Returns:
-        The epochs. They extend to the end of training if `last_plotted_epoch` returns None.
+        The epochs. They extend to the end of training if `last_plotted_epoch` returns None: cleanup ends very early or never.
     """
     run_cube = until_stop(cube.sel(run=run))
     epochs = run_cube.epoch.values[run_cube.epoch.values <= (last_plotted_epoch(run_cube) or np.inf)]

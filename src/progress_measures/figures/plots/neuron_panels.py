@@ -1,4 +1,4 @@
-"""Panels that show one neuron of the first run: over all pairs, over the numbers and in the Fourier basis.
+"""Panels that show one neuron of the first run: over all pairs, over the operand values and in the Fourier basis.
 
 A panel is prepared by a function of axes and a cube. It draws the parts that are equal for all neurons, and returns a function of
 the index of a neuron, which draws the rest and the title.
@@ -101,7 +101,7 @@ def spectrum_map(
     indices = key_components(cube)
     image = ax.imshow(np.zeros((len(indices), len(indices))), cmap=colors, vmin=lowest, vmax=1, interpolation="nearest")
     names = fourier.component_names(2 * cube.sizes["frequency"] + 1)
-    labeled = range(len(indices)) if len(indices) <= 15 else [0]
+    labeled = range(len(indices)) if len(indices) <= 15 else [0]  # more labels would overlap
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(labeled, [names[indices[index]] for index in labeled], fontsize=6)
     ax.tick_params(axis="x", rotation=90)
@@ -126,7 +126,7 @@ def coefficient_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
 
     Args:
         fig: figure of the panels.
-        cube: not used; all `decorate` functions have this parameter.
+        cube: not used; all functions `decorate` of `plots.one_by_one` have this parameter.
         axes: axes of the panels.
     """
     fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, shrink=0.6, label="Coefficient / largest")
@@ -147,13 +147,13 @@ def spectrum_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
 
 def head_contributions(neuron_count: int) -> PreparePanel:
-    """Return a function that prepares a panel of the heads' contributions to a neuron: one curve over the numbers for each head.
+    """Return a function that prepares a panel of the heads' contributions to a neuron: one curve per head, over operand values.
 
-    A contribution is what the head adds to the neuron's pre-activation, per unit of its attention to the number, without the part
-    of the position: W_E W_V W_O W_in.
+    A contribution is what the head adds to the neuron's pre-activation when it attends to the operand value, per unit of
+    attention and without the part of the position vector. It is an entry of W_E W_V W_O W_in.
 
     Args:
-        neuron_count: number of neurons, from the first, whose values the y axis has room for.
+        neuron_count: the y axis has room for the values of this many neurons, from the first.
 
     Returns:
         The function that prepares the panel.
@@ -185,10 +185,10 @@ def head_contributions(neuron_count: int) -> PreparePanel:
 def contribution_spectra(neuron_count: int) -> PreparePanel:
     """Return a function that prepares a panel of the contributions of `head_contributions` in the Fourier basis.
 
-    The basis is over the numbers, without the constant. Key frequencies are labeled.
+    The basis is over the operand values, without the constant. Key frequencies are labeled.
 
     Args:
-        neuron_count: number of neurons, from the first, whose values the y axis has room for.
+        neuron_count: the y axis has room for the values of this many neurons, from the first.
 
     Returns:
         The function that prepares the panel.
@@ -203,6 +203,7 @@ def contribution_spectra(neuron_count: int) -> PreparePanel:
         limit = 1.05 * float(np.abs(spectra[..., :neuron_count]).max())
         ax.axhline(0, color="#888888", lw=0.4, zorder=0)
         ax.set(xlabel="Component, by k", ylabel="Coefficient", xlim=(0, n), ylim=(-limit, limit))
+        # components 2k - 1 and 2k are cos and sin of frequency k; its label is between them
         frequency_ticks(ax.xaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
 
         def show(neuron: int) -> None:

@@ -30,7 +30,8 @@ MAPS_AND_FRACTIONS = (*MAPS, "neuron_frequency_share")
 def neuron_title(cube: xr.Dataset, neuron: int) -> str:
     """Return the title of a neuron of the first run: `Neuron 3`, and below it `k = 14 (97%)`.
 
-    Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains.
+    Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains. For a constant
+    neuron, of which no frequency explains anything, it is 0 %.
 
     Args:
         cube: cube with the variable `neuron_frequency_share`.
@@ -124,7 +125,7 @@ def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(range(len(indices)), [names[index] for index in indices])
             for text, index in zip(axis.get_ticklabels(), indices, strict=True):
-                text.set_color(colors.get((index + 1) // 2, "black"))
+                text.set_color(colors.get((index + 1) // 2, "black"))  # components 2k - 1 and 2k have frequency k
         ax.set(xlabel="Component over b", ylabel="Component over a", title="Constant and key frequencies")
         ax.tick_params(axis="x", rotation=90)
     fig.colorbar(image, ax=[left, *right], label=bar_label, shrink=0.7)
@@ -154,6 +155,8 @@ def fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
 
 def best_fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
     """Draw, in ascending order, the fraction of each neuron's variance that its best frequency explains in the first run.
+
+    The fraction of a constant neuron is drawn as 0.
 
     Args:
         fig: figure to draw on.
