@@ -372,7 +372,7 @@ def _paths(
     to: list[Path] | None,
     run: str | None = None,
 ) -> list[Path]:
-    """Return the paths to write: those in `to`, or by default one per format below `results/`."""
+    """Return the paths to write: those in `to`, or by default one per format, below `results/` in a folder named `kind`."""
     unsupported = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if unsupported:
         raise UserError(

@@ -215,7 +215,7 @@ class Spectrum(NamedTuple):
 
         Args:
             values: Values of the functions: [pair, function].
-            sums: Marginals of the same functions.
+            sums: Marginals of the same functions: [x, function] each.
 
         Returns:
             The spectrum.
