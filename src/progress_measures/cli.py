@@ -60,7 +60,7 @@ def _runs(experiment: str, selected: list[str] | None = None) -> "list[Run]":
 
 
 def _valid_name(experiment: str | None) -> str | None:
-    """Check the form of an experiment name and return it; None, for all experiments, is valid. Its file need not exist."""
+    """Check the form of a name and return it; None, for all experiments, is valid. The experiment need not exist."""
     from progress_measures.experiments.load import is_experiment_name
 
     if experiment is not None and not is_experiment_name(experiment):
@@ -349,7 +349,7 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """Open the cubes for a figure or table. For a table that is `partial`, a missing cube is None, not an error.
+    """Open the cubes for a figure or table. A missing cube is an error; for a table that is `partial`, it is None.
 
     `cubes` takes precedence over `experiment`, and `experiment` over the experiments that the figure or table declares.
     """
@@ -372,7 +372,7 @@ def _paths(
     to: list[Path] | None,
     run: str | None = None,
 ) -> list[Path]:
-    """Return the paths to write: those in `to`, or by default one per format below `results/`."""
+    """Return the paths to write: those in `to`, or by default one per format, below `results/` in a folder named `kind`."""
     unsupported = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if unsupported:
         raise UserError(

@@ -143,8 +143,8 @@ def _storable(dataset: xr.Dataset) -> xr.Dataset:
 def open_store(path: Path) -> xr.Dataset:
     """Open a Zarr folder, or a zip file with a Zarr folder as its root, lazily.
 
-    Zarr warns of unknown files, such as the time stamp that Snakemake adds to every output folder. This warning, which occurs for
-    stores of earlier versions only, is suppressed.
+    Zarr warns of unknown files, such as the time stamp that Snakemake adds to every output folder, if a store has no consolidated
+    metadata, as those of earlier versions. This warning is suppressed.
 
     Args:
         path: The folder or zip file.
@@ -204,6 +204,7 @@ def check_chunks(path: Path) -> bool:
     Raises:
         FileNotFoundError: The store does not exist or lacks a chunk.
         ValueError, KeyError, TypeError: The store's metadata are damaged.
+        zipfile.BadZipFile: The zip file is damaged.
     """
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:

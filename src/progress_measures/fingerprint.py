@@ -6,9 +6,9 @@ directly or indirectly. It is rewritten only when the hash changes. So a changed
 and all results that depend on it; a changed comment invalidates nothing. Imports under TYPE_CHECKING are not followed, nor
 are modules that only print messages or read settings.
 
-A module that declares several figures has a fingerprint for each: the hash of the declaring statement, of the functions and
-constants of the module that the statement uses, and of the modules from which it uses imported names. Like docstrings, captions
-are not hashed: they change no drawing.
+A module that declares several figures or tables has a fingerprint for each: the hash of the declaring statement, of the functions
+and constants of the module that the statement uses, and of the modules from which it uses imported names. Like docstrings,
+captions are not hashed: they change no drawing.
 """
 
 import ast
@@ -64,8 +64,8 @@ def reachable_modules(*modules: str) -> set[str]:
 def statement_fingerprint(module: str, index: int) -> str:
     """Return the hash of one statement at the top level of a module and of all code that it uses: 16 hexadecimal digits.
 
-    Declarations of other figures are left out, unless this statement uses a name that they define. Statements that neither
-    declare, define nor import anything are always hashed, because they may change what other statements define.
+    Declarations of other figures or tables are left out, unless this statement uses a name that they define. Statements that
+    neither declare, define nor import anything are always hashed, because they may change what other statements define.
 
     Args:
         module: Full name of the module.

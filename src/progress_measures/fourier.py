@@ -73,7 +73,8 @@ def basis(n: int) -> NDArray[np.float64]:
 class Marginals(NamedTuple):
     """Sums of a function over the pairs with equal a, equal b, equal a + b mod n or equal a - b mod n: four arrays [x, …].
 
-    The same four fields hold functions of a, b, a + b and a - b in `project`, and energies in `Spectrum`.
+    x is the common value of a, b, a + b or a - b. The same four fields hold functions of a, b, a + b and a - b in `project`, and
+    energies in `Spectrum`.
     """
 
     a: Array
@@ -134,6 +135,7 @@ def kernel(n: int, selected: ArrayLike) -> NDArray[np.float64]:
 
     Returns:
         2/n^2 times the sum over the selected frequencies of cos(w_k (x - x')); the Nyquist frequency counts half: [x, x'].
+        n^2/2 is the sum of squares of cos(w_k (a + b)) over all pairs.
     """
     x, k = np.arange(n), np.asarray(selected, dtype=float)
     waves = np.cos(2 * np.pi * np.outer(k, x) / n) * nyquist_factor(n, k)[:, None]
@@ -213,13 +215,13 @@ class Spectrum(NamedTuple):
 
         Args:
             values: Values of the functions: [pair, function].
-            sums: Marginals of the same functions.
+            sums: Marginals of the same functions: [x, function] each.
 
         Returns:
             The spectrum.
         """
         squares = np.zeros(values.shape[-1])
-        for rows in np.split(values, len(sums.a)):  # small enough for the processor's cache
+        for rows in np.split(values, len(sums.a)):  # n pairs at a time, small enough for the processor's cache
             float64_rows = rows.astype(np.float64)
             squares += np.einsum("pf,pf->f", float64_rows, float64_rows)
         total = squares - np.square(sums.a.sum(0, dtype=np.float64)) / len(values)
@@ -263,14 +265,14 @@ class Spectrum(NamedTuple):
 
 def _is_constant(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return whether each function has one value at all pairs, for values [pair, function]: [function]."""
-    constant = (values[::97] == values[0]).all(0)  # a sample decides for most functions
+    constant = (values[::97] == values[0]).all(0)  # a sample of the pairs decides for most functions
     constant[constant] = (values[:, constant] == values[0, constant]).all(0)
     return constant
 
 
 def component_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices in the Fourier basis of the cosine and sine of each key frequency: [2 × number of keys].
+    """Return the indices in the Fourier basis of the cosine and sine of each key frequency: two per key frequency.
 
-    The keys keep their order; each cosine is followed by its sine.
+    The key frequencies keep their order; each cosine is followed by its sine.
     """
     return np.array([index for k in keys for index in (2 * k - 1, 2 * k)], dtype=int)

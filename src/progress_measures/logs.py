@@ -1,4 +1,7 @@
-"""Writes a run's history to files for other tools, beside `history.zarr`: `history.csv`, and event files for TensorBoard."""
+"""Writes a run's history, the losses and accuracies that training recorded, to files for other tools.
+
+They are `history.csv` and event files for TensorBoard, in the run's folder beside `history.zarr`.
+"""
 
 from __future__ import annotations
 
@@ -69,9 +72,10 @@ def _evaluated_names(history: xr.Dataset) -> list[str]:
 
 
 def _write_csv(history: xr.Dataset, folder: Path) -> Path:
-    """Write one row for each epoch. Values of an evaluation are empty at epochs without an evaluation.
+    """Write one row for each epoch. The evaluated losses and accuracies are empty at epochs without an evaluation.
 
-    The column `loss` is what the next update minimizes; `train_loss` is the evaluated cross-entropy, always in float64.
+    The column `loss` is what the next update minimizes; `train_loss` and `test_loss` are evaluated cross-entropies,
+    always in float64.
     """
     path, names = folder / "history.csv", _evaluated_names(history)
     rows = {int(epoch): [float(history[name][i]) for name in names] for i, epoch in enumerate(history.evaluated_epoch)}

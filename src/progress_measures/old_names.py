@@ -4,4 +4,4 @@ RENAMED_FIELDS = {"initialisation": "initialization", "recognised": "recognized"
 """New name of each setting by its old name. Hashes of runs use the old names, so that existing runs keep their hashes."""
 
 RENAMED_CAPABILITIES = {"modular_sum": "cyclic_group"}
-"""New name of each capability by its old name, which the attribute `provides` of earlier cubes has."""
+"""New name of each capability by its old name; the attribute `provides` of earlier cubes has old names."""

@@ -1,4 +1,4 @@
-"""Principal component analysis of an embedding."""
+"""Principal component analysis of an embedding [operand, residual]: the vectors of the operand values as rows."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ Array = NDArray[np.floating]
 
 
 class Components(NamedTuple):
-    """The principal components of an embedding [operand, residual]; the embedding is `mean + scores @ axes`."""
+    """The principal components of an embedding, which is `mean + scores @ axes`."""
 
     mean: Array  # [residual]
     scores: Array  # [operand, component]

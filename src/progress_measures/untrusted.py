@@ -12,8 +12,8 @@ MAX_EXPANSION = 100  # content above this limit may be this many times as large 
 def check_zip(path: Path) -> None:
     """Read an untrusted archive completely and reject damaged or suspicious members.
 
-    Nothing is unpacked into files, so a member whose path leads outside the archive does no harm. Such a member is rejected
-    because it indicates malicious intent.
+    A member is suspicious if its path leads outside the archive, if it is a symbolic link, or if its name occurs twice. Nothing
+    is unpacked into files, so such a member does no harm; it is rejected because it indicates malicious intent.
 
     Raises:
         ValueError: A member is damaged or suspicious, or the content is too large; the message names the reason.

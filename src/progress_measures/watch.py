@@ -1,8 +1,8 @@
-"""Monitor training in the terminal: show the measures of each run so far as small curves.
+"""Monitor training in the terminal: show the measures of each run, up to now, as small curves.
 
 The monitor reads the files that training writes and holds no lock, so training never waits for it. It computes a few measures
-of the cube, at no more than `MAX_CHECKPOINTS` checkpoints. Key frequencies are found on the last checkpoint written, not on the
-final network, so they, and all measures that depend on them, may still change.
+of the cube, at no more than `MAX_CHECKPOINTS` checkpoints of each run. Key frequencies are found on the last checkpoint written,
+not on the final network, so they, and all measures that depend on them, may still change.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CURVES = {
     "gini_W_E": "linear",
     "sum_of_squared_weights": "log",
 }
-"""The scale of each curve, by name of the measure. Measures that do not apply to the run are left out."""
+"""The scale of each curve, by name of the measure or evaluated loss. Measures that do not apply to a run are left out."""
 
 LEGEND = "Curves from epoch 0 to now, each scaled from its minimum to its maximum; losses and weights in log scale."
 
@@ -94,7 +94,7 @@ def read_run_status(run: Run) -> RunStatus:
 class _SpacedCheckpoints:
     """At most `MAX_CHECKPOINTS` of the checkpoints written up to an epoch, including the last one.
 
-    They are those nearest to evenly spaced epochs.
+    They are those nearest to evenly spaced epochs from 0 to the epoch of the last one.
     """
 
     def __init__(self, run: Run, last_epoch: int) -> None:

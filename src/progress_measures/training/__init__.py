@@ -1,1 +1,1 @@
-"""Training: losses, optimizers, the loop, checkpoints, and the launcher, which runs it in jobs."""
+"""Training: losses, optimizers, the loop, checkpoints, and the launcher, which runs training in jobs."""

@@ -1,8 +1,8 @@
-"""Filters of the gradient, between the backward pass and the optimizer; `training.gradient_filter` names one.
+"""Filters of the gradient, between the backward pass and the optimizer; `training.gradient_filter` selects one.
 
 A filter changes the gradient [run, parameter] in place. The tensors that it remembers between updates are its `buffers`, which
-are saved and restored with those of the optimizer. To add a filter, write a class with the methods of `NoFilter` and add it to
-`FILTERS`.
+a training state contains like the buffers of the optimizer. To add a filter, write a class with the methods of `NoFilter` and
+add it to `FILTERS`.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class NoFilter:
 
 
 class GrokfastEMA(NoFilter):
-    """Grokfast-EMA (Lee et al. 2024, arXiv:2405.20233): add an exponential mean of the gradients to the gradient.
+    """Grokfast-EMA (Lee et al. 2024, arXiv:2405.20233): add an exponential average of the gradients to the gradient.
 
-    The mean starts as the first gradient. It is multiplied by a factor before it is added.
+    The average has the decay rate `grokfast_decay` and starts as the first gradient. It is multiplied by `grokfast_factor`
+    before it is added.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
@@ -54,7 +55,7 @@ class GrokfastEMA(NoFilter):
         self.buffers = {"slow_gradient": torch.zeros_like(parameters)}
 
     def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
-        """Update the mean, then add it, times the factor, to the gradient."""
+        """Update the average, then add it, times `grokfast_factor`, to the gradient."""
         mean = self.buffers["slow_gradient"]
         # `torch.where` instead of `if`, because a captured CUDA graph would freeze the choice
         previous_mean = torch.where(count == 0, gradient, mean)
@@ -65,8 +66,8 @@ class GrokfastEMA(NoFilter):
 class GrokfastMA(NoFilter):
     """Grokfast-MA (Lee et al. 2024, arXiv:2405.20233): add the mean of the last gradients to the gradient.
 
-    The mean is over a window of `grokfast_window` gradients, and is multiplied by a factor before it is added. Until the window
-    is full, the gradient stays unchanged. A saved state contains the window.
+    The mean is over a window of `grokfast_window` gradients, the current one included. It is multiplied by `grokfast_factor`
+    before it is added. Until the window is full, the gradient stays unchanged. A training state contains the window.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
@@ -76,12 +77,12 @@ class GrokfastMA(NoFilter):
         self.buffers = {"last_gradients": window}  # [run, update, parameter]; a new gradient replaces the oldest
 
     def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
-        """Replace the oldest gradient of the window, then add the mean of a full window to the gradient."""
+        """Replace the oldest gradient of the window, then add the mean of a full window, times `grokfast_factor`."""
         window, size = self.buffers["last_gradients"], self.recipe.grokfast_window
         window.index_copy_(1, (count.long() % size)[None], gradient[:, None])
         # The mean is computed again at each update: gradients shrink by orders of magnitude, and a running sum would keep the
         # rounding errors of the first ones.
-        weight = (count + 1 >= size) * self.recipe.grokfast_factor
+        weight = (count + 1 >= size) * self.recipe.grokfast_factor  # 0 until the window is full
         for run_gradient, run_window in zip(gradient, window, strict=True):
             run_gradient.add_(run_window.mean(0) * weight)
 
@@ -89,8 +90,8 @@ class GrokfastMA(NoFilter):
 class OrthoGrad(NoFilter):
     """⊥Grad (Prieto et al. 2025, arXiv:2501.04697): remove the component of the gradient along the weights.
 
-    As in their code, the gradient of each tensor of each layer is projected separately, then scaled to its norm before the
-    projection.
+    As in their code, the gradient of each tensor of each layer is projected separately, then scaled to the norm that it had
+    before the projection.
     """
 
     _EPSILON = 1e-30  # avoids a division by 0 for weights or gradients of norm 0
@@ -111,4 +112,4 @@ FILTERS: dict[str, type[NoFilter]] = {
     "grokfast_ma": GrokfastMA,
     "orthograd": OrthoGrad,
 }
-"""The filters by their names in `training.gradient_filter`."""
+"""The class of each filter, by its name in `training.gradient_filter`."""

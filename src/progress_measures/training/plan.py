@@ -26,7 +26,7 @@ PAPER = "Nanda et al."  # prefix of the field `reference` in the paper's experim
 
 
 class PlanRow(NamedTuple):
-    """A row of the table: the cost of training one experiment on a device, and of measuring it on cores."""
+    """A row of the table: the cost of training an experiment (or all together) on a device, and of measuring on cores."""
 
     experiment: str
     runs: int
@@ -34,7 +34,7 @@ class PlanRow(NamedTuple):
     shards: int
     memory: int  # bytes of the shard that needs most: GPU memory, or main memory if cores train
     disk: int  # bytes of the files of all runs, without measures
-    flops: float  # floating-point operations of all runs
+    flops: float  # floating-point operations of all updates of all runs
     longest_training: float  # seconds of training the shard that takes longest
     training: float  # seconds of training all shards, one after the other
     longest_measuring: float  # seconds in which one core measures the run that takes longest
@@ -89,12 +89,13 @@ def plan(experiment: str, runs: list[Run], device: cost.Device, core: cost.Devic
         experiment: name of the experiment.
         runs: runs of the experiment.
         device: the device that trains.
-        core: the device `cpu`, whose cores measure.
+        core: one core of this machine, which measures, as `cost.core` returns it.
 
     Returns:
         The row of the table.
     """
     gpu = device.name != "cpu"
+    # on cores, each run is a shard
     packed = shards(runs, runs_that_fit(runs, device.memory) if gpu else 1)
     training = [cost.seconds(shard.runs[0], len(shard.runs), device) for shard in packed]
     flops = sum(float(cost.update_flops(run)) * run.training.epochs for run in runs)
@@ -174,7 +175,7 @@ def wall_time(row: PlanRow, at_once_count: int) -> float:
     """Estimate the wall-clock time of training an experiment: at least the time of its longest shard.
 
     Args:
-        row: the row of the experiment.
+        row: the row of the experiment, or of all experiments.
         at_once_count: number of shards that train at a time.
 
     Returns:
@@ -208,8 +209,8 @@ def _plural(number: int, noun: str) -> str:
 def core_flops() -> float:
     """Measure the float32 operations per second of one core, in products of two 512 x 512 matrices.
 
-    The result is that of the fastest of many products, in CPU time of this process. Other processes therefore affect it only
-    through the caches and the core that they share with it.
+    The result is that of the fastest of many products, in CPU time of all threads of this process. Other processes therefore
+    affect it only through the caches and the core that they share with it.
     """
     a, b = np.ones((512, 512), np.float32), np.ones((512, 512), np.float32)
     best = float("inf")
@@ -217,4 +218,4 @@ def core_flops() -> float:
         start = time.process_time()
         a @ b
         best = min(best, time.process_time() - start)
-    return 2 * 512**3 / best
+    return 2 * 512**3 / best  # a product is 512³ multiplications and as many additions

@@ -16,7 +16,8 @@ class Progress:
     """Shows epoch, losses, time per epoch and time left on standard error.
 
     Args:
-        path: path of a JSON file with these values, for the process that waits for the job; None writes no file.
+        path: path of a JSON file with the epoch, the losses and the time per epoch, for the process that waits for the job;
+            None writes no file.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -50,8 +51,8 @@ class Progress:
 
         Args:
             epoch: the current epoch.
-            train_loss: largest train loss of the runs.
-            test_loss: largest test loss of the runs.
+            train_loss: largest train loss of the runs that train together.
+            test_loss: largest test loss of these runs.
         """
         now = time.monotonic()
         epochs_done = epoch - self._start
@@ -78,6 +79,7 @@ class Progress:
             f"train {train_loss:.3g}  test {test_loss:.3g}  {seconds_per_epoch * 1e3:.1f} ms/epoch  {time_left}"
         )
         end = "\n" if not self._terminal or epoch == self._epochs else ""
+        # in a terminal, "\r\033[K" erases the earlier line
         print(f"\r\033[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
 
     def stopped(self, run: str, epoch: int) -> None:

@@ -15,10 +15,10 @@ def factor(schedule: RateSchedule, update: int, epochs: int) -> float:
     Args:
         schedule: the schedule.
         update: number of the update, counted from 0.
-        epochs: number of updates of the run.
+        epochs: `training.epochs`, over which the factor falls if the schedule does not state `updates`.
 
     Returns:
-        The factor; 1 before the first point of a piecewise schedule.
+        The factor, as the fields of `RateSchedule` define it; 1 before the first point of a piecewise schedule.
     """
     if schedule.shape == "constant":
         return 1.0

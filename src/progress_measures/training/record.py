@@ -1,4 +1,4 @@
-"""The fingerprint of the code that trains a run, and the record of its finished training, read without importing torch."""
+"""The fingerprint of the code that trains a run, and the record of its finished training, without importing torch."""
 
 from __future__ import annotations
 

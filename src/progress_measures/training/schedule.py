@@ -24,7 +24,7 @@ def checkpoint_epochs(training: Training) -> NDArray[np.int64]:
 
 
 def _scheduled(schedule: CheckpointSchedule, last: int) -> NDArray[np.int64]:
-    """Return the epochs of a schedule for a training that ends at the epoch `last`, ascending."""
+    """Return the epochs of a schedule for a training that ends at the epoch `last`, ascending, with 0 and `last`."""
     epochs = {0, last}
     if schedule.log is not None:
         epochs.update(log_spaced(last, schedule.log))
@@ -36,8 +36,9 @@ def _scheduled(schedule: CheckpointSchedule, last: int) -> NDArray[np.int64]:
 def kept_epochs(training: Training) -> NDArray[np.int64]:
     """Return the epochs of the checkpoints whose weights are stored, ascending: [checkpoint].
 
-    If `training.keep` is a list of epochs, the checkpoints nearest to them and the last one are stored. A run that stops early
-    keeps its last checkpoint too. A schedule in `keep` omits epoch 0, whose weights follow from the seed.
+    If `training.keep` is a list of epochs or a schedule, the checkpoints nearest to its epochs and the last one are stored.
+    Epoch 0 of a schedule is left out, because the weights at epoch 0 follow from the seed. A run that stops early also
+    stores its last checkpoint, whose epoch need not be among the returned ones.
     """
     epochs, keep = checkpoint_epochs(training), training.keep
     if keep == "all":
@@ -51,8 +52,8 @@ def kept_epochs(training: Training) -> NDArray[np.int64]:
 def evaluation_epochs(training: Training) -> NDArray[np.int64]:
     """Return the epochs at which losses and accuracies are evaluated, ascending: [evaluation].
 
-    They are the multiples of `training.evaluate_every` and, if the checkpoints have a schedule or runs may stop at them, the
-    checkpoints.
+    They are the multiples of `training.evaluate_every` and, if `training.checkpoints` or `training.stop_when` is set, the epochs
+    of the checkpoints: runs stop at checkpoints only.
     """
     multiples = np.arange(0, training.epochs + 1, training.evaluate_every)
     if training.checkpoints is None and training.stop_when is None:
@@ -79,11 +80,13 @@ def log_spaced(last: int, count: int) -> list[int]:
 def meets(rule: StopRule, epochs: NDArray[np.int64], evaluations: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
     """Return which runs meet a stop rule: its conditions hold at all evaluations of the last `for_epochs` epochs.
 
+    The condition on a loss holds below its bound, the condition on an accuracy from its bound on.
+
     Args:
         rule: the rule.
         epochs: epochs of all evaluations of the training, ascending: [evaluation]. Those after the latest evaluation are not
             used.
-        evaluations: losses and accuracies [run, quantity] of each evaluation, in the order of `EVALUATED_QUANTITIES`.
+        evaluations: losses and accuracies [run, quantity] of each evaluation so far; quantities as in `EVALUATED_QUANTITIES`.
 
     Returns:
         [run]; false for a loss that is NaN, and for all runs before the epoch `for_epochs`.

@@ -23,7 +23,7 @@ def starting_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before its first update, without the leading `run` dimension.
 
     Raises:
-        UserError: the run starts from weights that are not stored, that belong to settings with another hash than
+        UserError: the run starts from weights that are damaged or not stored, that belong to settings with another hash than
             `start_from.weights`, or that have other shapes than this run's weights.
     """
     start = run.start_from

@@ -1,8 +1,8 @@
 """The update of runs that train together: computed directly on a CPU, replayed as a CUDA graph on a GPU.
 
 An update of a one-layer network consists of dozens of small kernels, which a GPU finishes faster than Python can launch
-them. A graph is captured once and then launches all of them with one call. During an update, nothing may wait for the device:
-losses stay on the device until `Step.losses` copies them, at checkpoints.
+them. A CUDA graph is captured once and then launches all of them with one call. During an update, nothing may wait for the
+device, so losses stay on it until `Step.losses` copies them: at each checkpoint, and when progress is shown or a state saved.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Step:
         side_stream = torch.cuda.Stream()
         side_stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side_stream):
-            self.warm_up(3)
+            self.warm_up(3)  # on another stream, as torch requires before a capture
         torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):

@@ -8,7 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-# Largest number of queued functions. If the disk cannot keep up, training waits instead of filling the memory.
+# Largest number of queued functions, with the one that runs. If the disk cannot keep up, training waits instead of filling the
+# memory.
 MAX_QUEUED = 4
 
 
@@ -16,7 +17,8 @@ class Writer:
     """Runs functions that write, one after the other, in a separate thread.
 
     If a function raises an error, a later call of `submit` or `drain` raises the error again. As a context manager, the
-    writer waits for all queued functions on exit, unless an error was raised.
+    writer waits for all queued functions on exit. If the `with` block raised an error, functions that have not started are
+    dropped instead.
     """
 
     def __init__(self) -> None:

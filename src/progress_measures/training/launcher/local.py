@@ -27,7 +27,7 @@ from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.progress import duration
 
 WORKER = "progress_measures.training.launcher"
-STOPPED = 130  # exit status of a worker that saved and stopped at a signal
+STOPPED = 130  # exit status of a worker that saved and stopped at a signal, as `worker.main` returns it
 GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
 MAX_SILENCE = 300.0  # seconds without progress after which a job on another machine counts as exited
 
@@ -126,7 +126,7 @@ class LocalPool:
 
     @contextlib.contextmanager
     def _free_gpus(self) -> Iterator[list[str]]:
-        """Yield the names of the GPUs that no worker of any experiment uses. Each may be assigned to one new worker.
+        """Yield the names of this pool's GPUs that no worker of any experiment uses. Each may be assigned to one new worker.
 
         A lock keeps other processes of this user from assigning GPUs meanwhile. For a pool without GPUs, yield `at_once` empty
         names.
@@ -188,7 +188,7 @@ def _last_line(log: Path) -> str:
 
 def _remote_status(submission: Submission, index: int) -> JobStatus:
     """Return the status of a job on another machine, from the time at which it last wrote its progress to the shared disk."""
-    if submission.ids[index] is None or submission.ended(index):
+    if submission.ids[index] is None or submission.ended(index):  # a recorded end replaces this reason
         return JobStatus(EXITED, "its start was interrupted")
     progress = submission.read(index, "progress")
     silent_seconds = time.time() - (

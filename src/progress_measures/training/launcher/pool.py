@@ -11,7 +11,7 @@ UNKNOWN = "unknown"  # the job may still wait or run; a later poll decides
 
 
 class JobStatus(NamedTuple):
-    """Status of a job as its pool reports it. It is ignored once the job has recorded its end on disk."""
+    """Status of a job as its pool reports it. What the job has recorded on disk about its end takes precedence."""
 
     state: str  # WAITING, RUNNING, EXITED or UNKNOWN
     reason: str = ""  # why the job waits, how it ended, or why its state is unknown
@@ -57,7 +57,7 @@ class Pool(Protocol):
         """
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Stop the jobs, or leave them running, when the waiting process ends.
+        """Stop the jobs or leave them running, as the pool decides, when the waiting process ends.
 
         Returns:
             A message for the user that says what became of the jobs.

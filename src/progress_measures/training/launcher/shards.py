@@ -1,4 +1,7 @@
-"""Packs runs into shards: runs of the same shape that train together, as many as fit into the memory of a device."""
+"""Packs runs into shards: runs of the same shape that train together, as many as fit into the memory of a device.
+
+Runs have the same shape if they have the same settings, except those that `group_by_shape` lists.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class Shard(NamedTuple):
 
 
 def group_by_shape(runs: list[Run]) -> list[list[Run]]:
-    """Group runs that can train together.
+    """Group runs by shape: runs of a group can train together.
 
     Runs of a group differ only in seeds, weight decay, the norm at which weights are kept, the scale of the initial weights,
     label noise and the choice of training pairs.
@@ -35,14 +38,14 @@ def group_by_shape(runs: list[Run]) -> list[list[Run]]:
 
 
 def shards(runs: list[Run], max_runs: int) -> list[Shard]:
-    """Pack runs of the same shape into as few shards as possible, each with nearly the same number of runs.
+    """Pack the runs of each shape into as few shards as possible, each with nearly the same number of runs.
 
     Args:
         runs: runs of one experiment.
         max_runs: largest number of runs per shard.
 
     Returns:
-        The shards, in the order of the runs.
+        The shards, shape by shape; within a shape, runs keep their order.
     """
     packed = []
     for group in group_by_shape(runs):
@@ -57,7 +60,7 @@ def shards(runs: list[Run], max_runs: int) -> list[Shard]:
 
 
 def runs_that_fit(runs: list[Run], device_memory: float, margin: float = 0.8) -> int:
-    """Return how many of these runs fit into the memory of a device at once, at least 1.
+    """Return how many of the runs, whatever their shapes, fit into the memory of a device at once: at least 1.
 
     Args:
         runs: runs of one experiment.

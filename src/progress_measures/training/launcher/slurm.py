@@ -4,8 +4,8 @@
     slurm_status     decides the status of a job from all that is known about it
 
 Two rules keep a job from training twice, whatever Slurm reports. First, a job starts from a file that is named after its job
-number, and this file exists only for the recorded number. An array may be submitted twice, because `sbatch` did not respond; only
-one of the two then trains. Second, a job that counts as lost is canceled before it is submitted again.
+number, and this file exists only for the number in the submission's record. An array may be submitted twice, because `sbatch` did
+not respond; only one of the two then trains. Second, a job that counts as lost is canceled before it is submitted again.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from progress_measures.training.progress import duration
 # a job with a short time limit as a time-out.
 REQUEUES = 10_000
 SIGNAL_SECONDS = 90  # a job gets the signal to save this long before its time limit; Slurm may send it a minute earlier
-MIN_MINUTES = -(-(SIGNAL_SECONDS + 60) // 60)
+MIN_MINUTES = -(-(SIGNAL_SECONDS + 60) // 60)  # shortest time limit: the signal must not come before the job starts
 # Messages of `sbatch` after which it is open whether Slurm has taken the job. After all other messages, Slurm has not.
 NO_ANSWER = re.compile(
     r"timed out|unable to contact|connect(?:ion)? fail|connection (?:refused|reset)|temporar|zero bytes|not responding"
@@ -89,7 +89,7 @@ class _History:
 
     sign_of_life: float  # time of the last sign of life, which `slurm_status` defines
     line: Line | None = None  # last line of the job in `squeue` or `sacct`
-    unlisted: int = 0  # polls in a row in which neither `squeue` nor `sacct` lists the job
+    unlisted: int = 0  # polls in a row in which Slurm responded but listed the job in neither `squeue` nor `sacct`
     progress: Any = None  # content of the job's `.progress` file
 
 
@@ -165,13 +165,13 @@ class SlurmPool:
         return {(s.name, i): self._status(s, i, lines.get((s.name, i)), responds) for s, i in jobs}
 
     def cancel(self, jobs: list[tuple[Submission, int]]) -> None:
-        """Cancel jobs with `scancel` by their numbers, until Slurm lists none of them as waiting or running.
+        """Call `scancel` for jobs until Slurm lists none of them as waiting or running.
 
         Args:
             jobs: submission and index of each job.
 
         Raises:
-            UserError: `scancel` fails, or whether the jobs ended is not known.
+            UserError: after the last call, Slurm still lists a job, or does not respond.
         """
         for pause in (*CANCEL_PAUSES, None):
             error = _scancel(jobs)
@@ -219,7 +219,7 @@ class SlurmPool:
         progress = submission.read(index, "progress")
         if line or progress != history.progress:
             history.progress, history.sign_of_life = progress, now
-        history.unlisted = 0 if line else history.unlisted + responds
+        history.unlisted = 0 if line else history.unlisted + responds  # a poll without a response does not count
         log = Path(self.log(submission, index))
         requested, recorded = submission.cancel_requested(index), submission.ended(index)
         evidence = Evidence(
@@ -299,6 +299,7 @@ class SlurmPool:
                 submission.save()
             self._unconfirmed.pop(submission.name, None)
         unconfirmed = self._unconfirmed.get(submission.name)
+        # the jobs of a submission without numbers are canceled together, so job 0 stands for all
         if unconfirmed and self._clock() >= unconfirmed.due and not submission.cancel_requested(0):
             if unconfirmed.calls <= len(SUBMIT_PAUSES):
                 self._sbatch(submission)
@@ -377,7 +378,11 @@ def _by_job(submissions: list[Submission], lines: list[Line]) -> dict[tuple[str,
 
 
 def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
-    """Call `scancel` for jobs, by the number of the array if these are all of its jobs; return the error message, or None."""
+    """Call `scancel` for jobs; return the error message, or None.
+
+    `scancel` gets the submission's name if the jobs have no numbers yet, the number of the array if these are all of its jobs
+    that have not ended, otherwise the number of each job.
+    """
     arguments = []
     for submission, jobs_of_submission in itertools.groupby(jobs, key=lambda job: job[0]):
         indices = {index for _, index in jobs_of_submission}

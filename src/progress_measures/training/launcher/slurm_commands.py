@@ -1,7 +1,7 @@
 """Calls Slurm's commands and parses their output.
 
-If a command fails or does not end, its function returns None or the error message, and raises no error. A line of an unexpected
-form is skipped: a site may print a notice, and an array's line without an index names no job.
+If a command fails or does not end, its function raises no error: it returns None, a default or the error message. A line of an
+unexpected form is skipped: a site may print a notice, and a line of an array without an index is about no single job.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Line:
 
 
 def squeue(names: list[str]) -> list[Line] | None:
-    """List the jobs with these names, including jobs that ended less than `MinJobAge` ago; None if `squeue` fails."""
+    """List the jobs with these names, also those that ended less than Slurm's `MinJobAge` ago; None if `squeue` fails."""
     result = run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", COLUMNS)
     if result.returncode:
         return None
@@ -82,7 +82,7 @@ def scancel(*arguments: str) -> str | None:
 
 
 def max_array_size() -> int:
-    """Return the largest number of jobs in an array of this cluster; Slurm's default if `scontrol` does not state one."""
+    """Return the largest number of jobs in an array of this cluster; Slurm's default if `scontrol` states 0 or none."""
     output = run("scontrol", "show", "config").stdout
     limits = re.findall(r"(?:^MaxArraySize *= *|\bmax_array_tasks=)(\d+)", output, re.MULTILINE)
     return min(map(int, limits), default=DEFAULT_MAX_ARRAY_SIZE) or DEFAULT_MAX_ARRAY_SIZE

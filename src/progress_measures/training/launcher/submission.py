@@ -1,7 +1,7 @@
 """The record on disk of jobs that were submitted together, by which a later process finds them.
 
     results/<experiment>/jobs/<submission>/submission.json    function and arguments of each job, and its id in the pool
-                                     <n>.progress   progress of job n, written by the job
+                                     <n>.progress   progress of job n, counted from 0; written by the job
                                      <n>.done       job n has succeeded
                                      <n>.failed     job n has ended without success: the reason, and whether a retry may help
                                      <n>.cancel     job n is requested to end: it does not start, and is not retried

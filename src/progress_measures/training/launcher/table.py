@@ -27,7 +27,7 @@ class JobRow(NamedTuple):
     job: str  # id of the job in its pool; empty if it has none yet
     state: str  # queued, running, unknown, done, failed, canceled
     progress: dict[str, Any] | None  # content of the job's `.progress` file; None without one
-    note: str  # why the job waits, failed or was retried; may be empty
+    note: str  # why the job waits, failed, was canceled or retried, or why its state is unknown; may be empty
     machine: str = ""  # name of the machine on which the job runs; empty if it does not run
 
     @property

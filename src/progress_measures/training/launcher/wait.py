@@ -46,7 +46,7 @@ def wait(
         retries: how often a failed job is retried.
 
     Raises:
-        UserError: some jobs failed; all other jobs have ended.
+        UserError: some jobs failed or were canceled; all other jobs have ended.
         Interrupted: SIGTERM, SIGINT or SIGHUP was received.
     """
     with collected(SIGNALS) as received, Display(experiment) as display, _exclusive(jobs_folder, experiment, received):
@@ -77,7 +77,8 @@ class _Submissions:
     def adopt(self, received: list[int]) -> None:
         """Add earlier submissions that have running or waiting jobs; first wait until the state of each job is known.
 
-        Their exited jobs are marked as superseded, because the next submission trains the runs of these jobs.
+        The exited jobs of these submissions are marked as superseded: if a run of such a job is not trained, the next submission
+        trains it.
 
         Args:
             received: signals received so far.

@@ -1,6 +1,6 @@
 """Losses and accuracies of networks of any design; gradients are those of torch's autograd.
 
-The other two modules of objectives have backward passes of their own.
+The other two modules of objectives use backward passes that are written by hand.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class AnyDesignObjective(GeneralObjective):
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first_run = runs[0]
         self._design = design_of(first_run.model)
-        # Converted weights are not cached, because a CUDA graph would reuse the cache after the weights have changed.
+        # Autocast must not cache the weights that it converts to bfloat16: a CUDA graph would reuse the cached ones after an
+        # update.
         self._autocast = functools.partial(
             torch.autocast,
             device.type,

@@ -25,8 +25,8 @@ class GeneralObjective:
 
     Args:
         runs: runs of the same shape.
-        train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. Its values
-            are not used for tasks on sequences, whose examples follow from the settings of the runs.
+        train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. For a task
+            on sequences its values are not used, because the examples follow from the settings of the runs.
         device: the device of the weights.
 
     Attributes:
@@ -56,7 +56,7 @@ class GeneralObjective:
             list(self._pieces([source.train(0) for source in self._sources])) if updates_use_parts else [self._examples]
         )
         self._doubled_residual, self._l1 = first_run.model.doubled_residual, first_run.training.l1
-        # the last layer computes its neurons at the answer positions only
+        # rows of neurons, per run: earlier layers compute their neurons at all positions, the last one at the answer positions
         label_count, answer_count = self._examples.labels.shape[1], self._examples.sequences.answer_positions.shape[-1]
         rows_per_layer = [label_count // answer_count * self._length] * (first_run.model.layers - 1) + [label_count]
         self._dropout = Dropout(runs, rows_per_layer, device) if first_run.training.dropout else None
@@ -122,7 +122,10 @@ class GeneralObjective:
         return _LabeledExamples(forward_at_answers.TokenSequences(tokens, positions, self._vocabulary), labels)
 
     def _pieces(self, examples: list[Examples]) -> Iterator[_LabeledExamples]:
-        """Yield the examples in pieces, whose attention patterns have at most `MAX_PATTERN_ENTRIES` entries per layer."""
+        """Yield the examples in pieces, so that an evaluation needs little memory.
+
+        The attention patterns of one layer have at most `MAX_PATTERN_ENTRIES` entries for a piece, unless one example has more.
+        """
         for start in range(0, len(examples[0].tokens), self._piece_size):
             indices = slice(start, start + self._piece_size)
             yield self._labeled([Examples(*(values[indices] for values in run_examples)) for run_examples in examples])

@@ -19,7 +19,7 @@ class Dropout:
 
     Args:
         runs: runs with the same `training.dropout`.
-        rows: for each layer, the number of rows (examples x positions) at which its neurons are computed.
+        rows: for each layer, the number of rows of its neurons; a row is one position of one example.
         device: the device of the masks.
 
     Attributes:
@@ -45,6 +45,7 @@ class Dropout:
         # an activation is kept if its 16 random bits, as a signed integer from -2^15 on, are at least the threshold
         threshold = round(self._probability * 2**16) - 2**15
         for i, run in enumerate(self._runs):
+            # 63 random bits
             seed = int(np.random.SeedSequence((run.seed, update)).generate_state(1, np.uint64)[0] >> 1)
             generator = torch.Generator(self.masks[0].device).manual_seed(seed)
             for mask, words in zip(self.masks, self._random_words, strict=True):
@@ -73,8 +74,9 @@ class _L1(torch.autograd.Function):
 def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
     """Return the weights unchanged; the backward pass adds the gradient of the penalty, rate · sum of |w|.
 
-    The recorded loss excludes the penalty, so loss curves can be compared. The backward pass does not multiply the added gradient
-    by the incoming gradient. So the differentiated quantity must be the plain sum of the losses, as in `BatchOptimizer.step`.
+    The recorded loss excludes the penalty, so loss curves with and without it can be compared. The backward pass adds the
+    penalty's gradient with factor 1, whatever the factor of the loss in the differentiated quantity. So this quantity must be
+    the plain sum of the losses, as in `BatchOptimizer.step`.
 
     Args:
         weights: tensors by name.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class AdamW(BatchOptimizer):
     """AdamW, with the arguments of `BatchOptimizer`."""
 
-    # exponential means of the gradient and of its square
+    # exponential moving averages of the gradient and of its square
     buffers: ClassVar[tuple[str, ...]] = ("mean", "mean_of_squares")
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
@@ -30,9 +30,9 @@ class AdamW(BatchOptimizer):
         self.adam(gradient, self.rate)
 
     def adam(self, gradient: Tensor, rate: Tensor) -> None:
-        """Apply torch's fused Adam as a function.
+        """Apply torch's fused Adam, without weight decay.
 
-        Importing the class instead would also import torch's compiler, which takes as long as importing torch.
+        The class `Adam` is not used: importing it would also import torch's compiler, which takes as long as importing torch.
 
         Args:
             gradient: [run, parameter].

@@ -1,4 +1,4 @@
-"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): steps are the sign of a mean of gradients, times the learning rate."""
+"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): a step is the sign of a mean of gradients, times the rate."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ torch's Muon takes one matrix at a time and orthogonalizes in bfloat16. Here the
 stacked, and the arithmetic is that of the weights.
 
 Muon trains the matrices of attention and MLPs. As the authors recommend, AdamW trains embeddings, position vectors, the
-unembedding (W_out in an MLP without attention), biases and norms. Weight decay is decoupled for all of them. W_Q, W_K, W_V and
-W_O of a layer are one matrix each for all heads, as most transformers store them.
+unembedding (W_out in an MLP without attention), biases, and the weights of norms. Weight decay is decoupled for all tensors.
+W_Q, W_K, W_V and W_O of a layer are one matrix each for all heads, as most transformers store them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 ITERATIONS = 5  # of the Newton-Schulz iteration, as the authors recommend
-# Coefficients of the polynomial a x + b x^3 + c x^5. Applied `ITERATIONS` times, it moves singular values below 1, except those
-# near 0, to about 0.7 … 1.2.
+# Coefficients of the polynomial a x + b x^3 + c x^5. Applied `ITERATIONS` times, it moves singular values between 0 and 1, except
+# those close to 0, to about 0.7 … 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _EPSILON = 1e-7  # smallest norm by which a matrix is divided
 
@@ -60,7 +60,7 @@ class Muon(AdamW):
 
 
 def orthogonalized(name: str, tensor: Tensor) -> Tensor:
-    """Return a tensor of matrices, each orthogonalized and scaled by sqrt(max(1, outputs / inputs)).
+    """Return a tensor of matrices, each orthogonalized and scaled by sqrt(max(1, outputs / inputs)), as Muon's authors do.
 
     Args:
         name: name of the tensor. W_Q, W_K and W_V are [run, layer, head, input, output of a head], W_O is
@@ -86,7 +86,7 @@ def _scaled(matrices: Tensor) -> Tensor:
 
 
 def newton_schulz(matrices: Tensor) -> Tensor:
-    """Move the singular values of matrices near 1, by `ITERATIONS` steps of a Newton-Schulz iteration.
+    """Move the singular values of each matrix to about 1, by `ITERATIONS` steps of a Newton-Schulz iteration.
 
     Args:
         matrices: [matrix, row, column].
