@@ -197,6 +197,19 @@ def test_lost_chunks_are_noticed(copy, capsys):
     assert all(tried.values())
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"attributes": 1}', "{"])
+def test_damaged_metadata_are_noticed(copy, content):
+    for store in filter(Path.is_dir, stores()):
+        (pattern,) = (pattern for pattern in READERS if fnmatch(store.as_posix(), pattern))
+        (reader, remedy), metadata = READERS[pattern], store / "zarr.json"
+        whole = metadata.read_bytes()
+        metadata.write_text(content)
+        message = error_of(reader, run_of(store))
+        assert str(store) in message
+        assert remedy in message
+        metadata.write_bytes(whole)
+
+
 def test_other_lost_files_are_noticed_or_change_nothing(copy):
     """The metadata of an array are also in the root of the store; without the root, nothing can be read."""
     original = open_cube("small").load()

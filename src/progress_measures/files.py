@@ -184,7 +184,7 @@ def damage_reported(path: Path, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, ValueError, OSError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is missing or damaged ({type(error).__name__}: {error}); {remedy}") from None
 
 
@@ -203,7 +203,7 @@ def check_chunks(path: Path) -> bool:
 
     Raises:
         FileNotFoundError: The store does not exist or lacks a chunk.
-        ValueError, KeyError, TypeError: The store's metadata are damaged.
+        AttributeError, KeyError, TypeError, ValueError: The store's metadata are damaged.
         zipfile.BadZipFile: The zip file is damaged.
     """
     if path.suffix == ".zip":
