@@ -47,9 +47,9 @@ def frequency_energies(norms: Array) -> Array:
 
 
 def significant_frequencies(run_cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequencies with a large norm in W_E: more than five times the median norm of frequencies that are not key.
+    """Return the frequencies with a large norm in W_E: more than five times the median over frequencies that are not key.
 
-    The norm of a frequency is that of its cosine and sine together.
+    The norm of a frequency is that of its cosine and sine components together.
 
     Args:
         run_cube: the cube of one run at its last checkpoint, with `W_E_fourier_norm` and `key_frequency`.

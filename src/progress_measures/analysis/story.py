@@ -18,7 +18,7 @@ VARIABLES = (
 """Variables that `story` reads."""
 
 GROKKED = 0.99
-"""Test accuracy whose first occurrence the summary states as the epoch of grokking."""
+"""Test accuracy at whose first evaluation the summary dates grokking. The grokking time of `describe` uses the test loss."""
 
 LOW_LOSS = 1.0
 """Level of the restricted loss and of the test loss, in nat; the summary states the first epochs below it."""

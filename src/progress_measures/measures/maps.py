@@ -30,8 +30,8 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
 
     Returns:
         Attention scores: the token's part under the key "W_E" [head, token], the position's under "W_pos" [head, position].
-        Contributions to the pre-activations per unit of attention, under the same keys: [head, token, neuron] and
-        [head, position, neuron]. Pre-activations without attention [neuron].
+        Contributions to the pre-activations per unit of attention: the token's part under the key "W_E" [head, token, neuron],
+        the position's under "W_pos" [head, position, neuron]. Pre-activations without attention [neuron].
     """
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
@@ -116,10 +116,11 @@ MAX_KEPT_NEURONS = 12
 
 
 def kept_neurons(context: RunContext) -> NDArray[np.int64]:
-    """Return the indices of at most `MAX_KEPT_NEURONS` neurons whose maps are stored at the selected epochs; modular tasks only.
+    """Return the indices of at most `MAX_KEPT_NEURONS` neurons whose maps are stored at the selected epochs.
 
-    First comes one neuron for each key frequency: of the neurons with this frequency, the one of which it explains the largest
-    fraction of the variance. Then comes the neuron with the smallest fraction explained, and then the other neurons by index.
+    Only for tasks with a cyclic group. First comes one neuron for each key frequency: of the neurons with this frequency, the
+    one with the largest fraction of variance explained. Then comes the neuron with the smallest fraction, and then the other
+    neurons by index.
     """
     frequency, fraction = context.neuron_frequency
     neurons = []

@@ -21,7 +21,7 @@ BY_COMPONENTS = ("run", "fourier_component_a", "fourier_component_b")
 
 
 def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
-    """Compute, for each 2D Fourier component, the norm of the coefficients that several functions have on it.
+    """Compute, for each 2D Fourier component, the norm of the vector of its coefficients in several functions.
 
     Args:
         checkpoint: checkpoint of a network on a task with a cyclic group of n elements.
