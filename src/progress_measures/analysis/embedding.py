@@ -15,7 +15,7 @@ def operand_embedding(run_cube: xr.Dataset) -> Array:
 
 
 def gaussian_matrix(run_cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return a matrix of Gaussian noise, drawn with a fixed seed, with the shape of the operand embedding."""
+    """Return Gaussian noise, drawn with a fixed seed, in the shape of the operand embedding, for comparison with it."""
     return np.random.default_rng(0).standard_normal(operand_embedding(run_cube).shape)
 
 

@@ -32,7 +32,7 @@ def task_of(cube: xr.Dataset) -> Any:
 
 
 def operand_count(cube: xr.Dataset) -> int:
-    """Return the number of operand values in the measures of a cube's first run: p for sums mod p, p - 1 for products mod p.
+    """Return n, the number of operand values in the measures of the first run: p for sums mod p, p - 1 for products mod p.
 
     Measures of a product mod p leave out the operand value 0, which is not in the cyclic group.
     """
@@ -81,7 +81,7 @@ def _defined(cube: xr.Dataset) -> NDArray[np.bool_]:
 
 
 def split_pairs(run_cube: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of the training pairs and of the test pairs of one run, in the order of the split.
+    """Return the indices of the training pairs and of the test pairs of one run, in the order in which the split shuffles them.
 
     Args:
         run_cube: the cube of one run.

@@ -18,7 +18,7 @@ VARIABLES = (
 """Variables that `story` reads."""
 
 GROKKED = 0.99
-"""Test accuracy at whose first evaluation the summary dates grokking. The grokking time of `describe` uses the test loss."""
+"""Grokking is dated at the first evaluation with at least this test accuracy; the grokking time of `describe` uses the loss."""
 
 LOW_LOSS = 1.0
 """Level of the restricted loss and of the test loss, in nat; the summary states the first epochs below it."""

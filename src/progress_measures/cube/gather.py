@@ -173,7 +173,7 @@ def join(
     cube = with_stops(_with_settings(cube, runs, all_runs), runs, records or {})
     cube.attrs = {
         "experiment": first.experiment,
-        "first_run": first.name if runs[0] is first else "",
+        "first_run": first.name if runs[0] is first else "",  # empty if the cube lacks the experiment's first run
         "task": first.task.kind,
         "provides": _provided_by_all(runs),
     }

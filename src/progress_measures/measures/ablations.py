@@ -30,8 +30,8 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     """Compute each pair's cross-entropy with one frequency's block removed from the logits: [frequency, pair].
 
     A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For p = 113,
-    multiplications thus replace 80 million exponentials. If the exponents of a block differ by more than `SPAN`, its losses are
-    computed directly, from the remaining logits; this does not occur in trained networks.
+    multiplications thus replace 80 million exponentials. If the exponents of the logits and of a block differ by more than
+    `SPAN` in sum, the losses without this block are computed directly; this does not occur in trained networks.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels = context.labels.reshape(p, p)

@@ -49,6 +49,7 @@ def head_outputs(checkpoint: Checkpoint, attention: Array | None = None) -> Arra
     """
     w, n = weights(checkpoint), checkpoint.context.n
     attention = checkpoint.attention if attention is None else attention
+    # letters: a and b operands, x one operand, h head, e dimension of the head, d and f dimensions of the residual stream
     to_a, to_b, to_equals = (attention.reshape(n, n, -1, 3)[..., position] for position in range(3))
     OV = np.einsum("hde,hef->hdf", w["W_V"], w["W_O"])
     value_a, value_b = (np.einsum("xd,hdf->hxf", w["W_E"][:n] + w["W_pos"][position], OV) for position in (0, 1))

@@ -36,6 +36,7 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
     at_equals = w["W_E"][-1] + w["W_pos"][2]
+    # letters: x token or position, h head, e dimension of the head, d and f dimensions of the residual stream, n neuron
     query = np.einsum("d,hde->he", at_equals, heads["W_Q"])
     key = np.einsum("he,hde->hd", query, heads["W_K"]) / np.sqrt(heads["W_Q"].shape[-1])
     W_OV_in = np.einsum("hde,hef,fn->hdn", heads["W_V"], heads["W_O"], w["W_in"][0], optimize=True)

@@ -31,6 +31,7 @@ def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
         Norms [component of a, component of b].
     """
     n, F = checkpoint.context.n, fourier.basis(checkpoint.context.n)
+    # letters: a and b operands, i and j their Fourier components, f function
     along_a = np.einsum("ia,abf->ibf", F, values.reshape(n, n, -1), optimize=True)
     components = np.einsum("jb,ibf->ijf", F, along_a, optimize=True)
     return np.linalg.norm(components, axis=-1)

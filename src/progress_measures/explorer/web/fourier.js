@@ -37,7 +37,7 @@ function spectrum2d(map) {
 }
 
 // Attention of a head from `=` to a, b and `=` over all pairs: three maps [a][b].
-// token: part of the score that depends on the token, for each token, with `=` last; position: the same for each position.
+// token: part of the score that depends on the token, for each token, with `=` last. position: the part for each position.
 function attentionMaps(token, position) {
   const p = token.length - 1;
   const maps = [0, 1, 2].map(() => Array.from({ length: p }, () => new Float64Array(p)));
