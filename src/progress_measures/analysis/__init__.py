@@ -7,11 +7,11 @@ select        runs by their settings, sweeps as grids, and variables by name
 crossings     epochs at which curves cross a level, values at epochs, counts of rises and slingshots
 phases        the phase of a run at an epoch
 pair_maps     attention, neurons and logits over all pairs, and their 2D Fourier coefficients
-embedding     the number embedding, its singular vectors and Fourier spectrum
+embedding     the embedding of the operands, its singular vectors and Fourier spectrum
 clusters      neuron clusters
 readout       rows of the paper's Tables 1 and 3, and the loss of the key cosines alone
 paper_tables  rows of the paper's Tables 5 and 6
-algorithm     whether networks add by the algorithm Clock or the algorithm Pizza
+algorithm     whether networks add by the algorithm Clock or the algorithm Pizza (Zhong et al. 2023)
 story         a summary of the runs of a cube, in a few lines
 recipes       runs of a sweep of named recipes
 integer_sums  how a network that adds integers represents the sum

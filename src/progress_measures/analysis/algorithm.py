@@ -16,7 +16,8 @@ VARIABLES = ("gradient_symmetricity", "distance_irrelevance", "test_accuracy")
 """Variables that `networks_at_last_checkpoint` reads."""
 
 GENERALIZED = 0.99
-"""Test accuracy from which a run counts as one that generalizes; the networks of Zhong et al. have a test accuracy of 100 %."""
+"""Smallest test accuracy of a network that generalizes, for this comparison: the networks of Zhong et al. have 100 %. Claims use
+the lower bound `GENERALIZES` of `progress_measures.analysis.runs`."""
 
 PIZZA_LIMIT = 0.4
 """Distance irrelevance up to which a network is a typical Pizza; that of typical Clocks is larger, up to 1 (Zhong et al.,
@@ -28,8 +29,9 @@ class Network(NamedTuple):
 
     Attributes:
         name: name of the network.
-        symmetricity: its gradient symmetricity, a mean cosine, -1 to 1.
-        irrelevance: its distance irrelevance, 0 to 1.
+        symmetricity: its gradient symmetricity, -1 to 1: the mean cosine between the gradients of a logit with respect to the
+            embeddings of a and of b.
+        irrelevance: its distance irrelevance, 0 to 1: near 1 if the correct logit hardly depends on a - b.
         generalized: whether its test accuracy is at least `GENERALIZED`.
     """
 

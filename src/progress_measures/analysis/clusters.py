@@ -1,4 +1,4 @@
-"""Neuron clusters. A cluster is the set of neurons of which one frequency explains at least 85 % of the variance."""
+"""Neuron clusters. A cluster is the set of all neurons whose variance the same frequency explains to at least 85 %."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 ALWAYS_ON = 0.98
-"""A neuron that is active at this fraction of pairs or more is called always on."""
+"""A neuron that is active (nonzero after the ReLU) at this fraction of pairs or more is called always on."""
 
 
 def clustered(last: xr.Dataset) -> NDArray[np.bool_]:
@@ -53,6 +53,8 @@ def cluster_masks(last: xr.Dataset) -> dict[int, NDArray[np.bool_]]:
 
 def cluster_spectra(cube: xr.Dataset) -> dict[int, NDArray[np.floating]]:
     """Compute squared 2D Fourier coefficients of the first run's neurons, averaged over the neurons of each cluster.
+
+    Neurons and clusters are those of the last checkpoint.
 
     Args:
         cube: cube with `key_frequency`, `neuron_frequency`, `neuron_fraction_explained` and the variables that

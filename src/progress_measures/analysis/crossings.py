@@ -52,8 +52,9 @@ def lead(late: Epochs, early: Epochs) -> Epochs:
         early: epoch of the event that is expected earlier: a number, or [run].
 
     Returns:
-        `late` minus `early`, with the shape of the arguments: negative if the order is reversed, infinite if only one event
-        occurs, NaN if neither does.
+        `late` minus `early`, with the shape of the arguments: negative if the order is reversed, infinity if only the early
+        event occurs, minus infinity if only the late one does, NaN if neither does. The epoch of an event that does not
+        occur is infinity.
     """
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         return late - early
@@ -93,7 +94,7 @@ def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
 
 
 def median_smooth(curve: xr.DataArray) -> xr.DataArray:
-    """Compute the running median over five checkpoints, so that a rise at a single checkpoint is ignored."""
+    """Compute the running median of a curve […, epoch] over five checkpoints, so that a rise at one or two is ignored."""
     return curve.rolling(epoch=5, center=True, min_periods=1).median()
 
 
@@ -122,8 +123,8 @@ def count_rises(curve: xr.DataArray) -> float:
         curve: the curve [epoch].
 
     Returns:
-        The number of these checkpoints; NaN if the curve does not extend over more than 1,000 epochs, or if its checkpoints
-        are not evenly spaced.
+        The number of these checkpoints; NaN if the curve extends over 1,000 epochs or fewer, or if its checkpoints are not
+        evenly spaced.
     """
     if np.unique(np.diff(curve.epoch)).size > 1:
         return np.nan

@@ -15,7 +15,7 @@ def operand_embedding(run_cube: xr.Dataset) -> Array:
 
 
 def gaussian_matrix(run_cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return a matrix of Gaussian noise, drawn with a fixed seed, with the shape of the operand embedding."""
+    """Return Gaussian noise, drawn with a fixed seed, in the shape of the operand embedding, for comparison with it."""
     return np.random.default_rng(0).standard_normal(operand_embedding(run_cube).shape)
 
 
@@ -47,9 +47,9 @@ def frequency_energies(norms: Array) -> Array:
 
 
 def significant_frequencies(run_cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequencies with a large norm in W_E: more than five times the median norm of frequencies that are not key.
+    """Return the frequencies with a large norm in W_E: more than five times the median over frequencies that are not key.
 
-    The norm of a frequency is that of its cosine and sine together.
+    The norm of a frequency is that of its cosine and sine components together.
 
     Args:
         run_cube: the cube of one run at its last checkpoint, with `W_E_fourier_norm` and `key_frequency`.

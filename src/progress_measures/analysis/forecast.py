@@ -43,7 +43,11 @@ PREDICTORS: dict[str, Callable[[xr.Dataset], Array]] = {
     "train loss": lambda cube: _log10(cube.train_loss),
     "sum of squared weights": lambda cube: _log10(cube.sum_of_squared_weights),
 }
-"""Functions of the cube of one run that compute the predictors [epoch], by name."""
+"""Functions of the cube of one run that compute the predictors [epoch], by name.
+
+`cosine_residual_all` is the norm of the logits without the cosines of all frequencies, relative to the norm of the logits; so 1
+minus its square is the fraction that the cosines explain.
+"""
 
 METHODS: dict[str, tuple[str, ...]] = {
     "other runs' mean": (),
@@ -53,8 +57,8 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """The predictors of each method, as names in `PREDICTORS`.
 
-The first method predicts the geometric mean of the other runs' T. The others are regressions, whose predictors also include the
-logarithm of the epoch.
+The first method predicts the geometric mean of the other runs' T. The other methods are regressions, with log10 of the epoch as
+a further predictor.
 """
 
 VARIABLES = (
@@ -111,7 +115,7 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
 
 
 def _design_matrix(trajectory: Trajectory, predictors: tuple[str, ...]) -> Array:
-    """Return the predictors of a regression [epoch, predictor]; the first is the logarithm of the epoch."""
+    """Return the predictors of a regression [epoch, predictor]; the first is log10 of the epoch."""
     return np.stack([np.log10(trajectory.epochs), *(trajectory.predictors[name] for name in predictors)], -1)
 
 
@@ -120,11 +124,11 @@ def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> A
 
     Args:
         trajectory: The trajectory to predict.
-        others: The trajectories that are fitted. Each has the same total weight, however many epochs it has.
+        others: The trajectories to which the regression is fitted. Each has the same total weight, however many epochs it has.
         method: A key of `METHODS`.
 
     Returns:
-        The predicted T at each epoch: [epoch]. A prediction below its epoch is replaced by the epoch.
+        The predicted T at each epoch: [epoch]. A prediction below its epoch is replaced by the epoch, because T is later.
     """
     if not METHODS[method]:
         return np.maximum(np.exp(np.mean([np.log(other.generalization_epoch) for other in others])), trajectory.epochs)

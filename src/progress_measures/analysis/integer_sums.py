@@ -26,11 +26,11 @@ PROBE_SEED, PROBE_TEST_FRACTION = 42, 0.3
 `train_test_split(test_size=0.3, random_state=42)`."""
 
 REGRESSORS = ("PC1(a)", "PC2(a)", "PC1(b)", "PC2(b)")
-"""Names of the first two PC scores of a and of b, as keys of the dictionary that `functions_of_pair` returns."""
+"""Names of the first two PC scores of a and of b, which are keys of the dictionary that `functions_of_pair` returns."""
 
 
 def embedding_components(cube: xr.Dataset) -> principal_components.Components:
-    """Return the principal components of the rows of W_E, without the row of `=`."""
+    """Return the principal components of the operands' embedding, which is W_E without the row of `=`."""
     return principal_components.components(cube.W_E.isel(run=0).values[:-1])
 
 
@@ -84,7 +84,7 @@ def r_squared(values: Array, fitted: Array) -> float:
     """Compute R²: 1 minus the residual sum of squares divided by the sum of squares about the mean.
 
     Args:
-        values: true values [row].
+        values: true values [row], such as one per pair.
         fitted: fitted or predicted values [row].
     """
     return float(1 - np.square(values - fitted).sum() / np.square(values - values.mean()).sum())
@@ -96,7 +96,7 @@ class LinearFit(NamedTuple):
     Attributes:
         coefficients: least-squares solution of minimal norm [regressor].
         intercept: intercept of the fit.
-        r2: R² on the rows that are fitted.
+        r2: R² on the rows to which the fit is made.
     """
 
     coefficients: Array
@@ -112,7 +112,7 @@ def least_squares(regressors: Array, values: Array) -> LinearFit:
     """Fit values by least squares on regressors and an intercept.
 
     Args:
-        regressors: regressors [row, regressor].
+        regressors: regressors [row, regressor], without the constant; a row is one observation, such as a pair.
         values: values to fit [row].
     """
     mean = regressors.mean(0)
@@ -155,7 +155,7 @@ def probe(cube: xr.Dataset) -> Probe:
 
 
 def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
-    """Fit a neuron before the ReLU by the first two PC scores of a and of b.
+    """Fit the pre-activation of a neuron by the first two PC scores of a and of b.
 
     Args:
         cube: cube with the variables `NEURON_VARIABLES`.

@@ -21,7 +21,7 @@ TABLE_5_VARIABLES = (
 
 
 def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
-    """Compute the columns of Table 5 for one run.
+    """Compute the row of Table 5 for one run.
 
     Args:
         run_cube: the cube of one run at its last checkpoint, with `TABLE_5_VARIABLES`.

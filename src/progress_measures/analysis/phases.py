@@ -61,7 +61,7 @@ def phase_so_far(measures_so_far: xr.Dataset) -> str:
     then memorization and circuit formation cannot be distinguished. The excluded loss requires the key frequencies of the
     final network; the end of memorization is found from the maximal excluded loss instead, which is the largest excluded
     loss of any single frequency. The final level of the test loss is its median over the last fraction `FINAL_FRACTION` of
-    training. An end of cleanup within this fraction does not count, because the level may still fall.
+    training. An end of cleanup in this last part of training does not count, because the level may still fall.
 
     Args:
         measures_so_far: measures of one run over `epoch`, with `test_loss` and `maximal_excluded_loss`.
@@ -80,7 +80,7 @@ def phase_so_far(measures_so_far: xr.Dataset) -> str:
 
 
 def _phase_after(ends: list[float], epoch: float) -> str:
-    """Return the phase that begins at the last of the ends at or before an epoch; ends that are NaN are ignored.
+    """Return the phase that follows the last phase whose end is at or before an epoch; ends that are NaN are ignored.
 
     Args:
         ends: epochs at which the three phases end.
@@ -110,7 +110,8 @@ def last_plotted_epoch(run_cube: xr.Dataset) -> int | None:
         run_cube: the cube of one run, with the variable `cleanup_end`.
 
     Returns:
-        The epoch; None if the end of cleanup was not found, or is at epoch 1,000 or earlier.
+        The epoch; None if the end of cleanup was not found, or is at epoch 1,000 or earlier. Figures then extend to the end
+        of training.
     """
     end = float(run_cube.cleanup_end)
     return int(np.ceil(2 * end / 1000)) * 1000 if np.isfinite(end) and end > 1000 else None

@@ -1,4 +1,4 @@
-"""Runs of a sweep whose grid has named recipes, such as that of the experiment `accelerators`."""
+"""Runs of a sweep whose grid has named recipes (groups of settings), such as that of the experiment `accelerators`."""
 
 from __future__ import annotations
 

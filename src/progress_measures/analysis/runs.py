@@ -19,7 +19,7 @@ GENERALIZES = 0.95
 
 
 def task_of(cube: xr.Dataset) -> Any:
-    """Construct the task of a cube from its coordinates.
+    """Construct the task of a cube's first run from the coordinates, which have the task's fields.
 
     Args:
         cube: cube of a task on pairs. A task that is given as a table of answers is not supported, because the cube does not
@@ -32,7 +32,10 @@ def task_of(cube: xr.Dataset) -> Any:
 
 
 def operand_count(cube: xr.Dataset) -> int:
-    """Return n, the number of operand values in the measures of a cube, such as p for sums mod p, or p - 1 for products mod p."""
+    """Return n, the number of operand values in the measures of the first run: p for sums mod p, p - 1 for products mod p.
+
+    Measures of a product mod p leave out the operand value 0, which is not in the cyclic group.
+    """
     for name in ("prime", "operands"):
         if name in cube.coords:
             return int(np.ravel(cube[name])[0])
@@ -41,7 +44,7 @@ def operand_count(cube: xr.Dataset) -> int:
 
 
 def uniform_loss(cube: xr.Dataset) -> float:
-    """Return the loss of a network that gives all outputs the same probability, in nat: log of the number of outputs."""
+    """Return the loss, in nat, of a network that gives all outputs the same probability: log of their number in the first run."""
     return float(np.log(cube["outputs" if "outputs" in cube.coords else "prime"].values[0]))
 
 
@@ -51,8 +54,9 @@ class SplitSizes(NamedTuple):
     Attributes:
         pairs: number of all pairs for which the task defines an answer.
         train: number of training pairs.
-        test: number of test pairs, which are all other pairs.
-        train_fraction: fraction of these pairs to train on, as the experiment sets it.
+        test: number of test pairs, which are all other pairs with an answer.
+        train_fraction: the setting `split.train_fraction`. The number of training pairs is the number of all pairs times this
+            fraction, rounded down.
     """
 
     pairs: int
@@ -77,13 +81,13 @@ def _defined(cube: xr.Dataset) -> NDArray[np.bool_]:
 
 
 def split_pairs(run_cube: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of the training pairs and of the test pairs of one run, in the order of the split.
+    """Return the indices of the training pairs and of the test pairs of one run, in the order in which the split shuffles them.
 
     Args:
         run_cube: the cube of one run.
 
     Returns:
-        Indices a * n + b of the training pairs [pair] and of the test pairs [pair].
+        Indices a * n + b of the training pairs [pair] and of the test pairs [pair]; n is the number of operand values.
     """
     defined = _defined(run_cube)
     order = train_order(str(run_cube.split_method.values), int(run_cube.split_seed), len(defined))
@@ -96,7 +100,8 @@ def labeled_inputs(cube: xr.Dataset, pairs: NDArray[np.int64]) -> tuple[list[lis
 
     Args:
         cube: cube of a task on pairs.
-        pairs: indices a * n + b [pair]; a negative index counts from the last pair.
+        pairs: indices a * n + b [pair], where n is the number of operand values of the task; a negative index counts from the
+            last pair.
 
     Returns:
         The input tokens of each pair, such as those of a, b and `=`, and the label of each pair.

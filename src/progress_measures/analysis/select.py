@@ -198,15 +198,16 @@ def grid(cube: xr.Dataset, *settings: str) -> xr.Dataset:
     """Replace the dimension `run` of a sweep by one dimension per setting that the sweep varies.
 
     For example, `grid(cube, "weight_decay", "train_fraction").test_loss` has the dimensions weight_decay, train_fraction,
-    seed, …. Settings that vary but are not named, such as `seed`, become further dimensions.
+    seed, …. A varying setting that is not named, such as `seed`, becomes a further dimension if its values do not follow from
+    those of the other dimensions.
 
     Args:
         cube: cube of a sweep.
         settings: names of settings, which are coordinates along `run`, in the order of the new dimensions.
 
     Returns:
-        The cube. Its values are NaN at combinations of settings without a run; coordinates of settings that are not
-        dimensions are dropped.
+        The cube. Its values are NaN at combinations of settings without a run. Settings that are not dimensions are dropped
+        from its coordinates.
 
     Raises:
         UserError: a setting is not a coordinate along `run`, or is the same in all runs.
@@ -233,8 +234,8 @@ def _independent(along_run: dict[str, xr.DataArray], chosen: list[str], varying:
         varying: names of the settings that vary among the runs.
 
     Returns:
-        Names in `varying`, without the chosen settings, and without those whose values follow from the chosen settings and
-        the names before them.
+        Names in `varying`, in their order, without the chosen settings, and without a setting whose values follow from those
+        of the chosen settings and of the returned settings before it.
     """
     further: list[str] = []
 

@@ -18,7 +18,7 @@ VARIABLES = (
 """Variables that `story` reads."""
 
 GROKKED = 0.99
-"""Test accuracy whose first occurrence the summary states as the epoch of grokking."""
+"""Grokking is dated at the first evaluation with at least this test accuracy; the grokking time of `describe` uses the loss."""
 
 LOW_LOSS = 1.0
 """Level of the restricted loss and of the test loss, in nat; the summary states the first epochs below it."""

@@ -71,6 +71,7 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
         for family in out_of_date:
             dataset = measuring_pass.dataset(remaining[family])
             if run.training.measure == "during":
+                # these measures have values at all checkpoints, the others only at those whose weights were kept
                 measured_in_training = [m for m in measures[family] if m.name in earlier_values[family]]
                 epochs = checkpoint_epochs(run.training)
                 epochs = epochs[epochs <= weights.epochs[-1]]
@@ -149,14 +150,15 @@ class CheckpointReader:
     def written(self) -> NDArray[np.bool_]:
         """Whether each checkpoint is stored already: [checkpoint].
 
-        While a run trains, its later checkpoints are not stored yet. To save time, only the smallest tensor is read.
+        While a run trains, its later checkpoints are not stored yet, and are read as NaN. To save time, only the smallest tensor
+        is read.
         """
         smallest = min(self._arrays.values(), key=lambda array: array[:1].size)[:]
         present: NDArray[np.bool_] = np.isfinite(smallest).reshape(len(smallest), -1).all(1)
         return present
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
-        """Return the weights of one checkpoint by its index, in the precision in which they are measured."""
+        """Return the weights of one checkpoint by its index, in the precision in which its measures are computed."""
         chunk_size = next(iter(self._arrays.values())).chunks[0]
         start = index // chunk_size * chunk_size
         if start != self._chunk_start:
@@ -193,7 +195,7 @@ def measures_for(family: str, run: Run, first: bool) -> list[Measure]:
 def checkpoint_of(
     run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray], last_epoch: int
 ) -> Checkpoint | SequenceCheckpoint:
-    """Return a checkpoint of a run. A measure `m` of it has the value `m.function(m.in_required_order(checkpoint))`.
+    """Return a checkpoint of a run. The value of a measure `m` there is `m.function(m.in_required_order(checkpoint))`.
 
     Args:
         run: settings of the run.
@@ -249,7 +251,7 @@ class MeasuringPass:
         run: settings of the run.
         measures: measures to compute.
         context: data that all checkpoints of the run share, from `context_of`.
-        epochs: epochs of the checkpoints that `add` will receive [checkpoint].
+        epochs: epochs of the checkpoints that `add` will receive [checkpoint]; they determine the selected epochs.
     """
 
     def __init__(
@@ -287,7 +289,7 @@ class MeasuringPass:
 
     @property
     def results(self) -> dict[str, NDArray[Any]]:
-        """The values at the checkpoints so far, by name of the measure: [checkpoint, …]; `resume` takes them as its argument."""
+        """The values at the checkpoints so far, by name of the measure: [checkpoint, …]; the argument of `resume`."""
         return {name: np.stack(values) for name, values in self._results.items() if values}
 
     def resume(self, results: dict[str, NDArray[Any]]) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 BYTES_AT_A_TIME = 100e6
-"""Size of the measures that are read at a time, in bytes. Joining and writing them takes five times as much memory."""
+"""Size of the measures that are joined and written at a time, in bytes. This takes five times as much memory."""
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
@@ -51,7 +51,8 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
         Path of the cube.
 
     Raises:
-        UserError: a store is missing, damaged or was written with other settings.
+        UserError: no run is trained, a run is not trained and `missing_allowed` is false, or a store is missing, damaged or was
+            written with other settings.
     """
     records = {run.name: finished_training(runs_folder(experiment) / run.name, run, None) for run in runs}
     present = [run for run in runs if records[run.name]]
@@ -116,7 +117,7 @@ def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArra
 
     Args:
         runs: runs of the cube.
-        records: record of the training of each run, by name.
+        records: record of the training of each run (its `done.json`), by name of the run.
     """
     training = runs[0].training
     if training.stop_when is None:
@@ -141,7 +142,7 @@ def join(
         all_runs: all runs of the experiment; some measures are computed for the first run only.
         epochs: epochs of the cube, by dimension; at epochs that a run lacks, its floats are NaN and its integers 0. Used only if
             runs may stop early; otherwise all runs must have the same epochs.
-        records: record of the training of each run, by name; required if runs may stop early.
+        records: record of the training of each run (its `done.json`), by name of the run; required if runs may stop early.
 
     Returns:
         The cube, with a dimension `run` and the settings of the runs as coordinates.
@@ -172,7 +173,7 @@ def join(
     cube = with_stops(_with_settings(cube, runs, all_runs), runs, records or {})
     cube.attrs = {
         "experiment": first.experiment,
-        "first_run": first.name if runs[0] is first else "",
+        "first_run": first.name if runs[0] is first else "",  # empty if the cube lacks the experiment's first run
         "task": first.task.kind,
         "provides": _provided_by_all(runs),
     }
@@ -251,6 +252,7 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     for family in DERIVED_FAMILIES:
         for m in family_measures(family):
             if m.applies_to(run):
+                # an epoch, or NaN with a reason; later measures of the family may read those added before
                 milestone = m.function(dataset)
                 dataset[m.name] = xr.DataArray(np.asarray(milestone.epoch, dtype=m.dtype), attrs=m.attributes)
                 if milestone.reason:
@@ -315,7 +317,7 @@ def history_of(run: Run) -> xr.Dataset:
         minimized = (
             f"value of the loss that training minimizes ({recipe.loss}, label smoothing {recipe.label_smoothing:g})"
         )
-    starts = np.r_[0, epochs[:-1] + 1]
+    starts = np.r_[0, epochs[:-1] + 1]  # for each evaluation, the first epoch after the previous one
     # fmax, because NaN stands for an unknown loss of an imported network
     largest = np.fmax.reduceat(history.loss.values[: epochs[-1] + 1], starts)
     variables["history_train_loss_max"] = (
@@ -332,7 +334,10 @@ def history_of(run: Run) -> xr.Dataset:
 
 
 def _with_settings(cube: xr.Dataset, runs: list[Run], all_runs: list[Run]) -> xr.Dataset:
-    """Return the cube with the settings of the runs as coordinates along `run`."""
+    """Return the cube with the settings of the runs as coordinates along `run`, without those that all runs omit.
+
+    `Run.omitted_settings` defines the omitted settings.
+    """
     settings = [run.settings for run in runs]
     if conflicts := sorted(name for name in runs[0].labels if name in cube.variables or name in cube.dims):
         raise UserError(

@@ -1,6 +1,6 @@
 """The store of the measures that were computed while a run trained: `runs/<run>/during.zarr`.
 
-It has the values at every checkpoint of each measure with the dimension `epoch` that does not require the final network. Its
+For each measure with the dimension `epoch` that does not require the final network, it has the values at every checkpoint. Its
 attribute `fingerprints` has the hash of the code of each family, so that values computed by older code are not used.
 """
 
@@ -52,8 +52,8 @@ def read_measured_in_training(run: Run, families: Sequence[str]) -> dict[str, di
         families: names of families.
 
     Returns:
-        Values [checkpoint, …] by family and by name of the measure. The dictionary of a family is empty if the run is not
-        measured during training, or if the code of the family has changed since.
+        Values [checkpoint, …] by family and by name of the measure. The dictionary of a family is empty if runs are measured
+        after training, or if the code of the family has changed since this run trained.
 
     Raises:
         UserError: the store is missing or damaged, or belongs to other settings.

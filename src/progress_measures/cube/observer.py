@@ -31,7 +31,7 @@ def code_of_measures(run: Run) -> str:
 
 
 class Observer:
-    """Computes the measures of one run at each checkpoint, except those that require the final network.
+    """Computes, at each checkpoint of one run, the measures with the dimension `epoch` that do not require the final network.
 
     Args:
         run: settings of the run.
@@ -40,8 +40,9 @@ class Observer:
 
     def __init__(self, run: Run, train: NDArray[np.bool_]) -> None:
         self._run = run
-        # `first=True`, because it is not known here whether the run is the experiment's first. If it is not, the measures of
-        # first runs only are not used. Measures at selected epochs are computed after training, from kept checkpoints.
+        # `first=True`, because it is not known here whether the run is the experiment's first. If it is another run, the
+        # measures that only a first run has are not used. Measures at selected epochs are computed after training, from kept
+        # checkpoints.
         self._measures = [
             m for family in families_of(run) for m in measures_for(family, run, first=True) if "epoch" in m.dims
         ]
@@ -66,7 +67,7 @@ class Observer:
             torch.set_num_threads(threads)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return the results so far, by name of the measure; `resume` takes them as its argument."""
+        """Return the results so far, by name of the measure: [checkpoint, …]; the argument of `resume`."""
         return self._pass.results
 
     def resume(self, state: dict[str, NDArray[Any]]) -> None:

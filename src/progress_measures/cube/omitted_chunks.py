@@ -48,7 +48,7 @@ def store_omitted_chunks(experiment: str, runs: list[Run]) -> list[Path]:
         Paths of the files that were written.
 
     Raises:
-        UserError: a file is damaged, or a chunk is missing whose values do not follow from anything else.
+        UserError: a file is damaged, or a missing chunk must contain other values, or values that cannot be computed.
     """
     weights, cube = published_weights(experiment), published_cube(experiment)
     written = []
@@ -78,6 +78,7 @@ def _complete(path: Path, cube: xr.Dataset, runs: list[Run]) -> None:
         fill_values: dict[str, dict[str, Any]] = {}  # of variables that lack a chunk, by run and by variable
         for name, array in zarr.open_group(store, mode="r+", use_consolidated=False).arrays():
             complete_array: Any = array.with_config({"write_empty_chunks": True})
+            # filled now, and checked below, before the zip file is written
             for region in _missing_chunks(store / name, array):
                 complete_array[region] = array.fill_value
                 current_name = RENAMED_FIELDS.get(name, name)
@@ -99,7 +100,13 @@ def _missing_chunks(folder: Path, array: Any) -> Iterator[tuple[slice, ...]]:
 
 
 def _runs_of_region(variable: xr.DataArray, region: tuple[slice, ...], first: str) -> list[str]:
-    """Return the names of the runs in a region of a variable. A variable without a dimension `run` belongs to the first run."""
+    """Return the names of the runs in a region of a variable.
+
+    Args:
+        variable: variable of the cube.
+        region: the region, one slice per dimension.
+        first: name of the experiment's first run, to which a variable without a dimension `run` belongs.
+    """
     if "run" not in variable.dims:
         return [first]
     return [str(name) for name in variable.run.values[region[variable.dims.index("run")]]]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
-    """Return the paths where a cube may be, in order of preference: the path itself, or those of an experiment's name."""
+    """Return the paths where a cube may be, by preference: `name` if it is a path, else those of the experiment."""
     if "/" in str(name) or Path(name).suffix:
         return [Path(name)]
     return [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
@@ -45,7 +45,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
 
     Args:
         name: name of an experiment, or path of a cube: a Zarr folder, or a zip file with a Zarr folder as its root.
-        published: whether to open the published cube even if `results/` has one.
+        published: whether to open the published cube even if `results/` has a cube of the experiment.
 
     Returns:
         The cube. Its variables are sorted by family and, within a family, as in the family's module; variables that are not
@@ -75,7 +75,7 @@ def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dat
 
     Args:
         name: name of an experiment, or path of a cube: a Zarr folder, or a zip file with a Zarr folder as its root.
-        published: whether to open the published cube even if `results/` has one.
+        published: whether to open the published cube even if `results/` has a cube of the experiment.
 
     Returns:
         The cube, as `open_cube` returns it; None if it does not exist.
@@ -92,7 +92,8 @@ def _open(path: Path, content: str = "cube", remedy: str | None = None) -> xr.Da
     Args:
         path: the folder or zip file.
         content: what it should contain, for error messages.
-        remedy: what the user can do if it is damaged, for error messages; by default, what `_remedy` returns for the path.
+        remedy: what the user can do if the folder or file is damaged, for error messages; by default, what `_remedy` returns
+            for the path.
     """
     try:
         if path.suffix != ".zip":
@@ -252,7 +253,7 @@ class OpenRun:
     def checkpoint(self, epoch: int | None = None) -> Checkpoint | SequenceCheckpoint:
         """Return the checkpoint after `epoch` updates; by default, the last checkpoint whose weights are stored.
 
-        A measure `m` of it has the value `m.function(m.in_required_order(checkpoint))`.
+        The value of a measure `m` at the checkpoint is `m.function(m.in_required_order(checkpoint))`.
 
         Raises:
             UserError: no weights of the run at this epoch are stored.
@@ -286,7 +287,10 @@ class OpenRun:
         return not self.published and (self._folder / "done.json").exists()
 
     def _stored(self) -> xr.Dataset:
-        """Return the weights along `epoch`: from the finished training of the run if it exists, else from the published file."""
+        """Return the weights along `epoch`: from the finished training of the run if it exists, else from the published file.
+
+        The published file has a dimension `network`, with an entry for each run and each published epoch.
+        """
         trained = self._folder / "checkpoints.zarr"
         if self._is_trained and trained.exists():
             return _open(trained, "store of weights", how_to_train_again(self.settings))

@@ -48,7 +48,8 @@ def parts(runs: list[Run]) -> dict[str, list[Run]]:
 def _logit_count(run: Run) -> float:
     """Return the number of logits that measuring a run computes: checkpoints x examples x outputs.
 
-    A run whose local learning coefficient is measured counts as a full part, because this takes much longer than its logits.
+    A run whose local learning coefficient is measured counts as a full part, because the coefficient takes much longer to
+    compute than the logits.
     """
     if "sampling" in run.provides:
         return PART_LOGITS

@@ -18,5 +18,6 @@ def rounded(values: np.ndarray, mantissa_bits: int) -> np.ndarray:
     if dropped_bits == 0:
         return values
     integers = np.ascontiguousarray(values).view(integer_type)
+    # half of the last kept bit is added before the dropped bits are cleared, so that values are rounded to the nearest
     rounded_integers = (integers + (1 << (dropped_bits - 1))) & ~np.array((1 << dropped_bits) - 1, dtype=integer_type)
     return np.where(np.isfinite(values), rounded_integers.view(values.dtype), values)

@@ -20,7 +20,7 @@ def with_stops(cube: xr.Dataset, runs: list[Run], records: Mapping[str, Any]) ->
     Args:
         cube: the cube.
         runs: the runs of the cube.
-        records: record of the training of each run, by name.
+        records: record of the training of each run (its `done.json`), by name of the run.
     """
     if all(run.training.stop_when is None for run in runs):
         return cube

@@ -35,7 +35,7 @@ def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def coordinates(run: Run) -> dict[str, Any]:
-    """Return the labels of the dimensions whose labels follow from a run's task and model, by name of the dimension."""
+    """Return the labels that follow from a run's task and model, by name of the dimension; other dimensions are left out."""
     architecture = Architecture.of(run)
     labels_of_network = {
         "head": np.arange(architecture.heads),

@@ -18,6 +18,7 @@ def zip_store(store: Path, path: Path) -> None:
     """
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(file for file in store.rglob("*") if file.is_file()):
+            # the earliest date that a zip file can have, in place of the file's own date
             info = zipfile.ZipInfo(file.relative_to(store).as_posix(), (1980, 1, 1, 0, 0, 0))
             # The root's metadata are a long text, because they repeat those of every array; other large files are already
             # compressed.

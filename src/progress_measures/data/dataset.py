@@ -29,12 +29,12 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     Returns:
         For tasks on pairs: `label` [a, b], -1 for a pair without a right answer, and `train` [run, a, b], true for training
         pairs. With label noise, also `training_label` [run, a, b], -1 for a pair without a right answer. If the runs have
-        different tasks, such as different primes, `label` is [run, a, b]. If these have different numbers of operand values,
-        `operands` [run] are the numbers, and arrays are padded with -1 or false.
+        different tasks, such as different primes, `label` is [run, a, b]. If the tasks differ in the number of operand values,
+        `operands` [run] has the numbers, and arrays are padded with -1 or false.
         For tasks on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
-        and `train` [run, example]. If a run has a fixed training set, its examples come first; the test examples follow. A
-        run with fewer examples than others is padded with -1. Training does not read these sequences; it samples the same
-        ones again.
+        and `train` [run, example], true for training examples. If a run has a fixed training set, its examples come first and
+        the test examples follow; otherwise there are only test examples. A run with fewer examples than others is padded with
+        -1. Training does not read these sequences; it samples them again, with the same seeds.
     """
     import xarray as xr
 
@@ -150,7 +150,7 @@ def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
 
 
 def _settings(runs: list[Run]) -> str:
-    """Return the settings that determine the data, as one line of text."""
+    """Return the settings that determine the data of the runs, as one line of text."""
     if runs[0].on_sequences:
         splits = [f"{run.name}: {run.split.examples}, {run.split.test_examples}, {run.split_seed}" for run in runs]
     else:

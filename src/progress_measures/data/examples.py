@@ -8,7 +8,7 @@ answer. A run on sequences samples its examples:
   the stream is generated again up to batch t, at a millisecond or less per batch.
 
 If an update trains on `training.batch` examples of a fixed training set, each pass over the set has a new order, which the split
-seed and the number of the pass determine. Examples at the end of a pass that do not fill a batch are left out of this pass.
+seed and the number of the pass determine. The last examples of a pass are left out of it if they are too few for a batch.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class PairExamples:
             positions = np.full((len(a), 1), task.answer_position)
             return Examples(layout.sequences(a, b), positions, labels[a, b][:, None])
 
-        # never None here; the annotation is that of `SampledExamples.fixed`, because code reads `fixed` of either class
+        # Never None here. The annotation is that of `SampledExamples.fixed`, because some code reads `fixed` of both classes.
         self.fixed: Examples | None = examples(train, training_labels(run, train))
         self._test = examples(task.defined() & ~train, task.label_table())
 
     def of_update(self, update: int) -> Examples:
-        """Return the training pairs of one update; `update` counts from 0."""
+        """Return the training pairs of one update, all of them without batches; `update` counts from 0."""
         assert self.fixed is not None
         if not self._run.batch_size:
             return self.fixed

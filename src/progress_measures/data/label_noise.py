@@ -1,4 +1,4 @@
-"""Wrong labels for a fraction of the training pairs. They depend on the split's seed, and are the same at every update."""
+"""Wrong labels for a fraction of the training pairs. The split's seed determines them; they are the same at every update."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _STREAM = 1  # second part of the seed, so that these random numbers differ from
 def training_labels(run: Run, train: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the labels that a run on pairs trains on.
 
-    A fraction of the training pairs, `split.label_noise`, rounded to whole pairs, has a wrong label: each of the other outputs
-    with the same probability. The split's seed decides the order in which pairs get wrong labels. So a pair that has a wrong
-    label with one fraction has the same wrong label with every larger fraction.
+    The fraction `split.label_noise` of the training pairs, rounded to whole pairs, has a wrong label: each output but the right
+    answer with the same probability. The split's seed decides the order in which pairs get wrong labels. So a pair that has a
+    wrong label with one fraction has the same wrong label with every larger fraction.
 
     Args:
         run: settings of the run.

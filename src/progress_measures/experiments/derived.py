@@ -1,7 +1,7 @@
 """Values that follow from a run's settings and decide its data or weights.
 
 The hash that decides whether a trained run is still valid covers this module, unlike the other modules of `experiments`:
-a change here retrains every run.
+a change of code here retrains every run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def on_sequences(run: Run) -> bool:
 
 
 def has_paper_design(run: Run) -> bool:
-    """Return whether a network has the paper's design, in any size; the fast forward passes compute only these networks.
+    """Return whether a network has the paper's design, in any size; the fast forward passes compute only such networks.
 
     Of the fields of `model` that decide what a network computes, only `layers`, the sizes, `attention_only`, `mlp_biases` and
     `doubled_residual` may differ from the paper's. The answer position of a pair is the last one.
@@ -71,13 +71,13 @@ def batch_size(run: Run) -> int:
 
 
 def momentum(run: Run) -> float:
-    """Return the decay rate of the running mean of gradients in `sgd` and `muon`; 0 for other optimizers."""
+    """Return m in v = m v + gradient for `sgd`, the decay rate of the mean of gradients for `muon`, 0 for other optimizers."""
     by_default = {"sgd": 0.9, "muon": 0.95}.get(run.training.optimizer, 0.0)
     return by_default if run.training.momentum is None else run.training.momentum
 
 
 def adamw_learning_rate(run: Run) -> float:
-    """Return the learning rate of the weights that AdamW trains with `optimizer: muon`; by default `training.learning_rate`."""
+    """Return the learning rate of the weights that AdamW trains with the optimizer `muon`; by default `learning_rate`."""
     rate = run.training.adamw_learning_rate
     return run.training.learning_rate if rate is None else rate
 

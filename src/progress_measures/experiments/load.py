@@ -46,7 +46,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "learning_coefficient": LearningCoefficient,
     "imported": Imported,
 }
-"""The sections whose fields do not depend on the task, by their keys."""
+"""The sections of an experiment file whose fields do not depend on the task, by their keys."""
 
 MAX_MISTAKES = 10
 """Largest number of mistakes that one error message lists."""
@@ -89,8 +89,8 @@ def _load(name: str, folder: Path, started_from: tuple[str, ...]) -> Experiment:
     Args:
         name: Name of the experiment.
         folder: Folder of the experiment files.
-        started_from: Names of experiments: each starts from weights of the next one, and the last from weights of this one. None
-            of them may be this experiment.
+        started_from: Names of the experiments that are being loaded: each starts from weights of the next, and the last from
+            weights of this experiment. This experiment may not be among them.
     """
     path = _file_of(name, folder)
     content = _content_of(name, folder)
@@ -135,7 +135,8 @@ def _content_of(name: str, folder: Path, extended_by: tuple[str, ...] = ()) -> d
     """Return the content of an experiment's file, joined with the content of the experiment that it extends, if any.
 
     `task`, `split`, `model` and `training` are joined key by key; all other keys, and a task of another kind, replace those of
-    the extended experiment. Title, description and reference of the extended experiment are not inherited.
+    the extended experiment. Title, description and reference of the extended experiment are not inherited. `extended_by` are
+    the experiments that extend this one, directly or through others; this experiment may not extend any of them.
     """
     path = _file_of(name, folder)
     content = read_yaml(path)
@@ -211,7 +212,7 @@ def validation_message(error: ValidationError, path: Path) -> str:
 
 
 def _scope(value: object) -> str:
-    """Return where a mistake is that concerns no single field: in one run of the grid, or in the file."""
+    """Return the place of a mistake that concerns no single field: one run of the grid, or the file."""
     return f"run {value['name']}" if isinstance(value, dict) and "experiment" in value else "the file"
 
 

@@ -73,15 +73,15 @@ def article_parts(cube: xr.Dataset) -> tuple[str, str]:
         cube: the cube that the views show.
 
     Returns:
-        Two parts: the style sheet and the time bar, which has the epoch slider, to be placed at the end of the text; and the
-        scripts and the data, to be placed at the end of the page.
+        Two parts. The first, to be placed at the end of the text, is the style sheet and the time bar with the epoch slider.
+        The second, to be placed at the end of the page, is the scripts and the data.
     """
     parts = _parts([pack(cube)], ARTICLE_SCRIPTS)
     return f"<style>\n{_style('cards.css', 'article.css')}</style>\n{parts['time']}", parts["scripts"]
 
 
 def _parts(experiments: Sequence[Packed], last_scripts: Sequence[str]) -> dict[str, str]:
-    """Return the texts that replace the comments `<!-- name -->` in a page's source file, by name.
+    """Return the texts that replace the comments `<!-- name -->` in the HTML source files, by name.
 
     Args:
         experiments: the packed cubes, in the order in which the page lists them.
@@ -108,7 +108,7 @@ def _parts(experiments: Sequence[Packed], last_scripts: Sequence[str]) -> dict[s
 
 
 def _fill(source: str, parts: Mapping[str, str]) -> str:
-    """Replace each comment `<!-- name -->` in the text of a page's source file by the part with this name."""
+    """Replace each comment `<!-- name -->` in the text of a source file by the part with this name."""
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], source)
 
 

@@ -23,8 +23,8 @@ from progress_measures.cube.rounding import rounded
 from progress_measures.tasks import TASKS
 
 EXACT, FINE, COARSE = 23, 12, 10
-"""Numbers of mantissa bits that are stored: all those of float32 for curves, fewer for values that are shown with three digits
-and for the colors of a map."""
+"""Numbers of mantissa bits that are stored: all those of float32 for curves, 12 for values that are shown with three digits, 10
+for the colors of maps and for the embedding at the selected epochs."""
 
 VARIABLES = {
     "train_loss": EXACT,
@@ -111,13 +111,13 @@ def pack(cube: xr.Dataset) -> Packed:
 def thinned(cube: xr.Dataset) -> xr.Dataset:
     """Select evenly spaced checkpoints of a cube, and the last: at most `MAX_CHECKPOINTS`, summed over runs, or two per run."""
     per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
-    step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1
+    step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1  # rounded up; 1 for a single checkpoint
     last = cube.sizes["epoch"] - 1
     return cube.isel(epoch=np.unique(np.r_[np.arange(0, last, step), last]))
 
 
 def _compact(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
-    """Convert the values of a variable to a small data type.
+    """Convert the values of a variable to float32 with rounded mantissa or to 16-bit integers, as `VARIABLES` states.
 
     Returns:
         The values, and the factor by which the page multiplies them.
@@ -144,7 +144,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "task": task,
         "doubts": json.loads(cube.attrs.get("imported", "{}")).get("doubts", []),
         "sign": _sign(cube, task),
-        # the length of the Fourier basis, which is p for sums mod p; 0 if the cube has no Fourier components
+        # number n of operand values with a Fourier basis, which is p for sums mod p; 0 if the cube has no Fourier components
         "basis_size": operand_count(cube) if "frequency" in cube.sizes else 0,
         "operand_count": operand_count(cube) if "token" in cube.sizes else 0,
         "first_run": _first_run(cube),

@@ -30,8 +30,8 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     """Compute each pair's cross-entropy with one frequency's block removed from the logits: [frequency, pair].
 
     A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For p = 113,
-    multiplications thus replace 80 million exponentials. If the exponents differ by more than `SPAN`, the loss is computed
-    directly; this does not occur in trained networks.
+    multiplications thus replace 80 million exponentials. If the exponents of the logits and of a block differ by more than
+    `SPAN` in sum, the losses without this block are computed directly; this does not occur in trained networks.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels = context.labels.reshape(p, p)
@@ -42,6 +42,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     with np.errstate(over="ignore"):  # overflows only above SPAN, where the result is not used
         exponentials = np.exp(logits, out=logits)  # exp(logit - label's logit), 0 at the label: [a, b, output]
     basis = fourier.basis(p)
+    # each entry of a marginal is a sum over p pairs, so its division by p gives a mean
     coefficients = [basis @ marginal / p for marginal in checkpoint.logit_marginals.along("block", context.sign)]
     losses = np.empty((p // 2, p, p))
     buffer = np.empty((A_VALUES_AT_A_TIME, p, outputs))

@@ -2,8 +2,8 @@
 
 Both algorithms place the operand values on circles. The Clock multiplies waves of a and b: the gradients of its logits with
 respect to the embeddings of a and of b differ, and its correct logit does not depend on a - b. The Pizza adds the two
-embeddings: these gradients are equal, and its correct logit depends on a - b. `gradient_symmetricity` compares the gradients,
-`distance_irrelevance` the dependence on a - b, and `circularity` measures whether there are circles at all.
+embeddings: these gradients of its logits are equal, and its correct logit depends on a - b. `gradient_symmetricity` compares the
+gradients, `distance_irrelevance` the dependence on a - b, and `circularity` measures whether there are circles at all.
 
 The measures classify only networks that generalize. For an untrained network, `gradient_symmetricity` and
 `distance_irrelevance` are both near 1: its attention is uniform, so its gradients are equal, and its correct logit varies as
@@ -96,8 +96,8 @@ def embedding_circularity(embedding: Array) -> float:
         embedding: embedding of the operand values, in the order of their cyclic group [operand, residual].
 
     Returns:
-        For each component, the fraction of its energy at the frequency at which it has most; the mean over the components,
-        from 0 to 1. NaN if one of the components is zero.
+        For each component, the fraction of its energy (sum of squared Fourier coefficients) at the frequency with most of it;
+        of these fractions, the mean over the components, 0 to 1. NaN if one of the components is zero.
     """
     scores = components(embedding).scores[:, :COMPONENTS]
     component_energies = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, principal component]

@@ -30,7 +30,7 @@ class SplitUnknown(Exception):
 
 
 class NoFinalCheckpoint(Exception):
-    """The last checkpoint of a run does not exist yet, so that measures that need it cannot be computed."""
+    """The last checkpoint of a run does not exist yet, so that measures that require it cannot be computed."""
 
 
 class RunContext:
@@ -154,7 +154,7 @@ class RunContext:
 
     @cached_property
     def sum_index(self) -> NDArray[np.int64]:
-        """Sum a + b mod p of each pair, or difference a - b mod p for subtraction: [pair].
+        """Sum a + b mod n of each pair, or difference a - b mod n for subtraction: [pair].
 
         Pairs with equal values lie on one diagonal line of the (a, b) plane.
         """
@@ -314,12 +314,12 @@ class Checkpoint:
 
     @property
     def pre(self) -> NDArray:
-        """Pre-activations of the neurons, before the ReLU or another activation: [pair, neuron]; [pair, 0] if unknown."""
+        """Pre-activations of the neurons, before the activation function: [pair, neuron]; [pair, 0] if unknown or none."""
         return self._forward[0]
 
     @property
     def post(self) -> NDArray:
-        """Activations of the neurons, after the ReLU or another activation: [pair, neuron]; [pair, 0] if unknown."""
+        """Activations of the neurons, after the activation function: [pair, neuron]; [pair, 0] if unknown or none."""
         return self._forward[1]
 
     @property
@@ -355,7 +355,7 @@ class Checkpoint:
 
     @cached_property
     def W_L(self) -> NDArray:
-        """Neuron-to-logit map W_out W_U: [neuron, output]."""
+        """Neuron-logit map W_out W_U: [neuron, output]."""
         return self._tables.W_L[0].numpy() if self.context.closed_form else self.neuron_to_logit_map(self.pre.dtype)
 
     def neuron_to_logit_map(self, dtype: DTypeLike) -> NDArray:

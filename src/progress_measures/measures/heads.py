@@ -79,7 +79,11 @@ def attention_frequency_share(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
-    """Fit A_0 as in Table 2; return the coefficients [head, alpha or beta] and the fraction of variance explained [head]."""
+    """Fit A_0 by alpha and beta as in Table 2 (see `attention_alpha`).
+
+    Returns:
+        Coefficients [head, alpha or beta], and the fraction of variance that the fit explains [head].
+    """
     p = checkpoint.context.n
     a, b = np.indices((p, p)).reshape(2, -1)
     coefficients, explained = [], []

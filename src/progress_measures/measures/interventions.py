@@ -3,8 +3,8 @@
 An intervention is a function of a checkpoint that returns the logits of all pairs [pair, output]. Each entry of
 `INTERVENTIONS` becomes a label along the cube's dimension `intervention`. Interventions are measured at the last checkpoint.
 Losses with frequencies removed from the logits are in the families `losses` and `ablations`, which are measured at all
-checkpoints. The readout vectors are W_L cos_k and W_L sin_k for key frequencies k (see `measures.readout`); the labels call
-them "W_L's key directions".
+checkpoints. The labels call the readout vectors W_L cos_k and W_L sin_k of key frequencies k (see `measures.readout`)
+"W_L's key directions".
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ BLOG = "Modular addition blog, intervention on key frequencies"
 
 @cached_per_checkpoint
 def _unchanged(checkpoint: Checkpoint) -> Array:
+    """Return the network's logits in float64: [pair, output]."""
     return (
         logits(checkpoint, residual_mid(checkpoint))
         if checkpoint.context.closed_form
@@ -63,6 +64,7 @@ def _with_attention(checkpoint: Checkpoint, attention: Array) -> Array:
 
 
 def _self_attention_zero(checkpoint: Checkpoint) -> Array:
+    """Remove the attention of `=` to itself."""
     return _with_attention(checkpoint, checkpoint.attention * [1, 1, 0])
 
 
@@ -78,6 +80,7 @@ def _attention_linear(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _post(checkpoint: Checkpoint) -> Array:
+    """Return the activations of the last layer's neurons in float64: [pair, neuron]."""
     return (
         last_position.neurons(checkpoint, residual_mid(checkpoint))
         if checkpoint.context.closed_form
@@ -102,6 +105,7 @@ def _neurons_fitted(checkpoint: Checkpoint) -> Array:
 
 
 def _neurons_on_key_directions(checkpoint: Checkpoint) -> Array:
+    """Replace each neuron by its mean over pairs plus its projection on the directions of the key frequencies."""
     context, p, post = checkpoint.context, checkpoint.context.n, _post(checkpoint)
     sums = fourier.marginals(post.reshape(p, p, -1))
     projection = fourier.kernel(p, context.key_frequencies) @ (sums.plus if context.sign == 1 else sums.minus)
@@ -164,13 +168,13 @@ INTERVENTIONS = {
     "attention linear in scores": _attention_linear,  # attention to b is 1 minus the linear attention to a
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    # the same as `MLP skip at its mean`: the skip connection is the only other path to the logits that depends on the pair
+    # the same as `MLP skip at its mean`: besides W_L, only the skip connection leads to logits that depend on the pair
     "W_L alone": _mlp_skip_mean,
     "W_L's key directions alone": _readout_vectors_only,
     "W_L's key directions alone, skip at its mean": _readout_vectors_only_skip_mean,
     "W_L's key directions removed": _readout_vectors_removed,
-    # In the last two, neurons in clusters are replaced by their fits, and all paths but W_L by their mean. Neurons outside
-    # clusters are unchanged in the first and replaced by their mean in the second.
+    # In both that follow, neurons in clusters are replaced by their fits, and all paths but W_L by their mean. Neurons outside
+    # clusters are unchanged in the first, and replaced by their mean in the second.
     "clusters at their frequencies, W_L alone": _clusters_at_their_frequencies,
     "clusters at their frequencies alone": _clusters_alone,
 }
@@ -205,7 +209,7 @@ LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     """Compute loss and accuracy after each intervention: [loss or accuracy, intervention, split].
 
-    They are NaN for an intervention that does not apply to the network.
+    Both are NaN for an intervention that does not apply to the network.
     """
     context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)

@@ -59,8 +59,8 @@ def key_frequencies_of_logits(line_sums: NDArray, total: float) -> NDArray[np.in
     differ in a few frequencies at most. For runs that only memorize, this rule finds more.
 
     Args:
-        line_sums: sums of the logits over pairs with equal a + b (for subtraction, a - b), for the outputs c in the cyclic
-            group [a + b, c].
+        line_sums: sums of the logits over pairs with equal a + b (for subtraction, a - b): [a + b, c], where c are the outputs
+            in the cyclic group.
         total: sum of squares of all logits, centered over pairs.
 
     Returns:
@@ -68,7 +68,7 @@ def key_frequencies_of_logits(line_sums: NDArray, total: float) -> NDArray[np.in
     """
     n = len(line_sums)
     line, output = np.indices((n, n))  # line: a + b
-    sums = np.bincount(((line - output) % n).ravel(), line_sums.ravel(), n)
+    sums = np.bincount(((line - output) % n).ravel(), line_sums.ravel(), n)  # of the logits with equal a + b - c
     # n^3 / 2 is the sum of squares of the cosine over all (a, b, c); it is n^3 at the Nyquist frequency
     squares = np.square(np.fft.rfft(sums)[1:].real) / (n**3 / 2)
     if n % 2 == 0:

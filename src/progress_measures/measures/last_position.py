@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from progress_measures.measures.numerics import Array
 
 WITHOUT_LAYER = ("W_E", "W_pos", "W_U", "b_U")
-"""Tensors without a layer dimension."""
+"""Tensors without a layer dimension; all other tensors have one, of length 1."""
 
 
 @cached_per_checkpoint
 def weights(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the network's weights in float64, without a layer dimension; biases that the network lacks are 0."""
+    """Return the network's weights in native form and float64, without a layer dimension; biases that it lacks are 0."""
     layer_weights = {
         name: tensor if name in WITHOUT_LAYER else tensor[0] for name, tensor in checkpoint.weights.items()
     }
@@ -32,7 +32,7 @@ def weights(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def at_equals(checkpoint: Checkpoint) -> Array:
-    """Return the sum of token and position embedding at `=`: [d_model]."""
+    """Return the sum of the token embedding of `=` and the position embedding of its position: [d_model]."""
     w = weights(checkpoint)
     return w["W_E"][-1] + w["W_pos"][2]
 
@@ -49,6 +49,7 @@ def head_outputs(checkpoint: Checkpoint, attention: Array | None = None) -> Arra
     """
     w, n = weights(checkpoint), checkpoint.context.n
     attention = checkpoint.attention if attention is None else attention
+    # letters: a and b operands, x one operand, h head, e dimension of the head, d and f dimensions of the residual stream
     to_a, to_b, to_equals = (attention.reshape(n, n, -1, 3)[..., position] for position in range(3))
     OV = np.einsum("hde,hef->hdf", w["W_V"], w["W_O"])
     value_a, value_b = (np.einsum("xd,hdf->hxf", w["W_E"][:n] + w["W_pos"][position], OV) for position in (0, 1))

@@ -6,8 +6,8 @@ half the number of weights where the loss is quadratic in all of them, and less 
     nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n.
 
 L is the mean cross-entropy over the n training pairs, without weight decay and other regularization. The weights w* of a
-checkpoint are assumed to be a minimum of L. While L still falls quickly, they are not: samples have a smaller loss than w*, and
-the estimate is negative. The section `learning_coefficient` of the experiment sets γ, β, the step size ε of the Langevin
+checkpoint are assumed to be a minimum of L. While L still falls quickly, they are no minimum: samples have a smaller loss than
+w*, and the estimate is negative. The section `learning_coefficient` of the experiment sets γ, β, the step size ε of the Langevin
 dynamics, and the numbers of chains and steps. Estimates with different settings are not comparable.
 """
 
@@ -75,7 +75,7 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
     """Estimate the local learning coefficient of a checkpoint.
 
     The noise of a chain depends only on the run's seed and the index of the chain. It is the same at all checkpoints, so that
-    differences between checkpoints vary less.
+    the noise of the estimates partly cancels in differences between checkpoints.
 
     Args:
         checkpoint: checkpoint of a run on pairs with known weights and training pairs.
@@ -112,6 +112,7 @@ def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
             localization=settings.localization,
             seeds=[_seed(run.seed, chain) for chain in range(settings.chains)],
         ).numpy()
+    # losses[:, 0] are those of w*, before the first step
     return Estimate(nbeta * (losses[:, settings.burn_in + 1 :] - losses[:, :1]))
 
 
@@ -130,7 +131,7 @@ def _ordered_names(run: Run, checkpoint: Checkpoint) -> list[str]:
 
 
 def _seed(run_seed: int, chain: int) -> int:
-    """Return the seed of a chain's noise."""
+    """Return the seed of a chain's noise, as a nonnegative 64-bit integer."""
     return int(np.random.SeedSequence((run_seed, chain)).generate_state(1, np.uint64)[0] >> 1)
 
 

@@ -30,12 +30,13 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
 
     Returns:
         Attention scores: the token's part under the key "W_E" [head, token], the position's under "W_pos" [head, position].
-        Contributions to the pre-activations per unit of attention, under the same keys: [head, token, neuron] and
-        [head, position, neuron]. Pre-activations without attention [neuron].
+        Contributions to the pre-activations per unit of attention: the token's part under the key "W_E" [head, token, neuron],
+        the position's under "W_pos" [head, position, neuron]. Pre-activations without attention [neuron].
     """
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
     at_equals = w["W_E"][-1] + w["W_pos"][2]
+    # letters: x token or position, h head, e dimension of the head, d and f dimensions of the residual stream, n neuron
     query = np.einsum("d,hde->he", at_equals, heads["W_Q"])
     key = np.einsum("he,hde->hd", query, heads["W_K"]) / np.sqrt(heads["W_Q"].shape[-1])
     W_OV_in = np.einsum("hde,hef,fn->hdn", heads["W_V"], heads["W_O"], w["W_in"][0], optimize=True)
@@ -116,10 +117,11 @@ MAX_KEPT_NEURONS = 12
 
 
 def kept_neurons(context: RunContext) -> NDArray[np.int64]:
-    """Return the indices of at most `MAX_KEPT_NEURONS` neurons whose maps are stored at the selected epochs; modular tasks only.
+    """Return the indices of at most `MAX_KEPT_NEURONS` neurons whose maps are stored at the selected epochs.
 
-    First comes one neuron for each key frequency: of the neurons with this frequency, the one of which it explains the largest
-    fraction of the variance. Then comes the neuron with the smallest fraction explained, and then the other neurons by index.
+    Only for tasks with a cyclic group. First comes one neuron for each key frequency: of the neurons with this frequency, the
+    one with the largest fraction of variance explained. Then comes the neuron with the smallest fraction, and then the other
+    neurons by index.
     """
     frequency, fraction = context.neuron_frequency
     neurons = []

@@ -101,7 +101,7 @@ def cluster_size(checkpoint: Checkpoint) -> NDArray[np.int64]:
 def _key_direction_fraction(checkpoint: Checkpoint, spectrum: Spectrum) -> Number:
     """Return the fraction of variance that the directions of all key frequencies explain, averaged over non-constant neurons.
 
-    NaN without key frequencies.
+    NaN without key frequencies. `spectrum` is that of the neurons before or after the ReLU.
     """
     keys = checkpoint.context.key_frequencies
     return (
@@ -147,12 +147,12 @@ def _at_final_frequency(checkpoint: Checkpoint, subspace: str) -> Array:
     The final frequency explains the largest fraction of the neuron's variance at the last checkpoint.
 
     Args:
-        checkpoint: checkpoint of a network on a modular task.
+        checkpoint: checkpoint of a network on a task with a cyclic group.
         subspace: functions of the frequency: `block`, `products` or `directions`, as in `progress_measures.fourier`.
 
     Returns:
-        Fraction of the variance [activation, neuron]; NaN for a neuron without a frequency, and before the ReLU if only
-        activations after it are known.
+        Fraction of the variance [before or after the ReLU, neuron]; NaN for a neuron without a frequency, and before the ReLU if
+        only the activations after it are known.
     """
     frequency, _ = checkpoint.context.neuron_frequency
     index = np.maximum(frequency - 1, 0)[None]

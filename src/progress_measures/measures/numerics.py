@@ -36,7 +36,7 @@ def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
 
 
 def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
-    """Compute -log softmax(logits)[label] of each row in float64.
+    """Compute the cross-entropy -log softmax(logits)[label] of each row in float64. A row has the logits of one answer.
 
     The loss is computed as log(1 + sum of exp(logit - logit of the label) over the other outputs), so that it is accurate
     even if it is close to 0.
@@ -60,7 +60,7 @@ def _cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
     margin -= margin[row, labels][:, None]
     margin[row, labels] = -np.inf
     largest_margin = np.maximum(margin.max(-1), 0)
-    margin -= largest_margin[:, None]
+    margin -= largest_margin[:, None]  # so that exp does not overflow
     other_terms = np.exp(margin, out=margin).sum(-1)
     return np.where(
         largest_margin > 0, largest_margin + np.log(other_terms + np.exp(-largest_margin)), np.log1p(other_terms)

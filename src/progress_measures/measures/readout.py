@@ -1,8 +1,8 @@
 """Neuron-logit map W_L, and the neurons projected on the readout vectors u_k and v_k (section 4.2, Tables 1 and 3).
 
 W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are unit vectors over
-outputs. Below, `neurons` are the activations after the ReLU, and neurons·u_k is their scalar product with u_k, a function of
-the pair. For subtraction, a - b replaces a + b.
+outputs. Below, `neurons` is the vector of the activations after the ReLU, and neurons·u_k is its scalar product with u_k, a
+function of the pair. For subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ def readout_coefficient(checkpoint: Checkpoint) -> Array:
     sign = checkpoint.context.sign
     # [frequency, wave of the readout vector, wave of a + b]; only entries with equal waves are returned
     coefficients = np.stack([cos_cos - sign * sin_sin, sin_cos + sign * cos_sin], -1)
+    # cos w_k(a + b) has twice the sum of squares over pairs of one product, but an equal one at the Nyquist frequency
     return coefficients[:, [0, 1], [0, 1]] * _mean_square(checkpoint)
 
 

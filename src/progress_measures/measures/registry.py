@@ -65,8 +65,9 @@ class Measure:
     Attributes:
         name: name of the function and of the cube's variable.
         dims: dimensions of the variable. A measure with `epoch` is computed at every checkpoint, a measure with
-            `moment` at the selected epochs, any other measure at the last checkpoint; only those of the family `phases` are
-            computed from curves. A measure without `run` is computed for the first run of an experiment only.
+            `moment` at the selected epochs, any other measure at the last checkpoint. Only measures of the family `phases` are
+            not computed at checkpoints, but from curves of other measures. A measure without `run` is computed for the first run
+            of an experiment only.
         units: `nat`, `1` or `epoch`.
         long_name: name for axes and tables.
         reference: equation, figure or section that defines the measure, or `not in the sources`.
@@ -97,9 +98,9 @@ class Measure:
     def in_required_order(self, checkpoint: Any) -> Any:
         """Return the checkpoint with operand values and outputs in the order that the measure's function requires.
 
-        For measures that require `cyclic_group` or `one_layer`, this is the order of the task's cyclic group: 0 … n - 1 for
-        sums mod n, the order of discrete logarithms for products mod p. Other measures, such as losses and accuracies, use
-        the natural order.
+        For measures that require `cyclic_group` or `one_layer`, this is the order of the task's cyclic group, if it has one:
+        0 … n - 1 for sums mod n, the order of discrete logarithms for products mod p. Other measures, such as losses and
+        accuracies, use the natural order.
         """
         return checkpoint.in_group_order if self.requires & {"one_layer", "cyclic_group"} else checkpoint
 

@@ -71,8 +71,8 @@ class SequenceRunContext:
 class SequenceCheckpoint:
     """A checkpoint of a network on sequences.
 
-    Arrays have the precision of the weights. The answers of all examples form one dimension. They are ordered by example and,
-    within an example, by position; the index of an answer is example * (answers per example) + (index within the example).
+    Arrays have the precision of the weights. In `Outcomes`, the answers of all examples form one dimension, ordered by example
+    and, within an example, by position.
 
     Args:
         context: data that all checkpoints of the run share.
@@ -108,6 +108,7 @@ class SequenceCheckpoint:
         layout, tensors, logits = run.task.layout, self._tensors, []
         examples_at_a_time = max(1, MAX_ATTENTION_ENTRIES // (run.model.heads * layout.input_length**2))
         for start in range(0, len(examples.tokens), examples_at_a_time):
+            # tokens after the last answer position are not inputs
             tokens, positions, _ = (
                 torch.tensor(values[start : start + examples_at_a_time])[None] for values in examples
             )

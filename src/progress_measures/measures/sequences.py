@@ -1,4 +1,4 @@
-"""Losses and accuracies by answer, and induction and previous-token scores of heads, on sequences (appendix D.3)."""
+"""Losses and accuracies of each answer of a sequence, losses of each trigram, and induction scores of heads (appendix D.3)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def induction_score(checkpoint: SequenceCheckpoint) -> Array:
     precedes_answer = tokens[:, None, 1:] == labels[..., None]
     earlier = np.arange(tokens.shape[1] - 1) < positions[..., None]
     targets = is_copy & precedes_answer & earlier
-    from_answers = checkpoint.patterns[:, :, example, positions, 1:]  # [layer, head, example, answer, key]
+    # without the first position, because `targets` are positions that follow another one: [layer, head, example, answer, key]
+    from_answers = checkpoint.patterns[:, :, example, positions, 1:]
     return (from_answers * targets).sum(-1).mean((-2, -1))
 
 

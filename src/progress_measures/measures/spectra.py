@@ -21,7 +21,7 @@ BY_COMPONENTS = ("run", "fourier_component_a", "fourier_component_b")
 
 
 def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
-    """Compute, for each 2D Fourier component, the norm of the coefficients that several functions have on it.
+    """Compute, for each 2D Fourier component, the norm of the vector of its coefficients in several functions.
 
     Args:
         checkpoint: checkpoint of a network on a task with a cyclic group of n elements.
@@ -31,6 +31,7 @@ def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
         Norms [component of a, component of b].
     """
     n, F = checkpoint.context.n, fourier.basis(checkpoint.context.n)
+    # letters: a and b operands, i and j their Fourier components, f function
     along_a = np.einsum("ia,abf->ibf", F, values.reshape(n, n, -1), optimize=True)
     components = np.einsum("jb,ibf->ijf", F, along_a, optimize=True)
     return np.linalg.norm(components, axis=-1)

@@ -1,7 +1,7 @@
 """Measures of the weights alone: sums of squares, Fourier spectra and their sparsity.
 
-Below, p is the number of elements of the task's cyclic group. If it is even, the last cosine is at the Nyquist frequency, which
-has no sine.
+Below, p is the number of elements of the task's cyclic group. If p is even, the last cosine is at the Nyquist frequency p/2,
+which has no sine.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
 
 
 def _of_nonzero_rows(checkpoint: Checkpoint, norms: Array) -> Array:
-    """Return the norms of the first n components; if n is even, one more follows, of the sine that is zero."""
+    """Return the norms of the n components that are not always zero; if n is even, a sine that is always zero follows them."""
     return norms[: checkpoint.context.n]
 
 

@@ -13,5 +13,5 @@ for (const button of document.querySelectorAll("[data-choice]"))
     stop();
     choose(readChoice(button.dataset.choice));
   });
-await choose({});
+await choose({}); // opens the experiment, whose last epoch is chosen next
 choose({ epoch: epochs.at(-1) });

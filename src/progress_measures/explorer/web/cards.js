@@ -1,8 +1,8 @@
-// Cards. Each card shows one view of the chosen run and, if a second run is chosen, the same view of it beside the first. A view is an
-// object with these fields:
+// Cards. Each card shows one view of the chosen run and, if a second run is chosen, beside it the same view of the second run. A view
+// is an object with these fields:
 //   id, title, about    element id, title, and sentences on what the view shows
 //   requires            arrays that the view requires; if any is missing, the card names the missing ones
-//   reads               fields of `state` that the view depends on, besides experiment and runs
+//   reads               fields of `state` that the view depends on, besides experiment, run, beside and range
 //   width               in columns of a grid of twelve
 //   shape               "square" or "tall"; absent for a wide plot
 //   tools               inputs in the card's head, as `makeTool` takes them; absent for none
@@ -20,7 +20,8 @@ function addView(view) {
   views.push(view);
 }
 
-// The current choice, for a view of the chosen run or of another run. A neuron or head that this run lacks is replaced by its last.
+// The current choice, for a view of the chosen run or of another run. If the run has fewer neurons or heads than the chosen index
+// requires, its last neuron or head takes the place of the chosen one.
 function currentChoice(runName = state.run) {
   const run = chosenExperiment.runs.findIndex(({ name }) => name === runName);
   const { keys, phase_ends: phaseEnds, name, neuron_count: neuronCount, head_count: headCount } = chosenExperiment.runs[run];
@@ -207,7 +208,7 @@ function timeShapes(current) {
 }
 
 // Find the stored values nearest to the chosen epoch. The array `moment_${variable}` has the values at the selected epochs of the first
-// run. The array `variable` has those at the last checkpoint, of every run or of the first.
+// run. The array `variable` has the values at the last checkpoint, of every run or of the first run only.
 // Returns { name, indices, epoch, note, lastOnly }: the name of the array, the indices of the values in it, their epoch, and two texts
 // for the view, which may be empty. Returns null if the cube has neither array.
 function nearestStored(current, variable) {
@@ -223,7 +224,7 @@ function nearestStored(current, variable) {
   return experiment.has(variable) ? storedLast(current, variable, experiment.arrays[variable].dims[0] === "run" ? [run] : []) : null;
 }
 
-// Describe values that are stored for the last checkpoint only.
+// Describe values that are stored for the last checkpoint only, with the same fields as in `nearestStored`.
 function storedLast({ experiment, state: { epoch } }, name, indices) {
   const last = experiment.epochs.at(-1);
   const lastOnly = last === epoch ? "" : `Does not follow the slider. Stored and shown: only epoch ${formatEpoch(last)}, the last.`;

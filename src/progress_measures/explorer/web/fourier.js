@@ -3,7 +3,8 @@
 
 const bases = new Map();
 
-// The orthonormal basis F: rows const, cos 1, sin 1, …; [component][x]. If p is even, the last cosine is ±1 and the last sine is 0.
+// The orthonormal basis F for p operand values: rows const, cos 1, sin 1, …; [component][x]. If p is even, the last cosine is ±1/√p and
+// the last sine is 0.
 function basis(p) {
   if (!bases.has(p)) {
     const rows = [new Float64Array(p).fill(1 / Math.sqrt(p))];
@@ -36,7 +37,7 @@ function spectrum2d(map) {
 }
 
 // Attention of a head from `=` to a, b and `=` over all pairs: three maps [a][b].
-// token: score of each token, with `=` last; position: score of each position.
+// token: part of the score that depends on the token, for each token, with `=` last. position: the part for each position.
 function attentionMaps(token, position) {
   const p = token.length - 1;
   const maps = [0, 1, 2].map(() => Array.from({ length: p }, () => new Float64Array(p)));

@@ -41,6 +41,7 @@ function tableOf({ view, current, traces, axes }) {
   const head = ["experiment", "run", "chosen epoch", "series", titleOf("xaxis") ?? "x", titleOf("yaxis") ?? "y"];
   if (data[0].type !== "heatmap") return [head, ...data.flatMap(({ x, y, name = view.title, meta }) => Array.from(x, (value, index) => [...start, meta === undefined ? name : `k = ${meta}`, value, y[index]]))];
   const [{ x, y, z, customdata }] = data;
+  // x, y and value of a cell; `customdata`, which replaces them, has y, x and value
   const cell = (row, column) => (customdata ? [customdata[row][column][1], customdata[row][column][0], customdata[row][column][2]] : [x ? x[column] : column, y ? y[row] : row, z[row][column]]);
   return [[...head, "value"], ...z.flatMap((values, row) => Array.from(values, (_, column) => [...start, view.title, ...cell(row, column)]))];
 }

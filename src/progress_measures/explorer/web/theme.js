@@ -36,7 +36,8 @@ function themeChanged() {
   notify(["theme"]);
 }
 
-// Adjust a color of the figures to the current color scheme: in dark mode, grays are inverted and other colors are lighter.
+// Adjust a color of the figures to the current color scheme: in dark mode, grays are inverted and other colors are lighter. A color
+// whose red, green and blue differ by less than 12 of 255 is a gray.
 function shade(hex) {
   if (!isDark()) return hex;
   const parts = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));

@@ -7,7 +7,7 @@ const rangeSelect = document.getElementById("range");
 const PLAY_DURATION = 16000; // milliseconds from the first epoch of the range to the last at speed 1
 let playback = null; // the start of the playback, { since: time in milliseconds, from: index in `epochs` }; null if there is none
 const ADDRESS_EVERY = 1000; // milliseconds between updates of the address during playback; browsers reject much more frequent updates
-let dragging = false;
+let dragging = false; // true while the slider is dragged; the address is then not written
 let lastAddressUpdate = 0; // time in milliseconds
 
 function showTime(changed) {

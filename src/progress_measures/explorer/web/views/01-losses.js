@@ -1,6 +1,6 @@
 // Train, test, restricted and excluded loss.
 
-// Label and color of each loss.
+// Label of each loss, and the meaning by which `colorOf` finds its color.
 const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], restricted_loss: ["restricted", "restricted"], excluded_loss: ["excluded", "excluded"] };
 
 // Curves over epochs, with a point at the chosen epoch.

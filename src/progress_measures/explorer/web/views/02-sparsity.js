@@ -1,7 +1,6 @@
 // Two progress measures of the weights: sparsity in the Fourier basis, and sum of squares.
 
-// Matrices by name of the array with their Gini coefficient.
-
+// The matrix of each Gini coefficient, by name of the coefficient's array.
 const GINI = { gini_W_E: "W_E", gini_W_L: "W_L" };
 
 addView({

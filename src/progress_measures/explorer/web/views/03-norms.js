@@ -13,6 +13,7 @@ function addNorms(id, matrix, title, about) {
       const norms = current.experiment.row(name, current.run, current.epoch);
       const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
       const colors = frequencies.map(current.color);
+      // the largest norm of the run over all epochs, without the constant, and 12 % for the labels above the bars
       const highest = cached(`${current.experiment.name} ${current.run} ${name}`, () => 1.12 * current.experiment.curve(name, current.run).reduce((maximum, value, i) => (i % norms.length ? Math.max(maximum, value) : maximum), 0));
       const bars = (wave, shift) => ({
         type: "bar", x: frequencies, y: frequencies.map((k) => norms[2 * k - 1 + shift]), name: wave, width: 0.42, offset: shift ? 0 : -0.42,

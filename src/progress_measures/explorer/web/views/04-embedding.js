@@ -1,7 +1,6 @@
 // The embedding of the operands, projected onto the plane of each key frequency.
 
 // Maximum number of frequencies that are shown.
-
 const MAX_CIRCLES = 6;
 
 addView({
@@ -22,6 +21,7 @@ addView({
     const rows = Math.ceil(shownFrequencies.length / columns);
     const circles = cached(`circles ${experiment.name} ${[stored.name, stored.indices, shownFrequencies]}`, () =>
       shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.indices), width, p, k)));
+    // All axes keep the limit of the epoch drawn first, so that growth is visible; a larger circle extends them.
     const steadyLimit = cached(`limit ${experiment.name} ${current.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
     const limit = Math.max(steadyLimit, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
     const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };

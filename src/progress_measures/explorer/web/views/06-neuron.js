@@ -46,10 +46,11 @@ function neuronOptions(current) {
   return [...overTime.map((neuron) => [neuron, `${label(neuron)}, over time`]), ...others.map((neuron) => [neuron, label(neuron)])];
 }
 
-// Arrays from which the maps of neurons are computed. A cube that has these also has the ones with positions.
+// Arrays from which the maps of neurons are computed. A cube that has these also has `attention_score_position` and
+// `neuron_value_position`.
 const NEURON = ["attention_score_token", "neuron_value_token", "neuron_offset"];
 
-// A ring around the chosen pair on a map.
+// A ring around the chosen pair on a map. Its radius, in cells, grows with the map, so that the ring remains visible.
 function pairMark(current) {
   const { state: { a, b }, experiment } = current;
   const radius = 0.4 + experiment.operand_count / 45;

@@ -1,6 +1,7 @@
 // Attention of one head over all pairs, and mean attention over pairs of every head.
 
-// The three attention maps of a head, from its stored scores.
+// The three attention maps of a head, from its stored scores; `score` is what `nearestStored` or `storedLast` returns for
+// `attention_score_token`.
 function attentionAt(experiment, score, head) {
   const position = score.name.replace("token", "position");
   return cached(`attention ${experiment.name} ${[score.name, score.indices, head]}`, () =>
