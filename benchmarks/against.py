@@ -3,7 +3,8 @@
 Both source trees are copied to a temporary folder and run in the same Python environment; `PYTHONPATH` decides which code
 runs. Each revision is used through its own commands and its own experiment files, because settings, commands and code
 differ between revisions. A dry run of its workflow lists its commands. The two revisions take turns. CPU time includes all
-processes that a command starts, and depends less than elapsed time on other load of the machine.
+processes that a command starts, and depends less than elapsed time on other load of the machine. The targets are those of
+docs/performance.md, which are relative to revision f1318e7.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from revision import Revision, copies
 from progress_measures.errors import UserError
 from progress_measures.files import write_json
 
-GROKKING_EPOCHS = 1600  # the quickstart's networks grok by then; without key frequencies, measuring would cost less
+GROKKING_EPOCHS = 1600  # by then the quickstart's networks grok; one without key frequencies costs less to measure
 UPDATES = {"mainline": 120, "repeated_subsequence": 40, "two_layer": 20, "five_digit_addition": 300}
 """Experiments whose updates are timed, and the number of updates: a few seconds of training each."""
 SWEEP = {"measure": "during", "keep": "last"}
@@ -88,7 +89,7 @@ def peak_size(folder: Path) -> Iterator[list[float]]:
     def sample() -> None:
         size = 0
         with contextlib.suppress(FileNotFoundError):  # a file was deleted meanwhile
-            size = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+            size = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))  # a block has 512 bytes
         peak[0] = max(peak[0], size / 1e6)
 
     def sample_until_ended() -> None:
@@ -107,6 +108,8 @@ def peak_size(folder: Path) -> Iterator[list[float]]:
 
 def measuring_costs(revision: Revision, checkpoints: int) -> Samples:
     """Return what it costs to measure a network that has grokked, and its disk space, with the commands of the workflow.
+
+    The disk space is that of a second training, with the settings `SWEEP`, if the revision has these settings.
 
     Args:
         revision: the revision.
@@ -148,9 +151,9 @@ def quickstart_cost(revision: Revision) -> Samples:
 
 
 def update_cost(revision: Revision, experiment: str) -> Samples:
-    """Return the CPU time of an update, from two trainings that differ only in the number of updates: all else cancels."""
+    """Return the CPU time of an update in ms, from two trainings that differ only in the number of updates: all else cancels."""
     updates, cpu = UPDATES[experiment], []
-    for epochs in (updates // 4, updates // 4 + updates):
+    for epochs in (updates // 4, updates // 4 + updates):  # both include the slower first updates
         intervals = {"epochs": epochs, "checkpoint_every": epochs, "evaluate_every": epochs}
         revision.write("bench_update", single_run_settings(revision.settings(experiment), **intervals))
         cpu.append(revision.usage("progress-measures", "train", "bench_update", "--at-once", "1")["cpu"])

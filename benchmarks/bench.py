@@ -1,10 +1,10 @@
-"""Benchmarks of this package against the notebook's implementation, on one machine and in one process.
+"""Benchmarks of this package against the modular subtraction notebook's implementation, on one machine and in one process.
 
-The baseline, `benchmarks/notebook.py`, trains and measures as the subtraction notebook does; it also trains other networks in the
-same way. A block is a few repetitions of a function. Blocks of the package and of the baseline alternate, so other load on the
-machine slows both equally; the medians over blocks are compared. The package flushes denormal numbers to zero, the notebook does
-not. Flushing is a setting of a thread, so each implementation has a separate thread. The allocator settings of
-`training.machine.set_up` apply to both.
+The baseline, `benchmarks/notebook.py`, trains and measures as this notebook does; it also trains other networks in the same way.
+A block is a few repetitions of a function. Blocks of the package and of the baseline alternate, so other load on the machine
+slows both equally; the medians over blocks are compared. The package flushes denormal numbers (in float32 below 1.2e-38, slow on
+many CPUs) to zero, the notebook does not. Flushing is a setting of a thread, so each implementation has a separate thread. The
+allocator settings of `training.machine.set_up` apply to both.
 """
 
 from __future__ import annotations
@@ -147,8 +147,9 @@ def _compare_training(
 ) -> dict[str, float]:
     """Time an update, an evaluation and an epoch of both implementations from the same weights, in milliseconds.
 
-    Writing of checkpoints is not timed. An epoch of the notebook includes the test loss, one of the package its share of the
-    evaluations. `ratio` is the notebook's time per epoch divided by the package's.
+    Writing of checkpoints is not timed. An epoch of the notebook includes a test loss; an epoch of the package includes the time
+    of an evaluation divided by `evaluate_every`. `ratio` is the notebook's time per epoch divided by the package's. The time
+    named `flushed` is the notebook's with denormal numbers flushed to zero.
     """
     n = run.task.layout.operand_count
     mask = train_mask(run)
@@ -417,7 +418,11 @@ def _medians(
 
 
 def _roofline(run: Run, ms_per_update: float, threads: int) -> dict[str, float]:
-    """Return the arithmetic rates of an update and of a large float32 matrix product in GFLOP/s, and their ratio."""
+    """Return the arithmetic rates of an update and of a large float32 matrix product in GFLOP/s, and their ratio.
+
+    The product has 2048³ multiplications and as many additions. The shortest of ten repetitions counts, because other load can
+    only slow it. 1e6 operations per ms are 1 GFLOP/s.
+    """
     a, b = torch.rand(2, 2048, 2048)
     product = (_BenchThread(threads, flush=True), lambda: gemm.multiply(a, b))
     ms = min(_medians({"product": product}, 1, 1)["product"] for _ in range(10))

@@ -1,7 +1,8 @@
 """Checks training on a GPU in at most four minutes: the GPU tests, the benchmark, and the mainline's five runs as one batch.
 
 The batch is compared with the published mainline, which was trained on CPUs: train losses, and the epochs at which the test loss
-of each run first is low. Rounding differs between devices, training amplifies the differences: only early losses must agree.
+of each run is first below 0.01. Rounding differs between devices, and training amplifies the differences, so only early losses
+must agree.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def train_batch(folder: Path, limit: float) -> tuple[dict[str, Any], list[xr.Dat
         limit: Seconds after which training is interrupted.
 
     Returns:
-        Number of runs, epochs, seconds and milliseconds per epoch of the batch; and the history of each run.
+        Number of runs, epochs, seconds and milliseconds per epoch of the batch; and each run's history (losses by epoch).
     """
     runs = load_experiment("mainline").runs("mainline")
     write_dataset(runs, folder / "dataset.zarr")
@@ -101,6 +102,7 @@ def compared_with_cpu(histories: list[xr.Dataset], published: xr.Dataset) -> dic
 
 
 def _first_epoch_below(loss: xr.DataArray, dim: str) -> int | None:
+    """Return the first epoch, a coordinate along `dim`, at which a loss is below `GROKKED`; None if it never is."""
     epochs = loss[dim][(loss < GROKKED).values]
     return int(epochs[0]) if epochs.size else None
 

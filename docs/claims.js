@@ -60,6 +60,7 @@ if (claims.length) {
   follow()
 }
 
+// Values of a claim's `data-` attribute. A claim has one verdict and one source, but several experiments, separated by spaces.
 function valuesOf(claim, name) {
   return name === "experiments" ? claim.dataset[name].split(" ") : [claim.dataset[name]]
 }

@@ -1,4 +1,6 @@
-// The search runs in a Worker. A page opened from the disk may not start one, so a hidden frame replaces the Worker there.
+// The search of the site runs in a Worker. A page opened from the disk may not start one, so a hidden frame runs the Worker's
+// script there. In the frame, `postMessage` passes data to the page as an event named after the script's URL, and `importScripts`
+// loads scripts one after the other.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {

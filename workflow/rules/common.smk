@@ -71,6 +71,7 @@ wildcard_constraints:
     experiment=EXPERIMENT_PATTERN,
     # `<experiment>/` if this experiment replaces the experiments that a figure or the explorer declares; else empty.
     replacement=f"(?:{EXPERIMENT_PATTERN}/)?",
+    # name of the first of the runs that one job measures
     part="[^/]+",
     figure="[a-z_]+/[A-Za-z0-9_]+",
     # `@<run>` for a figure of a run that the user names; else empty, and the figure selects its run or runs.
@@ -142,7 +143,7 @@ def training_code(wildcards: Wildcards) -> list[str]:
 
 
 def source_records(wildcards: Wildcards) -> list[str]:
-    """Return the records of training of other experiments from whose weights an experiment's runs start; empty for most."""
+    """Return the files `trained.json` of other experiments from whose weights an experiment's runs start; empty for most."""
     runs = runs_of(wildcards.experiment).values()
     sources = {run.start_from.experiment for run in runs if run.start_from}
     return [f"results/{name}/trained.json" for name in sorted(sources)]

@@ -1,7 +1,8 @@
 """Measures of each run, then the cube: checkpoints → measures/<family>.zarr → results/<experiment>/cube.zarr
 
-The stores of measures are not declared as outputs, because Snakemake would delete them before a job runs, and families that are
-current would be computed again. The output of the rule `measure` is a copy of the fingerprint of the code that measured a part.
+A family is the measures of one module; a part is the runs that one job measures, named after the first of them. The stores of
+measures are not declared as outputs, because Snakemake would delete them before a job runs, and families that are current would
+be computed again. The output of the rule `measure` is a copy of the fingerprint of the code that measured the part.
 """
 
 
@@ -22,7 +23,7 @@ rule measure:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=1500,  # measuring a network of the mainline's sizes takes 1.2 GB
     params:
         # Whether the part has the experiment's first run. The command does not use it, but a change repeats the job, because
         # some measures are stored only for the first run.

@@ -30,7 +30,7 @@ rule train:
     retries: 0  # `progress-measures train` retries failed jobs
     conda:
         "../../environment.yml"
-    # on this machine, one core per run
+    # on this machine, one core per run; a process that trains a mainline run takes 0.9 GB, most of it for PyTorch
     threads: lambda wildcards: min(len(runs_of(wildcards.experiment)), workflow.cores or 1)
     resources:
         mem_mb=lambda wildcards, threads: 1200 * threads,
