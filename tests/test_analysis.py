@@ -180,6 +180,10 @@ def test_spectra_of_clusters_are_means_over_their_neurons(cube):
     (spectrum,) = clusters.cluster_spectra(made).values()
     squares = np.square(pair_maps.neuron_maps(cube).values)
     assert spectrum.sum() == pytest.approx(squares.sum((0, 1)).mean())  # the basis is orthonormal
+    stopped = made.assign_coords(stopped_at=("run", [made.epoch.values[-2], np.nan]))
+    after_stop = (stopped.run == made.run[0]) & (stopped.epoch == made.epoch[-1])
+    stopped["neuron_fraction_explained"] = made.neuron_fraction_explained.where(~after_stop)
+    np.testing.assert_array_equal(clusters.cluster_spectra(stopped)[2], spectrum)
 
 
 def test_logits_of_W_L_are_a_linear_function_of_the_neurons(cube):

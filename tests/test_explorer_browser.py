@@ -813,6 +813,16 @@ def test_other_published_cubes_are_shown(explore, name, tmp_path):
             page.card(view)
 
 
+def test_spectrum_of_logits_has_one_component_more_than_an_even_number_of_operand_values(explore, tmp_path):
+    cube = open_cube("addition_even", published=True).load()
+    write_page([cube], tmp_path / "page.html")
+    norms = cube.logit_fourier_norm_2d.isel(run=0).values.copy()
+    assert norms.shape == (115, 115)
+    norms[0, 0] = 0
+    drawn = explore(file=tmp_path / "page.html").traces("logits")[0]["z"]
+    np.testing.assert_allclose(np.array(drawn) ** 2, norms / norms.max(), rtol=6e-3)
+
+
 def test_swipe_over_a_plot_scrolls_the_page(explore):
     page = explore(how=PHONE, experiment="mainline")
     box = page.card("norms-W_E").locator(".plot").bounding_box()

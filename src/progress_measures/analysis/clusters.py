@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from progress_measures.analysis.pair_maps import neuron_maps, spectrum_2d
 from progress_measures.analysis.runs import key_frequencies_of
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 ALWAYS_ON = 0.98
@@ -63,7 +64,7 @@ def cluster_spectra(cube: xr.Dataset) -> dict[int, NDArray[np.floating]]:
     Returns:
         Mean squares [component of a, component of b] for the cluster of each key frequency, by this frequency.
     """
-    frequency = cluster_frequencies(cube.isel(run=0, epoch=-1))
+    frequency = cluster_frequencies(last_checkpoint(cube.isel(run=0)))
     return {
         int(k): np.square(spectrum_2d(neuron_maps(cube.sel(neuron=frequency == k)).values)).mean(-1)
         for k in key_frequencies_of(cube.isel(run=0))

@@ -233,13 +233,14 @@ def _page(judgments: list[Judgment], cubes: str) -> str:
     sections = {name: [j for j in judgments if _section(j) == name] for name in _MEANINGS}
     sections = {name: section for name, section in sections.items() if section}
     flag = " --cubes published" if cubes == "published" else ""
-    ours = sum(judgment.claim.source == "beyond" for judgment in judgments)
+    count = Counter(judgment.claim.source for judgment in judgments)
+    ours, of_papers = count.pop("beyond", 0), count.pop("accelerators", 0)
     lines = [
         "# Claims",
         "",
-        f"The sources make {len(judgments) - ours} checkable statements, and {ours} more are ours. Each line below is one.",
-        "Click it for the published and the measured value, the rule and the code. The number on the left counts the networks in",
-        "which the rule holds.",
+        f"The four sources make {count.total()} checkable statements, papers on faster grokking make {of_papers}, and {ours} are",
+        "ours. Each line below is one. Click it for the published and the measured value, the rule and the code. The number on the",
+        "left counts the networks in which the rule holds.",
         f"`progress-measures claims{flag} --only ID` judges one statement again.",
         "",
         " · ".join(

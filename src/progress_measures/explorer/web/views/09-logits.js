@@ -10,9 +10,9 @@ addView({
   shape: "square",
   draw(current) {
     const stored = nearestStored(current, "logit_fourier_norm_2d");
-    const p = current.experiment.basis_size;
     const values = current.experiment.row(stored.name, ...stored.indices);
-    const norms = Array.from({ length: p }, (_, i) => values.slice(i * p, (i + 1) * p));
+    const components = Math.sqrt(values.length); // one more than operand values if their number is even
+    const norms = Array.from({ length: components }, (_, i) => values.slice(i * components, (i + 1) * components));
     norms[0][0] = 0;
     return { ...spectrumPlot(current, norms, "Norm"), lastOnly: stored.lastOnly, note: `${stored.note} The constant component is omitted.`.trim() };
   },
