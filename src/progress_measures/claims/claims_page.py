@@ -239,8 +239,8 @@ def _page(judgments: list[Judgment], cubes: str) -> str:
         "# Claims",
         "",
         f"The four sources make {count.total()} checkable statements, papers on faster grokking make {of_papers}, and {ours} are",
-        "ours. Each line below is one. Click it for the published and the measured value, the rule and the code. The number on the",
-        "left counts the networks in which the rule holds.",
+        "ours. Each line below is one. Click it for the published and the measured value, the rule and the code. The number on",
+        "the left counts the networks in which the rule holds.",
         f"`progress-measures claims{flag} --only ID` judges one statement again.",
         "",
         " · ".join(
