@@ -819,7 +819,8 @@ def test_spectrum_of_logits_has_one_component_more_than_an_even_number_of_operan
     norms = cube.logit_fourier_norm_2d.isel(run=0).values.copy()
     assert norms.shape == (115, 115)
     norms[0, 0] = 0
-    drawn = explore(file=tmp_path / "page.html").traces("logits")[0]["z"]
+    page = explore(file=tmp_path / "page.html", epoch=int(cube.epoch[-1]), range="all")
+    drawn = page.traces("logits")[0]["z"]
     np.testing.assert_allclose(np.array(drawn) ** 2, norms / norms.max(), rtol=6e-3)
 
 
