@@ -120,15 +120,17 @@ def _start_hash(run: Run, path: Path, folder: Path, started_from: tuple[str, ...
         raise UserError(
             f"{path}: start_from: {' starts from '.join([*started_from, start.experiment])}; remove one of them."
         )
-    sources = {source.name: source for source in _load(start.experiment, folder, started_from).runs(start.experiment)}
-    source = sources.get(start.run)
-    if source is None:
+    possible_runs = {
+        other.name: other for other in _load(start.experiment, folder, started_from).runs(start.experiment)
+    }
+    start_run = possible_runs.get(start.run)
+    if start_run is None:
         raise UserError(
-            f"{path}: start_from.run: {start.experiment} has no run {start.run!r:.80}; its runs are: {', '.join(sources)}."
+            f"{path}: start_from.run: {start.experiment} has no run {start.run!r:.80}; its runs are: {', '.join(possible_runs)}."
         )
-    if "weights" not in source.provides:
+    if "weights" not in start_run.provides:
         raise UserError(f"{path}: start_from: {start.experiment} has logits only, no weights.")
-    return source.hash
+    return start_run.hash
 
 
 def _content_of(name: str, folder: Path, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:

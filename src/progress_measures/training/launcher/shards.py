@@ -59,18 +59,18 @@ def shards(runs: list[Run], max_runs: int) -> list[Shard]:
     return packed
 
 
-def runs_that_fit(runs: list[Run], device_memory: float, margin: float = 0.8) -> int:
+def runs_that_fit(runs: list[Run], device_memory: float, usable_fraction: float = 0.8) -> int:
     """Return how many of the runs, whatever their shapes, fit into the memory of a device at once: at least 1.
 
     Args:
         runs: runs of one experiment.
         device_memory: memory of the device, in bytes.
-        margin: fraction of this memory that may be used.
+        usable_fraction: fraction of this memory that may be used.
 
     Returns:
         Number of runs, as if every run needed as much memory as the largest.
     """
-    return max(1, min(cost.capacity(run, device_memory, margin) for run in runs))
+    return max(1, min(cost.capacity(run, device_memory, usable_fraction) for run in runs))
 
 
 def _name(runs: list[Run]) -> str:

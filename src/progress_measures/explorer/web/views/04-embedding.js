@@ -22,8 +22,8 @@ addView({
     const circles = cached(`circles ${experiment.name} ${[stored.name, stored.indices, shownFrequencies]}`, () =>
       shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.indices), width, p, k)));
     // All axes keep the limit of the epoch drawn first, so that growth is visible; a larger circle extends them.
-    const steadyLimit = cached(`limit ${experiment.name} ${current.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
-    const limit = Math.max(steadyLimit, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
+    const firstLimit = cached(`limit ${experiment.name} ${current.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
+    const limit = Math.max(firstLimit, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
     const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };
     const traces = circles.map(({ x, y }, index) => {
       const k = shownFrequencies[index];

@@ -14,7 +14,7 @@ addView({
     const ofRun = (name) => experiment.row(name, current.run, current.epoch).subarray(0, experiment.runs[current.run].neuron_count);
     const k = ofRun("neuron_frequency");
     const fraction = ofRun("neuron_fraction_explained");
-    const lastFrequency = Math.floor(experiment.basis_size / 2);
+    const highestFrequency = Math.floor(experiment.basis_size / 2);
     const jitter = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that points of one frequency do not overlap
     const threshold = experiment.cluster_fraction;
     const count = fraction.reduce((total, value) => total + (value >= threshold), 0);
@@ -31,7 +31,7 @@ addView({
         },
       ],
       layout: {
-        xaxis: axis("Frequency k", { range: [-1, lastFrequency + 1], showgrid: false }),
+        xaxis: axis("Frequency k", { range: [-1, highestFrequency + 1], showgrid: false }),
         yaxis: axis("Fraction of variance explained", { range: [0, 1.03], tickformat: ".0%" }),
         shapes: [{ type: "line", x0: 0, x1: 1, xref: "paper", y0: threshold, y1: threshold, line: { color: style("--quiet"), width: 1, dash: "dash" } }],
       },
