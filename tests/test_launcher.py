@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -88,8 +89,20 @@ def test_each_gpu_has_one_task_at_a_time(tmp_path):
         assert len(gpu_events) >= 4, "one GPU ran nearly all tasks"
 
 
-def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
-    """Two launchers wait independently, as two rules of a workflow do."""
+@pytest.mark.parametrize("without_command_line", [0, 1, 3])
+def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path, monkeypatch, without_command_line):
+    """Two launchers wait independently, as two rules of a workflow do.
+
+    A new process has no command line until Linux has replaced its program.
+    """
+    calls, command_line = Counter(), psutil.Process.cmdline
+
+    def delayed_command_line(process):
+        words = command_line(process)
+        calls[process.pid] += f"{tmp_path}" in " ".join(words)
+        return [] if 0 < calls[process.pid] <= without_command_line else words
+
+    monkeypatch.setattr(psutil.Process, "cmdline", delayed_command_line)
     waiting = []
     for name in ("one", "other"):
         task = JobSpec(name, f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})

@@ -150,6 +150,10 @@ class LocalPool:
                 env=os.environ | {GPU_VARIABLE: gpu},
                 start_new_session=True,  # Ctrl-C reaches only the waiting process, which signals the workers
             )
+        # `Popen` may return while Linux still replaces the program of the new process. Until then the process has no command
+        # line, by which other processes find the worker and its GPU.
+        while process.poll() is None and _worker(psutil.Process(process.pid)) is None:
+            time.sleep(0.001)
         submission.ids[index] = str(process.pid)
         self._children[str(process.pid)] = process
         submission.save()
