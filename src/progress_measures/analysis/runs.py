@@ -36,6 +36,7 @@ def operand_count(cube: xr.Dataset) -> int:
 
     Measures of a product mod p leave out the operand value 0, which is not in the cyclic group.
     """
+    # sums and differences mod p have the coordinate `prime`, integer addition has `operands`, other tasks have neither
     for name in ("prime", "operands"):
         if name in cube.coords:
             return int(np.ravel(cube[name])[0])
@@ -87,7 +88,8 @@ def split_pairs(run_cube: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.int
         run_cube: the cube of one run.
 
     Returns:
-        Indices a * n + b of the training pairs [pair] and of the test pairs [pair]; n is the number of operand values.
+        Indices a * n + b of the training pairs [pair] and of the test pairs [pair]; n is the number of all operand values of the
+        task, which is p for products mod p, unlike `operand_count`.
     """
     defined = _defined(run_cube)
     order = train_order(str(run_cube.split_method.values), int(run_cube.split_seed), len(defined))

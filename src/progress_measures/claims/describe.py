@@ -42,7 +42,7 @@ REQUIRED_RATIO = 2
 
 
 def describe(cube: xr.Dataset) -> str:
-    """Return a table with one row per run, and below it one sentence per run.
+    """Return the text of the command `describe`: a table with one row per run, and below it one sentence per run.
 
     A run gets further sentences if its restricted loss is far above its loss, if its test loss depends on a frequency without a
     neuron cluster, or if its local learning coefficient is estimated. Above the table is the origin of an imported network.
@@ -134,7 +134,10 @@ def _origin(cube: xr.Dataset) -> list[str]:
 
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
-    """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which headline claims hold."""
+    """Return one paragraph per run, by name of the run, for the explorer.
+
+    It has losses, key frequencies, phases, and which headline claims hold.
+    """
     return {name: _paragraph(run) for name, run in _single_runs(cube).items()}
 
 
@@ -229,7 +232,7 @@ def _learning_coefficient(run: xr.Dataset) -> list[str]:
     if unconverged := int((~(rhat <= MAX_RHAT)).sum()):  # counts NaN too, from chains that diverge
         sentences.append(
             f"WARNING: at {unconverged} of {run.sizes['moment']} selected epochs the chains have not converged (R̂ above "
-            f"{MAX_RHAT}); give `learning_coefficient` more steps."
+            f"{MAX_RHAT}); raise `draws` or `burn_in` in the section `learning_coefficient` of the experiment."
         )
     return sentences
 

@@ -71,7 +71,7 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
         for family in out_of_date:
             dataset = measuring_pass.dataset(remaining[family])
             if run.training.measure == "during":
-                # these measures have values at all checkpoints, the others only at those whose weights were kept
+                # these measures were computed at every checkpoint, the others only at those whose weights `training.keep` selects
                 measured_in_training = [m for m in measures[family] if m.name in earlier_values[family]]
                 epochs = checkpoint_epochs(run.training)
                 epochs = epochs[epochs <= weights.epochs[-1]]

@@ -1,8 +1,9 @@
 """Losses and accuracies: of the logits, of logits with only some frequencies, and of logits without them (section 5.1).
 
-P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair. P_k L depends on a + b alone, so
-the restricted loss is computed for p values of a + b instead of p^2 pairs. For subtraction, a - b replaces a + b. Measures that
-use the key frequencies are NaN for a run without any.
+P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair. P_k L depends on a + b alone,
+so the restricted loss is computed for p values of a + b instead of p^2 pairs. A *line* is the set of pairs with equal
+a + b mod n; `direction_logits` [frequency, a + b, output] has P_k L on each line, and `sum_index` [pair] is a pair's line.
+For subtraction, a - b replaces a + b. Measures that use the key frequencies are NaN for a run without any.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A neuron stands for its activation after the ReLU as a function of the pair, unless stated otherwise. A frequency k explains the
 projection of a neuron on the 2D Fourier block {const, cos k, sin k}^2: the products of const, cos w_k a or sin w_k a with
-const, cos w_k b or sin w_k b, except const x const. For subtraction, a - b replaces a + b.
+const, cos w_k b or sin w_k b, except const x const. For subtraction, a - b replaces a + b. In names of variables, `share` is a
+fraction of variance explained.
 """
 
 from __future__ import annotations
@@ -193,9 +194,9 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     mantissa_bits=10,
 )
 def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
-    """Fraction of a neuron's variance explained by cos-sin products at its final frequency k.
+    """Fraction of a neuron's variance explained by the products of cos or sin of w_k a and of w_k b; k is its final frequency.
 
-    The products are cos or sin of w_k a times cos or sin of w_k b. The final frequency explains the largest fraction of the
+    The final frequency explains the largest fraction of the
     neuron's variance at the last checkpoint. NaN for a neuron that is constant there.
     """
     return _at_final_frequency(checkpoint, "products")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from progress_measures.capabilities import CAPABILITIES
-from progress_measures.fingerprint import DERIVED as DERIVED_CODE
+from progress_measures.fingerprint import DERIVED as DERIVED_SETTINGS
 from progress_measures.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ class Measure:
     def in_required_order(self, checkpoint: Any) -> Any:
         """Return the checkpoint with operand values and outputs in the order that the measure's function requires.
 
-        For measures that require `cyclic_group` or `one_layer`, this is the order of the task's cyclic group, if it has one:
-        0 … n - 1 for sums mod n, the order of discrete logarithms for products mod p. Other measures, such as losses and
-        accuracies, use the natural order.
+        For measures that require `cyclic_group` or `one_layer`, this is the order of the task's cyclic group, if it has
+        one, because the native form of a network has this order: 0 … n - 1 for sums mod n, the order of discrete logarithms
+        for products mod p. Other measures, such as losses and accuracies, use the natural order.
         """
         return checkpoint.in_group_order if self.requires & {"one_layer", "cyclic_group"} else checkpoint
 
@@ -221,7 +221,7 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED_FAMILIES)
 
 def family_fingerprint(family: str) -> str:
     """Return the hash of the code that decides the values of a family's measures."""
-    return fingerprint(f"progress_measures.measures.{family}", "progress_measures.cube.extract", DERIVED_CODE)
+    return fingerprint(f"progress_measures.measures.{family}", "progress_measures.cube.extract", DERIVED_SETTINGS)
 
 
 def families_of(run: Run) -> tuple[str, ...]:

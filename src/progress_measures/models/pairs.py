@@ -5,12 +5,12 @@ small tables (after Elhage et al. 2021, 'A mathematical framework for transforme
 
     pre-activations(a, b) = constant + sum over heads of  A_a T[a] + A_b T[n + b],   T[r] = (x_r - x_=) W_V W_O W_in,
 
-where x_r is the sum of token and positional embedding, of a for the first n rows r and of b for the next n rows; x_= is this
-sum for `=`. A_a and A_b are a head's attention from `=` to a and to b. The attention from `=` to itself is 1 - A_a - A_b, so
-the terms with x_= are part of the constant. The skip logits bypass the MLP; they are the same sum with W_U in place of W_in.
-With four heads, `embedding_bag` sums 8 rows per pair. In the paper's network, this replaces the 131 thousand multiply-adds
-per pair of W_Q, W_K, W_V, W_O and W_in at `=` alone. The only other product per pair multiplies the neurons after the ReLU with
-W_L = W_out W_U.
+where x_r is the sum of token and positional embedding, of a for the first n rows r and of b for the next n rows; x_= is
+this sum for `=`. A_a and A_b are a head's attention from `=` to a and to b. The attention from `=` to itself is 1 - A_a -
+A_b, so the terms with x_= are part of the constant. The skip logits bypass the MLP; they are the same sum with W_U in place
+of W_in. With four heads, `embedding_bag` sums 8 rows per pair. In the paper's network, products of W_Q, W_K, W_V, W_O and
+W_in at `=` alone would take 131 thousand multiply-adds per pair. The only other product per pair multiplies the neurons
+after the ReLU with W_L = W_out W_U.
 
 Every tensor has a leading dimension `run`; n is the number of operand values.
 """

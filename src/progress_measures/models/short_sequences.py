@@ -221,7 +221,7 @@ class _Attention(torch.autograd.Function):
         for chunk in _chunks(z[0]):
             q, k, v = _split([tensor[chunk] for tensor in tensors], len(positions))
             for i, position in enumerate(positions):
-                scores = torch.stack([_sum_of_heads(q[i] * k[j], heads) for j in range(position + 1)])
+                scores = torch.stack([_sum_within_heads(q[i] * k[j], heads) for j in range(position + 1)])
                 pattern = scores.mul_((q[i].shape[-1] // heads) ** -0.5).softmax(0)  # [key, run, example, head]
                 sums = _repeat(pattern[0], q[i]) * v[0]
                 for j in range(1, position + 1):
@@ -242,7 +242,7 @@ class _Attention(torch.autograd.Function):
             grad_q, grad_k, grad_v = _split([gradient[chunk] for gradient in gradients], len(positions))
             for i, position in enumerate(positions):
                 pattern, grad = next(patterns), grad_z[i][chunk]
-                grad_pattern = torch.stack([_sum_of_heads(grad * v[j], heads) for j in range(position + 1)])
+                grad_pattern = torch.stack([_sum_within_heads(grad * v[j], heads) for j in range(position + 1)])
                 grad_scores = torch._softmax_backward_data(grad_pattern, pattern, 0, pattern.dtype)
                 grad_scores.mul_((q[i].shape[-1] // heads) ** -0.5)
                 for j in range(position + 1):
@@ -274,7 +274,7 @@ def _chunks(like: Tensor) -> list[tuple[slice, slice]]:
     ]
 
 
-def _sum_of_heads(products: Tensor, heads: int) -> Tensor:
+def _sum_within_heads(products: Tensor, heads: int) -> Tensor:
     """Sum over d_head: [run, example, head], for products [run, example, head x d_head]."""
     return products.unflatten(-1, (heads, -1)).sum(-1)
 

@@ -224,7 +224,10 @@ def criterion_of(recipe: Training) -> Criterion:
 
 
 def loss_dtype(recipe: Training) -> torch.dtype:
-    """Return the type of the losses that a recipe's criterion returns."""
+    """Return the type of the losses that a recipe's criterion returns.
+
+    `arithmetic` is the type of weights and logits, `precision` that in which the loss is computed from them.
+    """
     return torch.float64 if "float64" in (recipe.precision, recipe.arithmetic) else torch.float32
 
 

@@ -31,7 +31,7 @@ def acceleration(cube: xr.Dataset) -> Values:
     generalize; and the median delay from 95 % train accuracy to 95 % test accuracy. For each recipe but AdamW: AdamW's median
     epoch divided by the recipe's (`factor`), the recipe's mean epoch divided by AdamW's (`mean_ratio`), the number of seeds
     with which the recipe generalizes sooner than AdamW (`sooner`), and the median delay divided by AdamW's (`delay_ratio`).
-    A ratio of two infinite numbers is NaN.
+    A ratio of two infinite numbers is NaN. Each ratio has the direction in which its source states it.
     """
     runs = by_recipe(cube)
     epochs = {name: generalization_epochs(part) for name, part in runs.items()}
@@ -98,7 +98,8 @@ def circuits_by_recipe(cube: xr.Dataset) -> Values:
 def _restricted_first(cube: xr.Dataset) -> NDArray[np.bool_]:
     """Return whether restricted accuracy reaches 95 % at an earlier checkpoint than test accuracy: [run].
 
-    Only checkpoints with a restricted accuracy are compared: it is measured only where the weights were kept.
+    Only checkpoints with a restricted accuracy are compared: with `measure: during`, it is measured only where the weights
+    were kept.
     """
     test = cube.test_accuracy.where(cube.restricted_accuracy.notnull())
     return first_reaching(cube.restricted_accuracy, GENERALIZES) < first_reaching(test, GENERALIZES)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map, neuron_map
+from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.neurons import MAPS
-from progress_measures.figures.plots.style import frequency_colors, pair_map, panel_letters
+from progress_measures.figures.plots.style import pair_map, panel_letters
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     fig.colorbar(image, ax=left, shrink=0.55, label="Attention")
     image = pair_map(middle, neuron_map(cube, 0), "magma", vmin=0)
     fig.colorbar(image, ax=middle, shrink=0.55, label="Activation")
-    image = _key_components(right, run_cube.logit_fourier_norm_2d, list(frequency_colors(cube, run)))
+    image = _key_components(right, run_cube.logit_fourier_norm_2d, key_frequencies_of(run_cube).tolist())
     fig.colorbar(image, ax=right, shrink=0.55, ticks=(0, 50, 100), label="% of largest norm")
     left.set_title(f"Head 0, k = {int(run_cube.attention_frequency.sel(head=0))}")
     middle.set_title(f"Neuron 0, k = {int(last_checkpoint(run_cube.neuron_frequency).sel(neuron=0))}")

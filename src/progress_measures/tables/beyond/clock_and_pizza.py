@@ -34,7 +34,11 @@ def rows(*cubes: xr.Dataset | None) -> pd.DataFrame:
     """Smallest and largest value over the runs that generalize, at the last checkpoint.
 
     The experiments have settings of the paper, the subtraction notebook and the TransformerLens demo. A run generalizes if its
-    test accuracy is at least 99 %; runs without these measures are left out. The standard error is that of the gradient
+    test accuracy is at least 99 %; runs without these measures are left out. Gradient symmetricity is the mean cosine
+    similarity of a logit's gradients with respect to the embeddings of a and of b. Distance irrelevance says how little the
+    right answer's logit depends on a - b. Circularity, 0 to 1, is the largest fraction of
+    energy at one frequency, averaged over the first four principal components of the embedding; it does not distinguish the
+    two algorithms. The standard error is that of the gradient
     symmetricity, a mean over 2,048 triples (a, b, c). For comparison: of the two example networks of Zhong et al., network A,
     a Pizza, has gradient symmetricity .9937 and distance irrelevance .17; network B, a Clock, has .3336 and .85. Distance
     irrelevance is at most .4 in typical Pizzas and larger in typical Clocks.

@@ -51,7 +51,7 @@ class LocalPool:
         self._accepted: set[str] = set()  # names of the submissions whose waiting jobs this process starts
 
     def split(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
-        """Return all jobs as one group."""
+        """Return all jobs as one group, which is one submission (see `Pool`)."""
         return [specs]
 
     def submit(self, submissions: list[Submission]) -> None:
@@ -192,7 +192,9 @@ def _last_line(log: Path) -> str:
 
 def _remote_status(submission: Submission, index: int) -> JobStatus:
     """Return the status of a job on another machine, from the time at which it last wrote its progress to the shared disk."""
-    if submission.ids[index] is None or submission.ended(index):  # a recorded end replaces this reason
+    if submission.ended(index):
+        return JobStatus(EXITED, "its end is recorded")
+    if submission.ids[index] is None:
         return JobStatus(EXITED, "its start was interrupted")
     progress = submission.read(index, "progress")
     silent_seconds = time.time() - (
