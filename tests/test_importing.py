@@ -430,7 +430,10 @@ def test_integer_sums_are_recognized(folder):
 
 CONTRADICTIONS = {
     "train loss": (lambda t: {"train_loss": 0.5}, "the file has train loss 0.5"),
-    "test loss": (lambda t: {"val_loss": 0.5}, "test loss 0.5; of"),
+    "test loss": (
+        lambda t: {"val_loss": 0.5},
+        "test loss 0.5; of 90 splits (its seed and fraction and common ones, each with shuffle and randperm), none fits",
+    ),
     "losses": (lambda t: {"train_losses": [1.0] * 400}, "the file has train loss 1"),
     "train accuracy": (lambda t: {"train_acc": 60.0}, "train_acc is 0.6 in the file, and we compute 1"),
     "test accuracy": (lambda t: {"history": {"val_acc": [0.1, 0.999]}}, "is 0.999 in the file, and we compute 0.29"),

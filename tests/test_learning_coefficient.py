@@ -243,5 +243,7 @@ def test_cube_has_the_estimates_at_the_selected_epochs_and_describe_warns(tmp_pa
     unconverged = int((cube.learning_coefficient_rhat > MAX_RHAT).sum())
     assert unconverged > 0
     assert f"WARNING: at {unconverged} of 4 selected epochs the chains have not converged" in describe(cube)
+    assert "raise `draws` or `burn_in` in the section `learning_coefficient`" in describe(cube)
+    assert {"draws", "burn_in"} <= set(FEW)  # they are fields of the section
     (changed,) = runs_of(content | {FAMILY: FEW | {"draws": 6}})
     assert measure_run(changed, families, first=True) == [FAMILY]

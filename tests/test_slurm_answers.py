@@ -162,6 +162,11 @@ def test_status_of_a_job(evidence, expected):
     assert result.reason == expected[1] or (expected[1] and expected[1] in result.reason), result
 
 
+def test_limit_of_an_account_is_no_mistake_in_the_profile():
+    """Such a job starts when other jobs of the account end."""
+    assert status(Evidence(line("PENDING", "(AssociationJobLimit)"))).reason == "(AssociationJobLimit)"
+
+
 # Wrong answers of squeue
 
 

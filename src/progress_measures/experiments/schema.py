@@ -871,9 +871,8 @@ class Experiment(Section):
         """
         if experiment not in self._runs:  # a grid may have a thousand runs, and several callers need them
             base = self.model_dump(include={"seed", *_SECTIONS_OF_A_RUN})
-            entries = grids.combinations(self.grid or {"seed": [self.seed]})
-            if self.imported:
-                entries = iter([grids.Entry("imported", {}, {})])
+            grid = self.grid or {"seed": [self.seed]}
+            entries = [grids.Entry("imported", {}, {})] if self.imported else grids.combinations(grid)
             self._runs[experiment] = [self._run(base, entry, experiment) for entry in entries]
         return list(self._runs[experiment])
 
