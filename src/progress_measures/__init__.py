@@ -1,7 +1,9 @@
 """Training of networks that grok, measures of their checkpoints, and the figures drawn from these measures.
 
-from progress_measures import open_cube
-open_cube("mainline")
+For example, open the cube of the experiment `mainline`, the labeled dataset of all its measures:
+
+    from progress_measures import open_cube
+    cube = open_cube("mainline")
 """
 
 import importlib

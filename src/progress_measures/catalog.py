@@ -86,7 +86,8 @@ class Catalog:
                 available: difflib.SequenceMatcher(None, declared_id, available).ratio()
                 for available in self._locations
             }
-            most_similar = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
+            # of equally similar ids the first: fig07, not fig17, for fig7
+            most_similar = max(similarity, key=similarity.__getitem__)
             if similarity[most_similar] > 0.6:  # the default cutoff of `difflib.get_close_matches`
                 raise UserError(f"There is no {self._kind} {declared_id!r}. Did you mean {most_similar!r}?")
             raise UserError(
@@ -112,7 +113,7 @@ class Catalog:
         return fingerprint.fingerprint(module) if index is None else fingerprint.statement_fingerprint(module, index)
 
     def add(self, declaration: Any) -> None:
-        """Add a declaration under its `id`. The declaring function calls this when the declaring module is imported."""
+        """Add a declaration under its `id`; `figure` or `table` calls this when the declaring module is imported."""
         self._declared[declaration.id] = declaration
 
     def load(self, declared_id: str) -> Any:

@@ -2,21 +2,21 @@
 
 Functions take a cube, or the part of a cube that belongs to one run; none reads weights.
 
-runs          task, split, key frequencies and interventions of a run
+runs          task, split, key frequencies and outcomes of interventions of a run
 select        runs by their settings, sweeps as grids, and variables by name
 crossings     epochs at which curves cross a level, values at epochs, counts of rises and slingshots
 phases        the phase of a run at an epoch
 pair_maps     attention, neurons and logits over all pairs, and their 2D Fourier coefficients
 embedding     the embedding of the operands, its singular vectors and Fourier spectrum
 clusters      neuron clusters
-readout       rows of the paper's Tables 1 and 3, and the loss of the key cosines alone
+readout       rows of the paper's Tables 1 and 3, and the loss of logits that are cosines of the key frequencies only
 paper_tables  rows of the paper's Tables 5 and 6
 algorithm     whether networks add by the algorithm Clock or the algorithm Pizza (Zhong et al. 2023)
 story         a summary of the runs of a cube, in a few lines
-recipes       runs of a sweep of named recipes
+recipes       runs of a sweep whose grid has named recipes (groups of settings)
 integer_sums  how a network that adds integers represents the sum
 forecast      prediction of when a network generalizes
-regions       regions of a phase diagram, and fits of power laws
+regions       regions of a phase diagram, such as grokking or memorization, and fits of power laws
 """
 
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead

@@ -94,7 +94,7 @@ def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
 
 
 def median_smooth(curve: xr.DataArray) -> xr.DataArray:
-    """Compute the running median of a curve […, epoch] over five checkpoints, so that a rise at one or two is ignored."""
+    """Compute the running median of a curve […, epoch] over five checkpoints, so that a rise at only one or two is ignored."""
     return curve.rolling(epoch=5, center=True, min_periods=1).median()
 
 
@@ -117,14 +117,14 @@ def nearest_checkpoint(curve: xr.DataArray, epoch: float) -> xr.DataArray:
 def count_rises(curve: xr.DataArray) -> float:
     """Count the checkpoints at which a smoothed curve is higher than at the checkpoint before.
 
-    The curve is smoothed by a running mean over 1,000 epochs.
+    The curve is smoothed by a running mean over windows of 1,000 epochs.
 
     Args:
         curve: the curve [epoch].
 
     Returns:
-        The number of these checkpoints; NaN if the curve extends over 1,000 epochs or fewer, or if its checkpoints are not
-        evenly spaced.
+        The number of these checkpoints; NaN if the last checkpoint is less than 1,000 epochs after the first, or if the
+        checkpoints are not evenly spaced.
     """
     if np.unique(np.diff(curve.epoch)).size > 1:
         return np.nan
@@ -137,8 +137,8 @@ def count_rises(curve: xr.DataArray) -> float:
 def count_slingshots(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
     """Count the slingshots between two epochs: rises of the train loss to ten times its running minimum or more.
 
-    The train loss is `history_train_loss_max`: at each evaluation, the largest loss since the previous evaluation. A running
-    minimum below 1e-12 counts as 1e-12, because a loss can underflow to 0.
+    The train loss is `history_train_loss_max`: at each evaluation, the largest loss since the previous evaluation. The running
+    minimum is that since the first of the two epochs; below 1e-12 it counts as 1e-12, because a loss can underflow to 0.
 
     Args:
         run_cube: the cube of one run, with `history_train_loss_max`.

@@ -47,7 +47,7 @@ def frequency_energies(norms: Array) -> Array:
 
 
 def significant_frequencies(run_cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequencies with a large norm in W_E: more than five times the median over frequencies that are not key.
+    """Return the frequencies with a large norm in W_E: more than five times the median over all but the key frequencies.
 
     The norm of a frequency is that of its cosine and sine components together.
 

@@ -1,10 +1,10 @@
 """Prediction of when a network generalizes, from its measures up to an epoch.
 
 T is the first epoch with a test loss below 1 nat. At an epoch t < T, a ridge regression on a few measures at t predicts
-log10(T/t). It is fitted to other runs, at each of their epochs before their T. The predictors must not depend on epochs after
-t. This rules out the restricted and excluded losses, which use the final network's key frequencies. Two substitutes take
-their place: the maximum over frequencies of the excluded loss of a single frequency, and the fraction of the logits' sum of
-squares that the cosines cos w(a + b - c) of all frequencies explain.
+log10(T/t). It is fitted to other runs, at each of their checkpoints before their T. The predictors must not depend on epochs
+after t. This rules out the restricted and excluded losses, which use the final network's key frequencies. Two substitutes
+take their place. One is the maximum, over all frequencies, of the train loss if this frequency alone is removed from the
+logits. The other is the fraction of the logits' sum of squares that the cosines cos w(a + b - c) of all frequencies explain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from progress_measures.analysis.crossings import first_below
 
 EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
-"""Experiments whose runs are predicted: one-layer networks on modular tasks, with published cubes."""
+"""Experiments for whose runs T is predicted: one-layer networks on modular tasks, with published cubes."""
 
 RIDGE = 1e-2
 """Penalty on the squared coefficients of standardized predictors."""
@@ -45,8 +45,8 @@ PREDICTORS: dict[str, Callable[[xr.Dataset], Array]] = {
 }
 """Functions of the cube of one run that compute the predictors [epoch], by name.
 
-`cosine_residual_all` is the norm of the logits without the cosines of all frequencies, relative to the norm of the logits; so 1
-minus its square is the fraction that the cosines explain.
+`cosine_residual_all` is the norm of the logits without the cosines of all frequencies, divided by the norm of the logits. So 1
+minus its square is the fraction of the logits' sum of squares that the cosines explain.
 """
 
 METHODS: dict[str, tuple[str, ...]] = {
@@ -145,10 +145,10 @@ def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> A
 
 
 def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experiment: bool = False) -> list[Array]:
-    """Predict T of each trajectory from a fit to the other trajectories.
+    """Predict T of each trajectory from a fit to the other trajectories, or only to those of other experiments.
 
     Args:
-        all_trajectories: The trajectories to predict. Each prediction is fitted to the others among them.
+        all_trajectories: The trajectories to predict.
         method: A key of `METHODS`.
         whole_experiment: Whether the fit leaves out all runs of the predicted run's experiment, not only the predicted run.
 

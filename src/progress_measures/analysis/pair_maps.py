@@ -2,8 +2,8 @@
 
 An attention score from `=` is the sum of a term that depends on the attended token and a term that depends on its
 position: the variables `attention_score_token` and `attention_score_position` of the cube. A head's contribution to the
-pre-activation of a neuron, per unit of attention, is the sum of two such terms too: `neuron_value_token` plus
-`neuron_value_position`. `neuron_offset` is the pre-activation without attention.
+pre-activation of a neuron, per unit of attention, is also the sum of a term of the attended token and a term of its
+position: `neuron_value_token` plus `neuron_value_position`. `neuron_offset` is the pre-activation without attention.
 """
 
 from __future__ import annotations

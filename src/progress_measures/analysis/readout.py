@@ -92,7 +92,7 @@ def single_term_deviation(rows: list[ReadoutRow]) -> float:
     """Return how far the rows of Table 1 deviate from the angle-sum identity.
 
     The deviation of a row is ||s| - (|c1| + |c2|) / 2| / |s|, where c1 and c2 are the coefficients on the two products, and s is
-    the coefficient on the single function cos or sin of w(a + b).
+    the coefficient on the single function cos or sin of w(a + b). By the identity, |c1| = |c2| = |s|.
 
     Args:
         rows: rows of Table 1, as `readout_rows` returns them, of one or more runs.
@@ -123,8 +123,8 @@ def at_key_frequencies(cube: xr.Dataset, name: str) -> list[float]:
 def gaussian_similarity(cube: xr.Dataset) -> float:
     """Compute the absolute cosine similarity of Gaussian noise with the neurons' part of the logits: neurons times W_L.
 
-    The logits are those of the first run at the last checkpoint.
-    The noise is drawn with a fixed seed. The value is the similarity that is expected by chance.
+    The logits are those of the first run at the last checkpoint. The noise is drawn with a fixed seed. The value shows which
+    similarity to expect by chance.
 
     Args:
         cube: cube with the variables that `pair_maps.W_L_logits` reads.

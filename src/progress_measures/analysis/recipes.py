@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BASELINE = "adamw"
-"""The recipe of the mainline, with which the others are compared."""
+"""The recipe of the experiment `mainline`, with which the others are compared."""
 
 
 def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:

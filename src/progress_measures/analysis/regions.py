@@ -23,6 +23,7 @@ from progress_measures.analysis.select import grid
 
 REGIONS = ("comprehension", "grokking", "memorization", "confusion")
 """Names of the regions, in the order of the indices that `regions` returns."""
+
 VARIABLES = ("history_train_accuracy", "history_test_accuracy")
 """Variables of a cube from which the regions are computed."""
 
@@ -84,7 +85,7 @@ class PowerLaw(NamedTuple):
         factor: the factor.
         exponent: the exponent.
         low: 2.5th percentile of the exponents of fits to bootstrap samples of the points.
-        high: 97.5th percentile of these exponents.
+        high: 97.5th percentile of the exponents of the same fits.
     """
 
     factor: float

@@ -71,7 +71,7 @@ singular values than outputs."""
 
 
 def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
-    """Cut a cube to the neurons, heads, layers and residual dimensions that one run's network has.
+    """Cut a cube to the neurons, heads, layers and residual-stream coordinates that one run's network has.
 
     If the networks of a cube differ in size, the cube has the dimensions of the largest. The values of a smaller network are
     NaN, or false, at the entries that it lacks.

@@ -63,7 +63,7 @@ def _finite(value: Any) -> Any:
 
 
 ARITHMETIC = "arithmetic"
-"""Section of the page for judged exact claims, whatever their verdict; elsewhere, the section of a claim is its verdict."""
+"""Section of the page for judged claims of kind `exact`. Every other claim is in the section of its verdict."""
 
 
 def counts(judgments: list[Judgment]) -> dict[str, int]:

@@ -44,8 +44,9 @@ REQUIRED_RATIO = 2
 def describe(cube: xr.Dataset) -> str:
     """Return the text of the command `describe`: a table with one row per run, and below it one sentence per run.
 
-    A run gets further sentences if its restricted loss is far above its loss, if its test loss depends on a frequency without a
-    neuron cluster, or if its local learning coefficient is estimated. Above the table is the origin of an imported network.
+    A run gets further sentences if its restricted loss is far above its loss over all pairs, if its test loss depends on a
+    frequency without a neuron cluster, or if its local learning coefficient is estimated. Above the table is the origin of an
+    imported network.
     """
     runs = _single_runs(cube)
     sentences = [
@@ -186,7 +187,10 @@ def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
 
 
 def _harmonics(last: xr.Dataset) -> list[str]:
-    """Return a sentence on the restricted loss with harmonics if the restricted loss is far above the loss; else none."""
+    """Return a sentence on the restricted loss with and without harmonics if it is far above the loss over all pairs; else none.
+
+    With harmonics, the logits also keep the frequencies 2k and 3k of each key frequency k.
+    """
     if not {"loss", "restricted_loss_with_harmonics"} <= set(last):
         return []
     ratio, loss_with_harmonics = float(last.restricted_loss / last.loss), last.restricted_loss_with_harmonics

@@ -22,10 +22,12 @@ RECORDED = "recorded"
 VERDICTS = (HOLDS, HOLDS_IN_SOME, DIFFERS, NOT_DISCRIMINATING, CANNOT_BE_JUDGED, NOT_RUN, RECORDED)
 
 MOST, FEW = 0.8, 0.2
-"""A claim holds if its rule holds in at least the fraction `MOST` of the networks, and differs if in at most `FEW`."""
+"""A claim holds if its rule holds in at least the fraction `MOST` of the networks, and differs if the rule holds in at most the
+fraction `FEW`."""
 
 LEARNED = {"memorization": ("train_accuracy", 0.99), "generalization": ("test_accuracy", GENERALIZES)}
-"""For each value of a claim's field `needs`: the accuracy, and its minimum at the last checkpoint of a network to be judged."""
+"""For each value of a claim's field `needs`: an accuracy, and the minimum of it that a network must have at its last checkpoint
+to be judged."""
 
 
 MapsOf = Callable[[str, str, Collection[str]], xr.Dataset]
@@ -36,7 +38,7 @@ It is used for maps: large measures, such as the neurons at all pairs, which a c
 
 
 def no_maps(cube: str, run: str, names: Collection[str]) -> xr.Dataset:
-    """Return an empty dataset: the `MapsOf` of cubes without weights, from which no maps can be computed."""
+    """Return an empty dataset: the `MapsOf` to use if there are no weights from which maps can be computed."""
     return xr.Dataset()
 
 
@@ -64,7 +66,7 @@ class Judgment(NamedTuple):
         claim: the claim that was judged.
         measured: values by name, of the runs in the claim's field `runs`, which the page shows; empty if nothing was measured.
         verdict: one of `VERDICTS`.
-        failed: the conditions of the rule that these values do not fulfill.
+        failed: the conditions of the rule that the values in `measured` do not fulfill.
         incomplete: sentences that say which networks are missing or left out, or doubtful; empty if there are none.
         networks: the outcome on each network of the population that has values; empty if the rule is judged once.
         authors: the outcome on a network of the paper's authors; None if the population names none or it has no cube.
@@ -169,9 +171,9 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
 
 
 def _controls_of_one_cube(claim: Claim) -> list[str]:
-    """Return the cubes of the controls of a claim that is judged once; none if it reads several cubes.
+    """Return the cubes of the controls of a claim that is judged once.
 
-    Nor has a claim of kind `exact`, which is arithmetic or an identity, any controls.
+    There are none if the claim reads several cubes, or is of kind `exact`: arithmetic or an identity.
     """
     if len(claim.cubes) > 1 or claim.kind == "exact":
         return []
@@ -218,9 +220,9 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
 def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dataset], str]:
     """Return the cubes of a claim with the runs whose values are shown, and a sentence about missing runs.
 
-    A claim selects runs by their indices in the grid, which are not those in a cube that lacks runs. So no cube is returned for
-    such a claim if the first cube lacks runs. An exception is a claim about the first run alone, which the cube's attribute
-    `first_run` names.
+    A claim with the field `runs` selects runs by their indices in the grid. In a cube that lacks runs, the indices are different.
+    So no cube is returned for such a claim if a cube lacks runs. An exception is a claim about the first run alone, which the
+    attribute `first_run` of the first cube names: runs that the first cube lacks then do not matter.
     """
     cubes = [cube for name in claim.cubes if (cube := measurements.cube(name)) is not None]
     missing_runs = caveats(cubes)
@@ -340,9 +342,9 @@ class _Measurements:
     def _is_measurable_at_one_checkpoint(self, quantity: Quantity, network: xr.Dataset, cube_name: str) -> bool:
         """Return whether a quantity can be computed on a network with only one checkpoint.
 
-        Its variables must have values there, and curves of the training history more than one. Whether it reads earlier
-        checkpoints is found by trial: on the first run of the claim's cube, its values must be the same with the last checkpoint
-        alone.
+        The quantity's variables must have values there; a curve of the training history must have two or more. Whether the
+        quantity reads earlier checkpoints is found by trial: on the first run of the claim's cube, its values must be the same
+        with all checkpoints and with the last one alone.
 
         Args:
             quantity: the quantity.
@@ -361,7 +363,7 @@ class _Measurements:
 
 
 def rule_holds(claim: Claim, values: Values) -> bool:
-    """Return whether all conditions of a claim's rule hold for the values of one network."""
+    """Return whether all conditions of a claim's rule hold for the values of one network, or of all runs together."""
     return all(_claim_condition_holds(claim, condition, values) for condition in claim.accept)
 
 

@@ -1,9 +1,9 @@
 """Quantities that the blog prints and plots for one network. All values are of the first run of a cube.
 
-W_neur is a head's contribution to each neuron, and W_attn is a head's attention score, as functions of the attended
-token. W_L = W_out W_U maps neurons to logits. A neuron is clustered if one frequency explains at least 85 % of its variance, and
-always on if it is active at 98 % of the pairs or more. A value is NaN if the rule for phases does not find the end at which it
-is taken, and infinite if it is the first epoch of an event that does not occur.
+W_neur is a head's contribution to each neuron per unit of attention, and W_attn is a head's attention score, as functions of
+the attended token. W_L = W_out W_U maps neurons to logits. A neuron is clustered if one frequency explains at least 85 % of its
+variance, and always on if it is active at 98 % of the pairs or more. A value that is taken at the end of a phase is NaN if the
+rule for phases does not find this end. The first epoch of an event that does not occur is infinite.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def run_layout(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "history_test_loss", "history_train_loss"))
 def grokking_landmarks(cube: xr.Dataset) -> Values:
-    """Return the first epochs with train and test loss below 1e-6, and first and last epoch of the fall of the test loss.
+    """Return the first epochs at which train and test loss are below 1e-6, and the start and end of the fall of the test loss.
 
-    The fall starts at the end of circuit formation and ends at the end of cleanup. Also return the ratio of its last epoch to
-    its first.
+    The fall starts at the end of circuit formation and ends at the end of cleanup. Also return the epoch of the end divided by
+    that of the start.
     """
     train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
     _, fall_start, fall_end = phase_end_epochs(_first_run(cube)[0])
@@ -89,9 +89,10 @@ def excluded_loss_landmarks(cube: xr.Dataset) -> Values:
 def excluded_rises_early(cube: xr.Dataset) -> Values:
     """Return how far the excluded loss of each key frequency has risen halfway to the end of circuit formation.
 
-    Halfway is half the epoch of this end. The rise is the ratio of the loss at this epoch to its minimum until then; its list
-    is empty if the rule finds no end of circuit formation. Also return the number of key frequencies with a rise of 3 or more.
-    For each key frequency, return the epoch at which its excluded loss is smallest before the end of circuit formation,
+    The excluded loss of a key frequency is the train loss if this frequency alone is removed from the logits. Halfway is half
+    the epoch at which circuit formation ends. The rise is the ratio of the loss halfway to its minimum until then; the list of
+    rises is empty if the rule finds no end of circuit formation. Also return the number of key frequencies with a rise of 3 or
+    more. For each key frequency, return the epoch at which its excluded loss is smallest before the end of circuit formation,
     divided by the epoch at which memorization ends. Also return the absolute relative change of the test loss from the end of
     memorization to halfway.
     """
@@ -162,7 +163,7 @@ def mean_attention_by_head(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_active", "neuron_fraction_explained"))
 def first_neurons(cube: xr.Dataset) -> Values:
-    """Count how many of the first three neurons are periodic, which means clustered, or always on.
+    """Count how many of the first three neurons are clustered (`periodic`) or always on.
 
     Also return, for each neuron, the fraction of variance that its best frequency explains, and the fraction of pairs at which
     it is active.
@@ -190,7 +191,7 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
     """Count how many of the largest Fourier components are needed to hold 90 % of W_E's squared norm.
 
     Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies (as many components
-    as n + 1 frequencies have), and the number of components that hold 90 % in dimension 0 of the residual stream.
+    as n + 1 frequencies have). For dimension 0 of the residual stream alone, return the number of components that hold 90 %.
     """
     last = _first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
@@ -206,11 +207,11 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def embedding_dimensions(cube: xr.Dataset) -> Values:
-    """Return how much of each dimension of W_E a single cosine or sine of the operand value explains.
+    """Return which fraction of each residual-stream dimension of W_E a single cosine or sine of the operand value explains.
 
-    The fraction is of the dimension's variance over operand values, for its strongest Fourier component. Return the median
-    over dimensions, the number of dimensions with at least 80 %, in how many of these the strongest component is that of a key
-    frequency, and the number of all dimensions (`of`).
+    The fraction is of the dimension's variance over operand values, for its strongest cosine or sine. Return the median over
+    dimensions, the number of dimensions with a fraction of at least 80 %, for how many of these dimensions the strongest cosine
+    or sine has a key frequency, and the number of all dimensions (`of`).
     """
     last = _first_run(cube)[1]
     embedding = operand_embedding(last)
@@ -369,11 +370,11 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     """Return how many clustered neurons have coefficients on products with the signs of a function of a + b.
 
     A function of a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a
-    cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Return the fraction of clustered
-    neurons with these signs (`share`), and whether the first clustered neuron has them. Also return, for each of the two
-    conditions, the fraction that fulfills it (`opposite`, `alike`) among the clustered neurons in which neither of its two
-    coefficients is ignored. A fraction of no neurons is NaN; without a clustered neuron, the value for
-    the first one is False.
+    cos b and cos a sin b. A coefficient is small if its absolute value is at most 20 % of the largest of the neuron's four; a
+    condition on a small coefficient counts as fulfilled. Return the fraction of clustered neurons that fulfill both conditions
+    (`share`), and whether the first clustered neuron does. Also return, for each condition, the fraction that fulfills it
+    (`opposite`, `alike`) among the clustered neurons for which neither of its two coefficients is small. A fraction of no
+    neurons is NaN; without a clustered neuron, the value for the first one is False.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -519,8 +520,8 @@ def trig_ratios(cube: xr.Dataset) -> Values:
     """Return which fractions of the variance of the logits and of the neurons the key frequencies' directions explain.
 
     The neurons are taken before and after the ReLU (`pre`, `post`), at the last checkpoint. Also return the first epoch
-    at which each fraction reaches half of its final value, and by how many epochs the fractions of the neurons reach it later
-    than that of the logits.
+    at which each fraction reaches half of its final value, and by how many epochs each fraction for neurons does so later than
+    the fraction for logits.
     """
     last = _first_run(cube)[1]
     final = {name: float(last[variable]) for name, variable in EXPLAINED_BY_DIRECTIONS.items()}
@@ -601,8 +602,8 @@ def attention_symmetry(cube: xr.Dataset) -> Values:
 def trig_losses(cube: xr.Dataset) -> Values:
     """Return at which fraction of the checkpoints after memorization the restricted losses on training and all pairs agree.
 
-    The two losses agree if they differ by at most a tenth of a decade. Also return the epochs of the first checkpoints
-    with restricted loss and with test loss below 1, and by how many epochs the restricted loss is earlier.
+    The two losses agree if they differ by at most a tenth of a decade (a factor of 1.26). Also return the epochs of the first
+    checkpoints with restricted loss and with test loss below 1, and by how many epochs the restricted loss is earlier.
     """
     run_cube = _first_run(cube)[0]
     after_memorization = run_cube.sel(epoch=slice(phase_end_epochs(run_cube)[0], None))
