@@ -16,8 +16,8 @@ VARIABLES = ("gradient_symmetricity", "distance_irrelevance", "test_accuracy")
 """Variables that `networks_at_last_checkpoint` reads."""
 
 GENERALIZED = 0.99
-"""Smallest test accuracy of a network that generalizes, for this comparison: the networks of Zhong et al. have 100 %. Claims use
-the lower bound `GENERALIZES` of `progress_measures.analysis.runs`."""
+"""Smallest test accuracy of a network that generalizes. It is high because the networks of Zhong et al., with which ours are
+compared, have 100 %. Claims use the lower bound `GENERALIZES` of `progress_measures.analysis.runs`."""
 
 PIZZA_LIMIT = 0.4
 """Distance irrelevance up to which a network is a typical Pizza; that of typical Clocks is larger, up to 1 (Zhong et al.,
