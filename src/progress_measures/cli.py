@@ -121,7 +121,8 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Shards that train at a time; by default 8 on Slurm, else one per GPU or core.",
+            help="Shards (runs that one job trains together) that train at a time; by default 8 on Slurm, else one per "
+            "GPU or core.",
         ),
     ] = None,
     runs_per_shard: Annotated[
@@ -349,7 +350,7 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """Open the cubes for a figure or table. A missing cube is an error; for a table that is `partial`, it is None.
+    """Open the cubes for a figure or table. A missing cube is an error, or None for a table that may lack cubes.
 
     `cubes` takes precedence over `experiment`, and `experiment` over the experiments that the figure or table declares.
     """
@@ -498,10 +499,13 @@ def import_(
         ),
     ] = None,
     accept_doubtful: Annotated[
-        bool, typer.Option(help="Import although something contradicts the file; marks the cube and every figure.")
+        bool,
+        typer.Option(
+            help="Import although the file contradicts a setting; marks the cube and every figure as doubtful."
+        ),
     ] = False,
 ) -> None:
-    """Import and measure a network trained elsewhere. Print each setting with where it comes from."""
+    """Import and measure a network trained elsewhere. Print each setting and where it comes from."""
     from progress_measures.importing.import_network import import_network
     from progress_measures.importing.options import model_fields, position
     from progress_measures.importing.settings import Options

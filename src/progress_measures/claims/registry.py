@@ -19,7 +19,7 @@ class Quantity:
 
     Attributes:
         name: name of the function.
-        function: function of the cubes that a claim is judged on; of their variables, these cubes have only `variables`.
+        function: function of the cubes that a claim is judged on; it receives them with the variables `variables` only.
         variables: names of the variables that the function may read from any of its cubes.
     """
 

@@ -1,4 +1,9 @@
-"""Compute the measures of one run on its checkpoints."""
+"""Compute the measures of one run on its checkpoints.
+
+The measures of one module of `measures` are a family; they are stored together, and computed again if the code of the
+module changes. A measure with the dimension `epoch` is computed at every checkpoint, one with the dimension `moment` at
+the selected epochs (a few checkpoints at which maps are kept), and any other at the last checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +45,8 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
     """Compute the out-of-date families of measures of a trained run, and write each to `measures/<family>.zarr`.
 
     All families are computed in one pass over the checkpoints, so that they share the results of a forward pass. A family is
-    out of date if it has no complete store, or if the fingerprint in its store differs from that of the current code,
-    settings, training and training pairs.
+    out of date if it has no complete store, or if the fingerprint in its store differs from the hash of the current
+    code, settings, training and training pairs.
 
     Args:
         run: settings of the run.
@@ -97,7 +102,7 @@ def _reindexed(dataset: xr.Dataset, epochs: NDArray[np.int64]) -> xr.Dataset:
 
 
 def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | None) -> str:
-    """Return a hash of everything that decides the values of a family's measures."""
+    """Return a hash of everything that determines the values of a family's measures."""
     digest = hashlib.sha256(f"{family_fingerprint(family)} {run.hash} {first}".encode())
     digest.update(run.settings_of_family(family).encode())
     digest.update(b"" if train is None else np.packbits(train).tobytes())
@@ -226,7 +231,7 @@ class WeightSource(Protocol):
 def compute_measures(
     run: Run, measures: list[Measure], weights: WeightSource, train: NDArray[np.bool_] | None
 ) -> xr.Dataset:
-    """Compute measures of a run, each at the checkpoints that its dimensions require.
+    """Compute measures of a run, each at the checkpoints that its dimensions require (see the module docstring).
 
     Args:
         run: settings of the run.
@@ -251,7 +256,7 @@ class MeasuringPass:
         run: settings of the run.
         measures: measures to compute.
         context: data that all checkpoints of the run share, from `context_of`.
-        epochs: epochs of the checkpoints that `add` will receive [checkpoint]; they determine the selected epochs.
+        epochs: epochs of all checkpoints that are passed to `add` [checkpoint]; the selected epochs are some of them.
     """
 
     def __init__(
@@ -279,8 +284,9 @@ class MeasuringPass:
         checkpoint = self._context.checkpoint(weights, epoch)
         at_moment = self._at_moments if epoch in self._selected_epochs else []
         measures = [m for m in (*self._at_each_epoch, *at_moment) if m.name in self._results]
-        # The list holds the checkpoint in group order, to which `checkpoint` has only a weak reference. Without the list, each
-        # measure would compute the intermediate results of this order again.
+        # The list holds the checkpoint with the operand values in the order of the task's cyclic group. `checkpoint`
+        # has only a weak reference to it; without the list, each measure would compute intermediate results in this
+        # order again.
         for m, ordered in [(m, m.in_required_order(checkpoint)) for m in measures]:
             try:
                 self._results[m.name].append(_value(m, ordered))

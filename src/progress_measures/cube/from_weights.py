@@ -1,7 +1,8 @@
 """Measures of a run's last checkpoint that its cube lacks, computed from stored weights.
 
-Maps over all pairs are large, so a cube has those of its first run only. The maps of another run are computed from its last
-weights where they are needed. These weights are stored after training, and published if they are small enough.
+Maps over all pairs are large, so a cube has the maps of its first run only. The maps of another run are computed from
+its last weights where the maps are needed. The last weights are stored after training, and published if they are small
+enough.
 """
 
 from __future__ import annotations

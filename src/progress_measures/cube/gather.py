@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 BYTES_AT_A_TIME = 100e6
-"""Size of the measures that are joined and written at a time, in bytes. This takes five times as much memory."""
+"""Size of the measures that are joined and written at a time, in bytes. Joining takes five times as much memory."""
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
@@ -113,7 +113,7 @@ def _groups_of_parts(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Datas
 
 
 def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArray[np.int64]] | None:
-    """Return the epochs of the longest run, by dimension. If no run may stop early, all have the same epochs: return None.
+    """Return the epochs of the longest run, by dimension; None if all runs have the same, because none may stop early.
 
     Args:
         runs: runs of the cube.
@@ -237,11 +237,11 @@ def _measured(run: Run) -> xr.Dataset:
 
 
 def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
-    """Return the cube of one run, with the measures that are derived from other measures.
+    """Return the cube of one run, with the measures that are derived from other measures, such as the ends of phases.
 
     Args:
         run: settings of the run.
-        dataset: measures and history of the run, without a `run` dimension; derived measures are added to this argument.
+        dataset: measures and history of the run, without a `run` dimension; derived measures are added to it in place.
         first: whether the run is the experiment's first; some measures are computed for the first run only.
 
     Returns:
@@ -290,7 +290,8 @@ def _family(run: Run, family: str) -> xr.Dataset:
 def history_of(run: Run) -> xr.Dataset:
     """Return the losses and accuracies that the training loop recorded, each [history_epoch].
 
-    The last variable, `history_train_loss_max`, is the largest train loss of all updates since the previous evaluation.
+    The last variable, `history_train_loss_max`, is the largest train loss among the updates since the previous
+    evaluation.
 
     Raises:
         UserError: the history is missing or damaged.

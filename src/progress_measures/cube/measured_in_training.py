@@ -1,7 +1,8 @@
 """The store of the measures that were computed while a run trained: `runs/<run>/during.zarr`.
 
-For each measure with the dimension `epoch` that does not require the final network, it has the values at every checkpoint. Its
-attribute `fingerprints` has the hash of the code of each family, so that values computed by older code are not used.
+For each measure with the dimension `epoch` that does not require the final network, the store has the values at every
+checkpoint. A family is the measures of one module. The attribute `fingerprints` of the store has the hash of the code
+of each family, so that values computed by older code are not used.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ class Observer:
 
     def __init__(self, run: Run, train: NDArray[np.bool_]) -> None:
         self._run = run
-        # `first=True`, because it is not known here whether the run is the experiment's first. If it is another run, the
-        # measures that only a first run has are not used. Measures at selected epochs are computed after training, from kept
-        # checkpoints.
+        # `first=True`, because it is not known here whether the run is the experiment's first. For any other run, the
+        # measures that only a first run has are computed but not used. Measures at selected epochs are computed after
+        # training, from kept checkpoints.
         self._measures = [
             m for family in families_of(run) for m in measures_for(family, run, first=True) if "epoch" in m.dims
         ]

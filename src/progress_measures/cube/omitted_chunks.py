@@ -1,9 +1,10 @@
-"""Store the chunks that published files of earlier versions omit.
+"""Store the chunks that are missing in files that earlier versions wrote to `published/`.
 
-Earlier versions did not store a chunk that contains only the fill value, so their files look like files that have lost chunks.
-Before such a chunk is stored and the file is marked as complete, the values that the chunk must contain are computed: from the
-settings of the runs, the published weights, or other variables of the cube. If they are not the fill value, or cannot be
-computed, the chunk was lost, not omitted.
+Earlier versions did not store a chunk of a Zarr array that contains only the fill value (the value that Zarr returns
+for a missing chunk). Their files cannot be distinguished from files that have lost chunks. Before such a chunk is
+stored and the file is marked as complete, the values that the chunk must contain are computed: from the settings of the
+runs, the published weights, or other variables of the cube. If they are not the fill value, or cannot be computed, the
+chunk was lost, not omitted.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def store_omitted_chunks(experiment: str, runs: list[Run]) -> list[Path]:
     """
     weights, cube = published_weights(experiment), published_cube(experiment)
     written = []
-    # The weights come first, because the cube's values are computed from them. The weights themselves follow from nothing else,
-    # so a missing chunk of them is an error.
+    # The weights come first, because the cube's values are computed from them. The weights cannot be computed from
+    # anything else, so a missing chunk of weights is an error.
     for path, known_runs in ((weights, []), (cube, runs)):
         if path.exists():
             values = open_cube(path)
@@ -69,7 +70,7 @@ def _complete(path: Path, cube: xr.Dataset, runs: list[Run]) -> None:
     Args:
         path: the zip file.
         cube: its content; the values of a missing chunk are the fill value.
-        runs: all runs of the experiment; empty if the content follows from nothing else, so that a missing chunk is an error.
+        runs: all runs of the experiment; empty if the content cannot be computed, so that a missing chunk is an error.
     """
     with atomic_path(path) as temporary, scratch(path) as folder:
         store = folder / "store.zarr"

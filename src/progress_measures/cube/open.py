@@ -48,9 +48,9 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
         published: whether to open the published cube even if `results/` has a cube of the experiment.
 
     Returns:
-        The cube. Its variables are sorted by family and, within a family, as in the family's module; variables that are not
-        measures follow. Coordinates begin with `run`, `epoch` and the labels of the other dimensions;
-        the settings of the runs follow.
+        The cube. Its variables are sorted by family (the measures of one module) and, within a family, as in the
+        module; variables that are not measures follow. Coordinates begin with `run`, `epoch` and the labels of the
+        other dimensions; the settings of the runs follow.
 
     Raises:
         UserError: the experiment or the cube does not exist, or the cube lacks a chunk or cannot be read.
@@ -133,7 +133,7 @@ def _current_names(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _sorted_by_family(cube: xr.Dataset) -> xr.Dataset:
-    """Sort the variables by family; variables that are not measures, such as the recorded history, follow."""
+    """Sort the variables by family of measures; other variables, such as the recorded history, follow."""
     from progress_measures.measures.registry import measures
 
     position = {name: index for index, name in enumerate(measures())}

@@ -1,4 +1,7 @@
-"""Parts of an experiment: the runs that one process measures. This module imports no torch, so that a dry run stays fast."""
+"""Parts of an experiment: the runs that one process measures.
+
+This module does not import torch, so that a dry run of the workflow stays fast.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 PART_LOGITS = 1e8
-"""Number of logits that fill a part: a sixth of those of a mainline run with its 401 checkpoints.
+"""Number of logits that fill a part: a sixth of the logits at all pairs and all 401 checkpoints of a mainline run.
 
 Measuring a full part takes several times as long as starting its process. The number is small enough that the two runs of
 `quickstart` are two parts, which two cores measure at the same time.
@@ -57,7 +60,7 @@ def _logit_count(run: Run) -> float:
 
 
 def write_measuring_fingerprint(into: Path, experiment: str, runs: Collection[Run]) -> str:
-    """Write a hash of the code and settings that decide the values of an experiment's measures, unless it is unchanged.
+    """Write a hash of the code and settings that determine the measures of an experiment, unless it is unchanged.
 
     Args:
         into: folder of the fingerprint files.

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 MAX_BYTES = 12_000_000  # maximum size of a published file, which is committed to the repository
 
 LARGE_FAMILIES = ("maps", "spectra")
-"""Families of measures with the most numbers per run. A published cube lacks them if it would be too large with them."""
+"""Families of measures (modules) with the most numbers per run. A cube that is too large is published without them."""
 
 FALLBACK_FRACTIONS = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
 """Epochs at which the first run's weights are published if the run has no phases, as fractions of the last epoch.
 
-They are the fractions that `epochs_to_publish` selects for phases like those of the paper's run, which end at epochs 1,400,
+They are the fractions that `epochs_to_publish` selects for a run like the paper's, whose phases end at epochs 1,400,
 9,400 and 14,000 of 40,000.
 """
 
@@ -65,9 +65,9 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
         Paths of the files: the cube and, if they are published, the weights.
 
     Raises:
-        UserError: the gathered cube does not exist, is too large or has runs with other settings. Or the published cube, from
-            which runs are kept, has other measures. Or the only copy of some weights would be lost. Or a published file that
-            is read may have lost values.
+        UserError: the gathered cube does not exist, is too large or has runs with other settings; the published cube,
+            from which runs are kept, has other measures; the only copy of some weights would be lost; or a published
+            file that is read was written by an earlier version, in whose files lost values would not be noticed.
     """
     gathered = open_cube(cube_store(experiment)).load()
     records = _records(gathered)
@@ -173,7 +173,7 @@ def _run_variables(cube: xr.Dataset) -> set[str]:
 def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
     """Return one run of a cube in the form that `run_part` returns and `join` reads.
 
-    Its attribute `reasons` says, by variable and run, why a value is NaN.
+    The attribute `reasons` of the result states, by variable and run, why a value is NaN.
     """
     part = until_stop(cube.sel(run=[run]))
     part = part.drop_vars([name for name in part.coords if name not in part.dims])  # settings, which `join` adds
@@ -282,8 +282,9 @@ def published_epochs(run: Run) -> NDArray[np.int64]:
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
     """Write the published cube, with each measure rounded to the mantissa bits that it declares.
 
-    If the file would be larger than `MAX_BYTES`, 3/4 of these bits are kept. If it would still be too large, as that of a large
-    sweep, it also lacks the families `LARGE_FAMILIES`, and its attribute `left_out` names the variables that it lacks.
+    If the file would be larger than `MAX_BYTES`, only 3/4 of these bits are kept. If it would still be too large, as
+    for a large sweep, the cube also lacks the families `LARGE_FAMILIES`, and its attribute `left_out` names the missing
+    variables.
 
     Raises:
         UserError: the file would be too large even so.

@@ -1,7 +1,14 @@
 """Quantities of training curves: threshold crossings and phases (paper, sections 3, 5, C.1.5 and C.2.1).
 
-Values are lists with one entry per run, unless a docstring says otherwise. The first epoch of an event that does not occur is
-infinite. A value at the end of a phase is NaN if the rule for phases does not find this end.
+A quantity returns values by which claims are judged. Values are lists with one entry per run, unless a docstring says
+otherwise; a list run by run has several entries per run, the first run's first. The first epoch of an event that does
+not occur is infinite. A value at the end of a phase is NaN if the rule for phases (`measures.phases`) does not find
+this end.
+
+The key frequencies' directions are cos w(a + b) and sin w(a + b) with w = 2 pi k / p, for each key frequency k.
+Restricted loss and accuracy are over all pairs, with only these directions and each output's mean kept in the logits.
+The excluded loss is the train loss with these directions removed. Gini coefficients are of the norms of the Fourier
+components of W_E, or of W_L = W_out W_U, which maps neurons to logits.
 """
 
 from __future__ import annotations
@@ -24,14 +31,14 @@ if TYPE_CHECKING:
     variables=("history_test_accuracy", "history_train_accuracy", "memorization_end", "test_accuracy", "test_loss")
 )
 def grokking(cube: xr.Dataset) -> Values:
-    """Return the first epochs with 99.9 % train accuracy and with 99 % test accuracy, and their ratio.
+    """Return the first epochs with 99.9 % train accuracy and with 99 % test accuracy, and the second over the first.
 
     Also return the ratio of the test loss at the end of memorization to the loss of a uniform guess, and the final test
     accuracy. The ratio of the epochs is NaN if both are infinite.
     """
     train = first_reaching(cube.history_train_accuracy, 0.999)
     test = first_reaching(cube.history_test_accuracy, 0.99)
-    with np.errstate(invalid="ignore"):  # neither threshold is reached
+    with np.errstate(invalid="ignore"):  # infinity divided by infinity, if neither threshold is reached
         ratio = test / train
     return {
         "train_accuracy_epoch": train,
@@ -60,7 +67,8 @@ def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
 def restricted_loss_leads(cube: xr.Dataset) -> Values:
     """Return the epochs at which restricted and test loss halve, and by how many epochs the restricted loss is earlier.
 
-    A loss halves at the first checkpoint below half of its maximum after memorization.
+    A loss halves at the first checkpoint after its peak at which it is below half of the peak. The peak is its maximum
+    from the end of memorization on.
     """
 
     def halving_epoch(curve: xr.DataArray) -> NDArray[np.float64]:
@@ -78,10 +86,10 @@ def loss_changes_by_phase(cube: xr.Dataset) -> Values:
     """Return the excluded loss at the end of memorization, and how losses change in circuit formation and cleanup.
 
     For circuit formation, the values are the factor by which the excluded loss rises, the factor by which the train loss
-    changes, and the number of decades by which the test loss changes. For cleanup, the value is the factor by which the
-    excluded loss changes. `train_loss_factor_from_1400` is the factor by which the train loss changes from epoch 1,400, where
-    the paper's memorization ends, to the end of circuit formation. A factor by which a loss changes is at least 1, whether the
-    loss rises or falls.
+    changes, and the number of powers of ten by which the test loss changes. For cleanup, the value is the factor by
+    which the excluded loss changes. `train_loss_factor_from_1400` is the factor by which the train loss changes from
+    epoch 1,400, where the paper's memorization ends, to the end of circuit formation. A factor by which a loss changes
+    is at least 1, whether the loss rises or falls.
     """
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
     excluded, train, test = (
@@ -100,9 +108,9 @@ def loss_changes_by_phase(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "gini_W_E", "gini_W_L"))
 def gini_slopes(cube: xr.Dataset) -> Values:
-    """Return the ratio of the Gini coefficients' mean slope in cleanup to that in circuit formation, for W_E and for W_L.
+    """Return the mean slope of the Gini coefficient in cleanup, divided by its mean slope in circuit formation.
 
-    Also return the final Gini coefficients.
+    The values are for W_E and for W_L. Also return the final Gini coefficients.
     """
     result: Values = {}
     for name in ("W_E", "W_L"):
@@ -128,7 +136,7 @@ def weight_slopes(cube: xr.Dataset) -> Values:
 
 @quantity(variables=PHASE_ENDS)
 def phase_ends(cube: xr.Dataset) -> Values:
-    """Return the epochs at which the phases end, and the ratio of the second end, of circuit formation, to the first."""
+    """Return the epochs at which the phases end, and the end of circuit formation over the end of memorization."""
     return {
         "memorization": cube.memorization_end,
         "circuit_formation": cube.circuit_formation_end,
@@ -160,12 +168,13 @@ def memorized_state(cube: xr.Dataset) -> Values:
 def memorization_times(cube: xr.Dataset) -> Values:
     """Return memorization and grokking times of the runs, and the relative spread of each over runs.
 
-    The memorization time is here the first epoch with train loss below 1e-6. The spread is the standard deviation divided by
-    the mean; NaN for a single run, or if a time is NaN or infinite. Also return the ratio of the spread of memorization times
-    to that of grokking times, and the end of memorization by the rule for phases (`excluded_loss_turns`).
+    The memorization time is, here only, the first epoch with train loss below 1e-6. The spread is the standard
+    deviation divided by the mean; NaN for a single run, or if a time is NaN or infinite. Also return the spread of
+    memorization times divided by the spread of grokking times, and the end of memorization by the rule for phases
+    (`excluded_loss_turns`).
     """
     memorization_epochs, grok_epochs = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
-    with np.errstate(invalid="ignore"):  # times that are infinite
+    with np.errstate(invalid="ignore"):  # infinity minus infinity, if a time is infinite
         spreads = [
             times.std(ddof=1) / times.mean() if len(times) > 1 else np.nan
             for times in (memorization_epochs, grok_epochs)
@@ -200,9 +209,9 @@ def restricted_accuracy_on_test_pairs(cube: xr.Dataset) -> Values:
 def cosine_growth(cube: xr.Dataset) -> Values:
     """Return the growth of the logits' coefficient on each key cosine, run by run.
 
-    A key cosine is cos w(a + b - c) at a key frequency, for pair (a, b) and output c. Values are the ratio of the final
-    coefficient to that at the end of memorization, and the ratio of the coefficient at the end of circuit formation to the
-    final one.
+    A key cosine is cos w(a + b - c) at a key frequency, for pair (a, b) and output c. Values are the final coefficient
+    divided by the coefficient at the end of memorization, and the coefficient at the end of circuit formation divided
+    by the final coefficient.
     """
     growth, fraction_of_final = [], []
     for run_cube, curve in key_frequency_curves(cube, "cosine_coefficient"):
@@ -218,10 +227,10 @@ def cosine_growth(cube: xr.Dataset) -> Values:
     variables=("circuit_formation_end", "excluded_loss_by_frequency", "key_frequency", "memorization_end", "train_loss")
 )
 def excluded_singly(cube: xr.Dataset) -> Values:
-    """Return the ratio of each key frequency's final excluded loss to the final train loss, run by run.
+    """Return the final excluded loss of each key frequency alone, divided by the final train loss, run by run.
 
-    Also return the epoch at which this excluded loss has its minimum before cleanup, divided by the epoch at which
-    memorization ends.
+    Also return the epoch at which the excluded loss of this frequency has its minimum before cleanup, divided by the
+    epoch at which memorization ends.
     """
     final_ratios, minimum_ratios = [], []
     for run_cube, curve in key_frequency_curves(cube, "excluded_loss_by_frequency"):
@@ -235,11 +244,11 @@ def excluded_singly(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "excluded_loss", "maximal_excluded_loss", "memorization_end"))
 def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
-    """Return the rank correlation over checkpoints of the maximal excluded loss and the excluded loss.
+    """Return two rank correlations over checkpoints of the maximal excluded loss and the excluded loss.
 
-    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. Both correlations are
-    over checkpoints from the end of memorization on: `spearman` to the end of training, the other to the end of circuit
-    formation.
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. Both
+    correlations begin at the end of memorization. `spearman` extends to the end of training, the other to the end of
+    circuit formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
@@ -265,7 +274,7 @@ def no_generalization(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("grok_time", "history_train_loss_max", "memorization_end"))
 def slingshots_before_grokking(cube: xr.Dataset) -> Values:
-    """Count the slingshots of each run between the end of memorization and the grokking time; return this time, too.
+    """Count the slingshots of each run between the end of memorization and the grokking time; return the grokking time.
 
     A slingshot is a rise of the train loss to ten times its running minimum or more.
     """
@@ -291,10 +300,10 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "test_loss", "train_loss"))
 def losses_diverge(cube: xr.Dataset) -> Values:
-    """Return the ratios of the largest test loss before cleanup to the initial test loss and to the train loss.
+    """Return the largest test loss before cleanup, divided by the initial test loss and by the train loss.
 
-    Before cleanup means up to the end of circuit formation, or up to the end of training for a run without this end. The
-    train loss is that of the checkpoint with the largest test loss, whose epoch is also returned.
+    The train loss is taken at the checkpoint with the largest test loss, whose epoch is also returned. Before cleanup
+    means up to the end of circuit formation, or up to the end of training for a run without this end.
     """
     before_cleanup = cube.epoch <= cube.circuit_formation_end.fillna(np.inf)
     peak = cube.test_loss.where(before_cleanup).fillna(-np.inf).argmax("epoch")
@@ -316,7 +325,7 @@ def weights_inflections(cube: xr.Dataset) -> Values:
     last = cube.epoch.values[-1]
     ends = [np.zeros(cube.sizes["run"]), *(cube[name].values for name in PHASE_ENDS), np.full(cube.sizes["run"], last)]
     values = [at_epochs(curve, end) for end in ends]
-    with np.errstate(divide="ignore", invalid="ignore"):  # a phase that ends with the training
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 divided by 0, if cleanup ends at the last epoch
         slopes = np.array([1000 * (values[i + 1] - values[i]) / (ends[i + 1] - ends[i]) for i in range(4)])
         ratios = slopes[1:] / slopes[:-1]
     names = ("memorization", "circuit_formation", "cleanup", "afterwards")

@@ -1,6 +1,12 @@
-"""Quantities of the TransformerLens demo's network. Those that the subtraction notebook shows too are in `subtraction`.
+"""Quantities of the network in the TransformerLens grokking demo.
 
-A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c.
+A quantity returns values by which claims are judged. Quantities that the subtraction notebook also shows are in
+`subtraction`.
+
+A key cosine is cos w(a + b - c) with w = 2 pi k / p at a key frequency k, as a function of the pair (a, b) and the
+output c. W_L = W_out W_U maps the neurons after the ReLU to logits. The restricted loss of projected neurons is the
+test loss of the projection of the neurons on cos and sin of w(a + b) at the key frequencies, with each logit's mean
+over pairs kept. The excluded loss of projected neurons is the train loss with this projection removed from the neurons.
 """
 
 from __future__ import annotations
@@ -45,7 +51,7 @@ def first_cluster(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency",))
 def key_interference(cube: xr.Dataset) -> Values:
-    """Average cos(w x) over the key frequencies; return the ratio of the average at x = 0 to its maximum at other integers x.
+    """Average cos(w x) over the key frequencies; return the average at x = 0 over its maximum at x = 1, …, p - 1.
 
     The list has one entry per run: NaN for a run without key frequencies.
     """
@@ -111,7 +117,7 @@ def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
     """Return the excluded loss of projected neurons at the ends of memorization and of circuit formation.
 
     Also return the ratio of the second loss to the first, and the same ratio for the test loss. Values are NaN for a run in
-    which the rule does not find these ends.
+    which the rule for phases does not find these ends.
     """
     at_memorization_end, at_formation_end = (
         at_epochs(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")
@@ -129,8 +135,8 @@ def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
 def transpose_left_out(cube: xr.Dataset) -> Values:
     """Return the cosine similarity of W_L F^T and W_L F in the column of one sine; F is the Fourier basis over outputs.
 
-    The transpose is correct; the notebook leaves it out. The sine is that of the first run's lowest key frequency; NaN
-    without key frequencies.
+    The transpose is correct; the demo leaves it out. The sine is that of the first run's lowest key frequency. The
+    value is NaN without key frequencies.
     """
     F, keys = fourier.basis(operand_count(cube)), key_frequencies_of(cube.isel(run=0))
     if not keys.size:

@@ -1,4 +1,6 @@
-"""Quantities of the integer addition notebook. All values are of the first run; the experiment has no other.
+"""Quantities of the integer addition notebook, the values by which its claims are judged.
+
+All values are of the first run; the experiment has no other.
 
 PC 1 and PC 2 are the first two principal components of the embedding W_E of the operand values 0 to n - 1.
 """
@@ -137,7 +139,7 @@ def sum_probe(cube: xr.Dataset) -> Values:
     """Predict a + b linearly from the neurons after the ReLU; return R² and mean squared error on held-out pairs.
 
     The baseline predicts the mean sum of the fitted pairs at every held-out pair. `baseline_size` is the absolute value
-    of its R².
+    of the baseline's R².
     """
     result = probe(cube)
     mean_squared_error = float(np.square(result.sums - result.predicted).mean())
@@ -174,9 +176,9 @@ def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) ->
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
-    """Return how the three neurons with the strongest correlation with the sum a + b depend on it, after the ReLU.
+    """Return how the three neurons that correlate most strongly with a + b depend on this sum, after the ReLU.
 
-    Lists have one entry per neuron: the fraction of its variance that lies within pairs of equal sum, its threshold,
+    Lists have one entry per neuron: the fraction of its variance that lies among pairs of equal sum, its threshold,
     and R² of a straight line in the sum, fitted above the threshold. The threshold is the largest sum up to which the
     neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
     """
@@ -225,7 +227,7 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
 def top_neuron_fit(cube: xr.Dataset) -> Values:
     """Fit a neuron's pre-activation linearly by the PC 1 and PC 2 scores of a and b, at the pairs with a + b < n.
 
-    The neuron is that with the strongest correlation with a + b after the ReLU. Also return the absolute difference of the PC 1
+    After the ReLU, this neuron correlates most strongly with a + b. Also return the absolute difference of the PC 1
     coefficients of a and b, divided by the absolute coefficient of a; the ratio of the larger absolute PC 2 coefficient to the
     smaller absolute PC 1 coefficient; and the smaller absolute PC 2 coefficient.
     """
@@ -277,8 +279,9 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
     A pair fails if its answer is wrong. Among the pairs with an operand 0, the notebook's network fails at (0, 1) to
     (0, n - 2) and at (1, 0) to (n - 2, 0), but not at (0, 0), (0, n - 1) and (n - 1, 0). `with_a_zero_as_stated` is the
     fraction of the pairs with an operand 0 at which our network fails or succeeds like the notebook's. `symmetric` is the
-    fraction of pairs (a, b) at which it fails or succeeds like at (b, a). `fraction_in_the_middle` is the fraction of failing
-    pairs among the pairs with both operands from 2 to n - 3, `fraction_elsewhere` among all other pairs.
+    fraction of pairs (a, b) at which our network fails or succeeds like at (b, a). `fraction_in_the_middle` is the
+    fraction of failing pairs among the pairs with both operands from 2 to n - 3, `fraction_elsewhere` among all other
+    pairs.
     """
     wrong = _failing(cube)
     n = len(wrong)

@@ -1,11 +1,14 @@
 """Quantities of the algorithm at the last checkpoint (paper, sections 1, 3, 4, A.1, C.1 and C.2.1).
 
-Values are lists with one entry per run, unless a docstring says otherwise. A list run by run has several entries per run, the
-first run's first. For a run without key frequencies, a fraction at key frequencies is 0, a ratio with their norms and a loss
-after an intervention on them is NaN, and a list over key frequencies is empty. W_L = W_out W_U maps neurons to logits. The
-readout vectors are the vectors W_L cos_k and W_L sin_k over neurons, for key frequencies k, where cos_k and sin_k have the
-entries cos w_k c and sin w_k c; names of interventions call them "W_L's key directions". A key cosine is cos w(a + b - c) at
-a key frequency, as a function of the pair (a, b) and the output c.
+A quantity returns values by which claims are judged. Values are lists with one entry per run, unless a docstring says
+otherwise. A list run by run has several entries per run, the first run's first. For a run without key frequencies, a
+fraction at key frequencies is 0, a ratio of norms at key frequencies and a loss after an intervention on key
+frequencies are NaN, and a list over key frequencies is empty.
+
+Frequency k stands for w_k = 2 pi k / p. W_L = W_out W_U maps neurons to logits. The readout vectors are the vectors
+W_L cos_k and W_L sin_k over neurons, for key frequencies k, where cos_k and sin_k have the entries cos w_k c and
+sin w_k c; names of interventions call them "W_L's key directions". A key cosine is cos w(a + b - c) at a key frequency,
+as a function of the pair (a, b) and the output c.
 """
 
 from __future__ import annotations
@@ -71,7 +74,7 @@ def dataset_size(cube: xr.Dataset) -> Values:
 
 
 def _intervention(cube: xr.Dataset, name: str) -> Values:
-    """Return test loss and accuracy after an intervention, the ratio to the original loss, and the change of the accuracy."""
+    """Return test loss and accuracy after an intervention, the loss over the original loss, and the accuracy change."""
     original_loss = after_intervention(cube, "none")
     return {
         "loss": after_intervention(cube, name),
@@ -83,9 +86,9 @@ def _intervention(cube: xr.Dataset, name: str) -> Values:
 
 @quantity(variables=("W_L_fraction_explained", "intervention_accuracy"))
 def W_L_suffices(cube: xr.Dataset) -> Values:
-    """Return the test accuracy if all parts of the logits except that of the neurons, by W_L, are replaced by their means.
+    """Return the test accuracy if all of the logits except the neurons' part is replaced by its mean over pairs.
 
-    The means are over pairs. Also return the fraction of the logits' variance that the neurons explain through W_L.
+    The neurons' part is the neurons times W_L. Also return the fraction of the logits' variance that it explains.
     """
     return {
         "accuracy": after_intervention(cube, "W_L alone", "accuracy"),
@@ -146,7 +149,7 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     """Return the frequency that best explains each head's attention to a, and the fraction explained, run by run.
 
     The fraction is of the variance over pairs. Also return the number of heads whose frequency is neither a key frequency nor
-    significant in W_E, as in `W_E_frequencies`, and the fraction for head 0 alone.
+    significant in W_E (see `W_E_frequencies`), and the fraction explained for head 0 alone.
     """
     is_key_or_significant = [
         int(k) in set(key_frequencies_of(run_cube)) | set(significant_frequencies(run_cube))
@@ -289,7 +292,8 @@ def readout_identities(cube: xr.Dataset) -> Values:
     and by the two products in the angle-sum identity of this cosine or sine. Values are the fractions of variance that cos or
     sin of w(a + b) explains, the relative differences of the absolute coefficients on the two products, the number of rows
     with wrong signs, and the largest relative difference between the coefficient on cos or sin of w(a + b) and the mean
-    absolute coefficient on the products.
+    absolute coefficient on the products. The signs of the coefficients on the products are wrong if they are equal for
+    a cosine or opposite for a sine.
     """
     rows = [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     asymmetry = {
@@ -322,7 +326,10 @@ def readout_identities(cube: xr.Dataset) -> Values:
     )
 )
 def cosine_fit(cube: xr.Dataset) -> Values:
-    """Return the fraction of the logits' sum of squares that the key cosines explain, for three ways to center the logits."""
+    """Return the fraction of the sum of squares of centered and uncentered logits that the key cosines explain.
+
+    Centered logits have mean 0 over pairs for each output, or mean 0 over outputs for each pair.
+    """
     last = cube.isel(epoch=-1)
     name = "logit_fraction_explained_cosines"
     return {
@@ -334,7 +341,7 @@ def cosine_fit(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cosine_coefficient", "key_frequency", "test_loss"))
 def cosine_logits_loss(cube: xr.Dataset) -> Values:
-    """Return the test loss, the loss of logits that consist only of the fitted key cosines, and its ratio to the test loss."""
+    """Return the test loss, the loss of logits that are only the fitted key cosines, and the second over the first."""
     approximated, test_loss = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
     return {"test_loss": test_loss, "approximated": approximated, "ratio": np.array(approximated) / test_loss}
 
@@ -355,8 +362,9 @@ def neurons_explained(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cluster_W_L_fourier_norm", "cluster_size"))
 def clusters_local(cube: xr.Dataset) -> Values:
-    """Return which fraction of the squared norm of W_L's rows, for a cluster's neurons, is at the cluster's frequency.
+    """Return, for each neuron cluster, the fraction of the squared norm of its rows of W_L at the cluster's frequency.
 
+    A cluster is the neurons whose variance the same frequency explains to at least 85 %; W_L has one row per neuron.
     The list has one entry per cluster, run by run. Clusters of fewer than ten neurons are left out.
     """
     fractions = []
@@ -417,7 +425,7 @@ def neurons_on_key_directions(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def projected_on_readout(cube: xr.Dataset) -> Values:
-    """Return the test loss, and its ratio to the original, with the neurons projected on the readout vectors.
+    """Return the test loss, and its ratio to the original test loss, with the neurons projected on the readout vectors.
 
     For values with `skip_kept` in their name, the skip connection around the MLP is unchanged; for the others, its
     output is replaced by the mean over pairs.
@@ -436,7 +444,7 @@ def projected_on_readout(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def readout_removed(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, without the neurons' projection on the readout vectors.
+    """Return test loss and accuracy, and their change, with the readout vectors removed from the neurons by projection.
 
     Also return the ratio of the loss to the loss of a uniform guess.
     """
@@ -500,8 +508,8 @@ def attention_skip_zeroed(cube: xr.Dataset) -> Values:
 def sigmoid_form(cube: xr.Dataset) -> Values:
     """Compare each head's attention to a with the sigmoid of the score of a minus the score of b.
 
-    Return the mean over pairs of their absolute difference, and of the absolute difference between 1 and the attention
-    to a and b together.
+    Return, for each head, run by run, the mean over pairs of their absolute difference, and of the absolute difference
+    between 1 and the attention to a and b together.
     """
     return {
         "distance_from_sigmoid": cube.sigmoid_deviation.values.ravel(),
@@ -520,7 +528,8 @@ def parameters(cube: xr.Dataset) -> Values:
 def attention_fits(cube: xr.Dataset) -> Values:
     """Return the fraction of the variance of each head's attention to a that a fit at one frequency explains, run by run.
 
-    The fit of Table 2 is 0.5 + alpha (cos w a - cos w b) + beta (sin w a - sin w b). Also return the mean over heads.
+    The fit of Table 2 is 0.5 + alpha (cos w a - cos w b) + beta (sin w a - sin w b), with fitted alpha and beta. Also
+    return the frequency of each fit, and the mean fraction over the heads of each run.
     """
     explained = cube.attention_fit_fraction_explained.values
     return {
@@ -532,9 +541,10 @@ def attention_fits(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("score_fraction_explained",))
 def score_fits(cube: xr.Dataset) -> Values:
-    """Return which fraction of the variance of each head's score the frequency of its attention explains, run by run.
+    """Return the fraction of each head's score variance that the frequency of its attention explains, run by run.
 
-    The score is the part of the attention score that depends on the operand; its variance is over operand values.
+    The score is the part of the attention score that depends on the operand; its variance is over operand values. The
+    frequency is the one that best explains the head's attention to a.
     """
     return {"fraction_explained": cube.score_fraction_explained.values.ravel()}
 
@@ -591,8 +601,9 @@ def linear_attention(cube: xr.Dataset) -> Values:
 def OV_structure(cube: xr.Dataset) -> Values:
     """Return which fraction of each head's OV circuit is at key frequencies, and which at its strongest frequency, run by run.
 
-    The fractions are of its Fourier energy without the constant. Also return the number of heads, of all runs, whose OV circuit
-    is strongest at the frequency of the head's attention.
+    The fractions are of the OV circuit's Fourier energy (sum of squared norms of the components) without the constant.
+    Also return the number of heads, of all runs, whose OV circuit is strongest at the frequency that best explains the
+    head's attention to a.
     """
     in_keys, at_strongest, match_count = [], [], 0
     for run in cube.run.values:
@@ -631,9 +642,9 @@ def key_rules(cube: xr.Dataset) -> Values:
 def fraction_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     """Return the fraction of frequencies, directions and 2D components that are outside the key frequencies.
 
-    n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components: for each, the nine products of 1, cos
-    and sin of w a with 1, cos and sin of w b, without the constant. The paper does not say how it counts directions;
-    `of_directions` counts n of p.
+    n key frequencies are n of (p - 1) / 2 frequencies and 8n of p² 2D Fourier components. Each key frequency has 8: the
+    products of 1, cos and sin of w a with 1, cos and sin of w b, without the constant. The paper does not say how it
+    counts directions; `of_directions` counts n of p.
     """
     p = operand_count(cube)
     key_counts = by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube)))
@@ -676,7 +687,8 @@ def restricted_levels(cube: xr.Dataset) -> Values:
 def gini_variants(cube: xr.Dataset) -> Values:
     """Return the final Gini coefficients of the norms of Fourier components of W_E, W_L and W_U.
 
-    For W_E and W_L there are three each: over all components, over all components but the constant, and over frequencies.
+    W_E and W_L have three coefficients each: over all components, over all components but the constant, and over
+    frequencies.
     """
     names = [f"gini_{w}{kind}" for w in ("W_E", "W_L") for kind in ("", "_without_constant", "_by_frequency")]
     return {name: cube[name].isel(epoch=-1) for name in [*names, "gini_W_U"]}

@@ -1,6 +1,7 @@
-"""Quantities for training recipes that are said to accelerate grokking.
+"""Quantities for training recipes that are said to accelerate grokking, such as Grokfast or Muon in place of AdamW.
 
-Names of values begin with the name of the recipe, except for `fraction_…`. A network generalizes at a test accuracy of 95 %.
+A quantity returns values by which claims are judged. Names of values begin with the name of the recipe, except for
+`fraction_…`. A network generalizes at a test accuracy of 95 %.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def acceleration(cube: xr.Dataset) -> Values:
     generalize; and the median delay from 95 % train accuracy to 95 % test accuracy. For each recipe but AdamW: AdamW's median
     epoch divided by the recipe's (`factor`), the recipe's mean epoch divided by AdamW's (`mean_ratio`), the number of seeds
     with which the recipe generalizes sooner than AdamW (`sooner`), and the median delay divided by AdamW's (`delay_ratio`).
-    A ratio of two infinite numbers is NaN. Each ratio has the direction in which its source states it.
+    A ratio of two infinite numbers is NaN. Each ratio has the direction in which the paper on the recipe states it.
     """
     runs = by_recipe(cube)
     epochs = {name: generalization_epochs(part) for name, part in runs.items()}
@@ -65,14 +66,15 @@ def acceleration(cube: xr.Dataset) -> Values:
     )
 )
 def circuits_by_recipe(cube: xr.Dataset) -> Values:
-    """Count, for each recipe, the networks that generalize, and those among them with a property of the mainline's networks.
+    """Count, for each recipe, the networks that generalize, and those among them with properties of mainline networks.
 
-    Whether a network generalizes, is `sparse` or is a `clock` is judged at the last checkpoint. `sparse`: at most 10 key
-    frequencies, a restricted accuracy of at least 95 % and an excluded accuracy of at most 20 %. `clock`: the distance
-    irrelevance (see `progress_measures.measures.algorithm`) is above 0.4, the limit of typical Pizzas. `progress`: restricted
-    accuracy reaches 95 % at an earlier checkpoint than test accuracy. `phases`: the rule for phases finds all three ends. For
-    each property, `fraction_…` is the fraction of a recipe's generalizing networks that have it: the smallest over all recipes
-    with generalizing networks.
+    The mainline is the experiment with the paper's main settings. Whether a network generalizes, is `sparse` or is a
+    `clock` is judged at the last checkpoint. `sparse`: at most 10 key frequencies, a restricted accuracy of at least
+    95 % and an excluded accuracy of at most 20 %. `clock`: the distance irrelevance (see
+    `progress_measures.measures.algorithm`) is above 0.4, the limit of typical Pizzas (Zhong et al. 2023). `progress`:
+    restricted accuracy reaches 95 % at an earlier checkpoint than test accuracy. `phases`: the rule for phases finds
+    all three ends. For each property, `fraction_…` is the fraction of a recipe's generalizing networks that have it:
+    the smallest over all recipes with generalizing networks.
     """
     values: Values = {}
     fractions: dict[str, list[float]] = {}
@@ -98,8 +100,8 @@ def circuits_by_recipe(cube: xr.Dataset) -> Values:
 def _restricted_first(cube: xr.Dataset) -> NDArray[np.bool_]:
     """Return whether restricted accuracy reaches 95 % at an earlier checkpoint than test accuracy: [run].
 
-    Only checkpoints with a restricted accuracy are compared: with `measure: during`, it is measured only where the weights
-    were kept.
+    Only checkpoints with a restricted accuracy are compared: if a run is measured while it trains (`measure: during`),
+    the restricted accuracy is measured only at checkpoints whose weights were kept.
     """
     test = cube.test_accuracy.where(cube.restricted_accuracy.notnull())
     return first_reaching(cube.restricted_accuracy, GENERALIZES) < first_reaching(test, GENERALIZES)

@@ -1,8 +1,9 @@
 """Quantities of the three tasks on sequences: fresh data compared with a fixed training set (paper, appendix D.3).
 
-The paper states that these tasks use the mainline's settings. The authors' saved runs and notebook use other settings.
-Claims are judged with the settings of the saved runs and notebook, as far as they are known, otherwise with those that
-the paper states.
+A quantity returns values by which claims are judged. With fresh data, every update samples new sequences. The paper
+states that these tasks use the settings of its main experiment. The authors' saved runs and notebook use other
+settings. Claims are judged with the settings of the saved runs and notebook, as far as they are known, otherwise with
+those that the paper states.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _smooth(curve: xr.DataArray) -> xr.DataArray:
 
 
 def _with_others(values: Values, values_of_others: Values, suffix: str = "as_stated") -> Values:
-    """Merge the values of one cube with those of another cube, and add a suffix to the names of the latter."""
+    """Merge `values` with the values of another cube, and add a suffix to the names of the other cube's values."""
     return values | {f"{name}_{suffix}": value for name, value in values_of_others.items()}
 
 
@@ -40,9 +41,9 @@ def _epochs_and_ratio(train: float, test: float) -> Values:
 def fresh_data(cube: xr.Dataset) -> Values:
     """Return how far train and test loss of the first run differ, and how sharply the test loss drops.
 
-    Values are the largest absolute log10 ratio of the smoothed losses, final test loss and accuracy, and the largest drop of
-    the smoothed test loss within a fifth of the training, as a fraction of its total drop to its minimum. A smoothed loss is
-    its running median over 5 % of the training.
+    Values are the largest absolute log10 ratio of the smoothed losses, the final test loss and accuracy, and the
+    largest drop of the smoothed test loss within a fifth of the training, divided by its drop from the first value to
+    the minimum. A loss is smoothed by a running median over 5 % of the training.
     """
     return _fresh(cube)
 
@@ -68,8 +69,9 @@ def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
 
     `largest_drop` is the largest drop of the loss within a window of 5 % of the training. `steepest_at` is the epoch at the
     center of the window of this length within which the logarithm of the loss falls most; `steepest_at_first_digit` and
-    `steepest_at_second_digit` are its first entries. A window is used because differences of adjacent checkpoints are noisy at
-    small losses. `fraction_in_a_fifth` is the largest drop within a fifth of the training, as a fraction of the total drop.
+    `steepest_at_second_digit` are its first two entries. A window is used because differences of adjacent checkpoints
+    are noisy at small losses. `fraction_in_a_fifth` is the largest drop within a fifth of the training, as a fraction
+    of the total drop.
 
     Args:
         notebook: runs with the settings of the authors' notebook, which plots the curves of single digits.
@@ -180,9 +182,9 @@ def halving_on_fixed_set(cube: xr.Dataset) -> Values:
 def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the values of `fresh_data`, and the largest induction score of a head of the last layer.
 
-    An induction score is a head's attention to tokens that equal the answer and follow a copy of the current token. It is
-    taken of the first run, at its last and at its first checkpoint. For the last run, return the score at the last checkpoint
-    and the values of `fresh_data` except the accuracy.
+    An induction score is a head's attention to tokens that equal the answer and follow a copy of the current token.
+    These values are of the first run; the score is returned at its last and at its first checkpoint. For the last run,
+    also return the score at the last checkpoint and the values of `fresh_data` except the accuracy.
 
     Args:
         cube: runs with the settings by which the claims are judged.
@@ -239,9 +241,9 @@ def fresh_against_fixed_set(*cubes: xr.Dataset) -> Values:
 def repeated_sequences(cube: xr.Dataset) -> Values:
     """Return whether the task can sample the paper's example of a sequence with a repeat, and the labels of this example.
 
-    Also sample 1,000 sequences and return at which fraction of the answer positions the label follows the same token earlier in
-    the sequence. The paper's example ends with its END token, whereas our sequences begin with token 0. The values do not depend
-    on the cube.
+    Also sample 1,000 sequences, and return the fraction of answer positions whose token occurs earlier in the sequence
+    with the label right after it. The paper's example ends with its END token, whereas our sequences begin with token
+    0. The values do not depend on the cube.
     """
     from progress_measures.experiments import load_experiment
 

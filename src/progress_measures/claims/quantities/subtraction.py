@@ -1,10 +1,15 @@
 """Quantities that the subtraction notebook prints and plots.
 
-Values of training and of the network are lists with one entry per run, unless a docstring says otherwise. The first epoch of an
-event that does not occur is infinite; a value at an epoch without a checkpoint, or without key frequencies, is NaN. A key cosine
-is cos w(a - b - c) at a key frequency, as a function of the pair (a, b) and the output c; for addition, a + b replaces
-a - b. For the restricted and excluded loss of projected neurons, the key frequencies' directions are kept or removed in
-the neurons after the ReLU, and W_L = W_out W_U maps these neurons to logits.
+A quantity returns values by which claims are judged. Values of training and of the network are lists with one entry per
+run, unless a docstring says otherwise. A list run by run has several entries per run, the first run's first. The first
+epoch of an event that does not occur is infinite; a value at an epoch without a checkpoint, or without key frequencies,
+is NaN.
+
+A key cosine is cos w(a - b - c) with w = 2 pi k / p at a key frequency k, as a function of the pair (a, b) and the
+output c. For addition, a + b replaces a - b. The restricted loss of projected neurons is the test loss of the
+projection of the neurons after the ReLU on cos and sin of w(a - b) at the key frequencies, with each logit's mean over
+pairs kept. The excluded loss of projected neurons is the train loss with this projection removed from the neurons.
+W_L = W_out W_U maps these neurons to logits.
 """
 
 from __future__ import annotations
@@ -65,7 +70,7 @@ def logit_count(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier",))
 def shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes that the notebook's arrays of weights, attention and neurons have, without the token `=`."""
+    """Return the shapes, for our network, of the notebook's arrays of weights, attention and neurons, without `=`."""
     sizes = cube.sizes
     n = operand_count(cube)
     return {
@@ -100,7 +105,7 @@ def fourier_orthonormal(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_loss", "train_loss"))
 def initial_losses(cube: xr.Dataset) -> Values:
-    """Return train and test loss at epoch 0, the loss of a uniform guess, and how much the two losses differ from the latter."""
+    """Return train and test loss at epoch 0, the loss of a uniform guess, and the distance of both from this loss."""
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
     uniform = uniform_loss(cube)
     return {
@@ -115,7 +120,7 @@ def initial_losses(cube: xr.Dataset) -> Values:
 def _printed_losses(
     cube: xr.Dataset, epochs: Sequence[int] | NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
-    """Return the train and test losses of our runs that correspond to those that the notebook prints.
+    """Return the train and test losses of our runs that correspond to the losses that the notebook prints.
 
     The train loss that the notebook prints at epoch n is measured after n - 1 updates, the test loss after n. Between two
     evaluations of our run, the logarithm of the train loss is interpolated linearly.
@@ -136,7 +141,7 @@ def _printed_losses(
 
 @quantity(variables=("history_train_loss", "test_loss", "train_loss"))
 def early_losses(cube: xr.Dataset) -> Values:
-    """Return train and test loss at epoch 100, where the notebook prints them, and after 200 updates."""
+    """Return train and test loss at the notebook's epoch 100 (see `_printed_losses`), and after 200 updates."""
     train, test = _printed_losses(cube, [100])
     at_200 = [cube[f"{split}_loss"].reindex(epoch=[200]).isel(epoch=0) for split in ("train", "test")]
     return {"train_100": train[:, 0], "test_100": test[:, 0], "train_200": at_200[0], "test_200": at_200[1]}
@@ -185,9 +190,9 @@ def test_loss_peak(cube: xr.Dataset) -> Values:
 def train_loss_plateau(cube: xr.Dataset) -> Values:
     """Return maximum and minimum of the train loss from epoch 1,500 to the end of circuit formation.
 
-    The published plateau begins at epoch 1,500. Also count the checkpoints at which the running mean of the train loss over
-    1,000 epochs is larger than at the checkpoint before; NaN if there are not more than 1,000 epochs, or the checkpoints are
-    not evenly spaced.
+    In the notebook, the train loss is on a plateau from epoch 1,500. Also count the checkpoints at which the running
+    mean of the train loss over 1,000 epochs is larger than at the checkpoint before; NaN if there are not more than
+    1,000 epochs, or the checkpoints are not evenly spaced.
     """
     plateaus = [
         run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
@@ -204,9 +209,9 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
 def test_loss_decline(cube: xr.Dataset) -> Values:
     """Count the checkpoints at which the running mean of the test loss over 1,000 epochs is larger than at the checkpoint before.
 
-    They are counted from the peak of the test loss to the grokking time; NaN if the run has no grokking time, if there are at
-    most 1,000 epochs between the two, or if the checkpoints are not evenly spaced. Also return the test loss at epochs 5,000,
-    10,000, 15,000 and 20,000.
+    The checkpoints are counted from the peak of the test loss to the grokking time. The count is NaN if the run has no
+    grokking time, if at most 1,000 epochs lie between peak and grokking time, or if the checkpoints are not evenly
+    spaced. Also return the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
     """
     peak = cube.test_loss.idxmax("epoch")
     declines = [
@@ -235,7 +240,7 @@ def train_loss_drop(cube: xr.Dataset) -> Values:
     """Return the ratio of the train loss at the end of circuit formation to the final train loss.
 
     Also return the epoch at which circuit formation ends, and the ratio of the train loss at epoch 22,000, where the
-    published plateau ends, to the final train loss.
+    train loss's plateau in the notebook ends, to the final train loss.
     """
     final = cube.train_loss.isel(epoch=-1).values
     return {
@@ -262,11 +267,12 @@ def loss_on_all_pairs(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def embedding_singular_values(cube: xr.Dataset) -> Values:
-    """Return statistics of the singular values of W_E, for n key frequencies.
+    """Return statistics of the singular values of W_E; n is the number of key frequencies.
 
     Values are the number of singular values above a tenth of the largest, minus 2n, and the fraction of the squared
-    norm of W_E in the 2n largest. Also return, for a Gaussian matrix of the shape of W_E, the ratio of its smallest to its
-    largest singular value, and R² of a straight line fitted to its singular values by rank.
+    norm of W_E in the 2n largest singular values. Also return, for a Gaussian matrix of the shape of W_E, the ratio of
+    its smallest to its largest singular value, and R² of a straight line fitted to its singular values as a function of
+    rank.
     """
 
     def singular_values(run_cube: xr.Dataset) -> NDArray[np.floating]:
@@ -288,7 +294,7 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def singular_vector_frequencies(cube: xr.Dataset) -> Values:
-    """Return how concentrated W_E's first 2n left singular vectors are in frequency, for n key frequencies.
+    """Return how concentrated in frequency W_E's first 2n left singular vectors are, for n key frequencies.
 
     These vectors are functions of the operand value. Lists have one entry per vector, run by run: the fraction of the vector's
     Fourier energy at its strongest frequency, and the fraction at all key frequencies together.
@@ -361,8 +367,8 @@ def neuron_shares(cube: xr.Dataset) -> Values:
 def block_loop(cube: xr.Dataset) -> Values:
     """Return the indices of Fourier components that the notebook's loop visits in its sum over the products of a frequency.
 
-    Due to a wrong step, the loop visits only index 0, the constant, not the cosine and the sine. Also return the median over
-    neurons of the fraction of variance that a neuron's best frequency explains, computed from all products.
+    Due to a wrong step, the loop visits only index 0, the constant, not the cosine and the sine. Also return, computed
+    from all products, the median over neurons of the fraction of variance that a neuron's best frequency explains.
     """
     ends = 2 * cube.frequency.values
     visited = {index for end in ends for index in range(0, end - 1, end)}
@@ -397,7 +403,7 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
     """Return the cosine similarity of the final logits with each key cosine, and the norms of the residuals.
 
     The lists `frequency`, `similarity` and `coefficient` have one entry per key frequency, run by run. `residual` is
-    the norm of the logits without the key cosines, divided by the norm of the logits; `residual_norm` is the norm itself.
+    the norm of the logits without the key cosines, divided by the norm of the logits; `residual_norm` is not divided.
     `sum_of_squares` is the squared residual plus the squared similarities.
     """
     last = cube.isel(epoch=-1)
@@ -417,8 +423,9 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
 def cosine_pythagoras(cube: xr.Dataset) -> Values:
     """Return how far the squared cosine similarities and the squared residual are from adding up to 1.
 
-    The similarities are those of the logits with each key cosine. `printed` is the absolute difference from 1 for the
-    numbers that the notebook prints, `measured` for our runs.
+    The similarities are those of the logits with each key cosine. The residual is the norm of the logits without the
+    key cosines, divided by the norm of the logits. `printed` is the absolute difference from 1 for the numbers that the
+    notebook prints, `measured` for our runs.
     """
     printed = load_claims()["subtraction.cos_sims"].published
     return {
@@ -448,9 +455,10 @@ def cosine_approximation(cube: xr.Dataset) -> Values:
 def similarity_growth(cube: xr.Dataset) -> Values:
     """Return by which factor the logits' largest cosine similarity with a key cosine grows.
 
-    The growth is from the end of memorization to half the grokking time; NaN if the run lacks one of them or has no key
-    frequencies. Also return the frequency with the largest similarity at half the grokking time. The residual is the norm of
-    the logits without the cosines of all frequencies, divided by the norm of the logits: at epoch 100 and at the last checkpoint.
+    It grows from the end of memorization to half the grokking time; the factor is NaN if the run has no end of
+    memorization, no grokking time or no key frequencies. Also return the frequency with the largest similarity at half
+    the grokking time. The residual is the norm of the logits without the cosines of all frequencies, divided by the
+    norm of the logits: at epoch 100 and at the last checkpoint.
     """
     growth, leading_frequency = [], []
     for run in cube.run.values:
@@ -518,7 +526,8 @@ def neuron_losses_after_memorization(cube: xr.Dataset) -> Values:
 def restricted_to_test(cube: xr.Dataset) -> Values:
     """Return the ratio of the restricted loss of projected neurons to the test loss.
 
-    Values are its minimum and maximum before the grokking time, NaN if there is none, and its final value.
+    Values are the minimum and maximum of the ratio before the grokking time, NaN if the run has no grokking time, and
+    its final value.
     """
     ratio = cube.restricted_loss_neurons / cube.test_loss
     before_grokking = ratio.where(cube.epoch < cube.grok_time)
@@ -533,8 +542,8 @@ def restricted_to_test(cube: xr.Dataset) -> Values:
 def ratio_misaligned(cube: xr.Dataset) -> Values:
     """Return the largest factor by which the test loss falls between two successive checkpoints, and the epoch of the second.
 
-    In its ratio of losses, the notebook divides by the test loss of an epoch about one checkpoint away. This factor bounds
-    the error of the ratio.
+    In its ratio of restricted to test loss, the notebook divides by the test loss of an epoch about one checkpoint
+    away. The factor bounds the error of this ratio.
     """
     factor = cube.test_loss.shift(epoch=1) / cube.test_loss
     return {"largest_factor": factor.max("epoch"), "at_epoch": factor.idxmax("epoch")}

@@ -1,4 +1,4 @@
-"""Quantities for sweeps of weight decay and train fraction."""
+"""Quantities, values by which claims are judged, for sweeps of weight decay and train fraction."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ def delay_exponents(cube: xr.Dataset) -> Values:
     """Fit the delay as a power of weight decay and as a power of train fraction; return exponents and their 95 % intervals.
 
     `exponent_of_weight_decay` has one exponent for each train fraction, `exponent_of_train_fraction` one for each weight
-    decay; `low_of_…` and `high_of_…` have the ends of the intervals that contain 95 % of bootstrap samples. The delay is that
-    of 90 % test accuracy after 90 % train accuracy. Only networks with a finite delay above 0 are used. A fraction or weight
-    decay with fewer than ten of them, or with fewer than three different values of the other setting, is left out.
+    decay; `low_of_…` and `high_of_…` have the ends of the intervals that contain 95 % of bootstrap samples. The delay
+    is the number of updates from 90 % train accuracy to 90 % test accuracy. Only networks with a finite delay above 0
+    are used. A fraction or weight decay with fewer than ten such networks, or with fewer than three values of the other
+    setting among them, is left out.
     """
     sweep = diagram(cube)
     delay = sweep.delay.where(np.isfinite(sweep.delay) & (sweep.delay > 0))
@@ -56,7 +57,7 @@ def delay_exponents(cube: xr.Dataset) -> Values:
 
 @quantity(variables=VARIABLES)
 def generalization_at_extreme_fractions(cube: xr.Dataset) -> Values:
-    """Return how many networks with the smallest train fraction learn their test pairs, and how many such networks there are.
+    """Return how many networks have the smallest train fraction, and how many of these learn their test pairs.
 
     Also return the largest delay, in updates, of networks with weight decay 1 and a train fraction of at least 0.6: infinity
     if one of them learns only its training pairs, NaN if one of them learns neither. A set of pairs is learned at 90 %

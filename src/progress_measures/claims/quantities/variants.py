@@ -1,7 +1,12 @@
-"""Quantities for other train fractions, weight decays, primes and losses (paper, sections 5.3, C.2.2, C.2.3 and D).
+"""Quantities for other train fractions, primes, weight decays, dropout and losses (paper, 5.3, C.2.2, C.2.3 and D).
 
-Values are lists with one entry per run, unless a docstring says otherwise. The first epoch of an event that does not occur is
-infinite; a delay between two such events is NaN.
+A quantity returns values by which claims are judged. Values are lists with one entry per run, unless a docstring says
+otherwise. The first epoch of an event that does not occur is infinite; a delay between two such events is NaN. The
+mainline is the experiment with the paper's main settings: p = 113, train fraction 0.3, weight decay 1. The cubes `low`
+and `high` have smaller and larger train fractions.
+
+W_L = W_out W_U maps neurons to logits. For frequency k, cos_k and sin_k have the entries cos w_k c and sin w_k c over
+outputs c, with w_k = 2 pi k / p.
 """
 
 from __future__ import annotations
@@ -40,8 +45,8 @@ def _by_fraction(runs: list[tuple[float, xr.Dataset]], function: Callable[[xr.Da
 def delay_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the delay by train fraction: the number of epochs from train loss below 1e-2 to test loss below 1e-2.
 
-    Also return whether the delay falls from fraction 0.3 to 0.4 and from 0.4 to 0.5, and the largest delay at fractions of at
-    least 0.6, in epochs and divided by the delay at 0.3.
+    Delays are of the first run with each fraction. Also return whether the delay falls from fraction 0.3 to 0.4 and
+    from 0.4 to 0.5, and the largest delay at fractions of at least 0.6, in epochs and divided by the delay at 0.3.
     """
     delays = _by_fraction(first_runs_by_fraction(low, mainline, high), lambda run: loss_delays(run)[0])
     delay_at = {float(name): delay for name, delay in delays.items()}
@@ -74,8 +79,8 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
     The delay of a run is the number of epochs between the two. `latest_train` is the latest of the epochs for the train loss.
-    Among the fractions whose test loss falls below 1e-6, `rises` counts those at which this epoch is larger than at the
-    next smaller fraction, `rises_of_delay` those at which the delay is larger. `largest_delay_from_06` is the largest delay at
+    Among the fractions whose test loss falls below 1e-6, `rises` counts those at which it falls later than at the next
+    smaller fraction, `rises_of_delay` those at which the delay is larger. `largest_delay_from_06` is the largest delay at
     fractions of at least 0.6. Also return the first epochs with test loss below 1e-4 and 1e-2.
     """
     runs = first_runs_by_fraction(low, mainline, high)
@@ -108,7 +113,10 @@ def memorization_epochs(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset)
 
 @quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
 def structure(cube: xr.Dataset) -> Values:
-    """Return the columns of Table 5 for each run at its last checkpoint; the number of key frequencies; the test accuracy."""
+    """Return the columns of Table 5, the number of key frequencies and the test accuracy of each run.
+
+    Values are at the last checkpoint. `analysis.paper_tables.table_5_row` defines the columns.
+    """
     rows = [table_5_row(cube.isel(run=i, epoch=-1)) for i in range(cube.sizes["run"])]
     columns = {name.replace(" ", "_"): [row[name] for row in rows] for name in rows[0]}
     return columns | {
@@ -122,8 +130,8 @@ def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
     `Gini_W_L` is the Gini coefficient of the norms of W_L's Fourier components. For `MLP_FVE`, the neurons are projected on the
-    vectors W_L cos_k and W_L sin_k of each key frequency k. `MLP_FVE` is the mean fraction of the variance of these projections
-    that cos or sin of w_k(a + b) explains.
+    vectors W_L cos_k and W_L sin_k of each key frequency k. `MLP_FVE` is the fraction of the variance of such a
+    projection that cos or sin of w_k(a + b) explains, averaged over these projections.
     """
     tables = [structure(cube) for cube in cubes]
     columns = {
@@ -151,7 +159,7 @@ def skip_zeroed_if_generalizing(*cubes: xr.Dataset) -> Values:
     """Return what changes if the skip connection around the MLP is set to zero, for runs with at least 95 % test accuracy.
 
     Values are over all pairs: the change of the accuracy, and the ratio of the loss to the loss with the skip connection
-    replaced by its mean over pairs. Also return the median of this ratio.
+    replaced by its mean over pairs. Also return the median of this ratio over runs.
     """
     changes, ratios = [], []
     for cube in cubes:
@@ -173,10 +181,11 @@ def skip_zeroed_if_generalizing(*cubes: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier", "gini_W_L"))
 def sparsity_with_l1(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
-    """Return how sparse W_L of the first run is over neurons and over Fourier components, and the same of the mainline.
+    """Return how sparse W_L is over neurons and Fourier components, with an l1 penalty (`cube`) and in the mainline.
 
-    Sparsity over neurons is the Gini coefficient of the norms of W_L's rows, one per neuron; sparsity over Fourier components
-    is the Gini coefficient of their norms. Also return how much larger each is than in the mainline.
+    W_L is that of the first run at its last checkpoint. Sparsity over neurons is the Gini coefficient of the norms of
+    W_L's rows, one per neuron; sparsity over Fourier components is the Gini coefficient of the components' norms. Also
+    return by how much each Gini coefficient is larger with the penalty.
     """
 
     def over_neurons(runs: xr.Dataset) -> float:
@@ -206,9 +215,10 @@ def generalization(cube: xr.Dataset) -> Values:
 def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
     """Return the rise of the maximal excluded loss, for runs without weight decay and for the mainline's first run.
 
-    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. The rise is
-    the ratio of its final value to its minimum from 100 % train accuracy on. Also return, for the runs without weight decay,
-    the ratio of the final test loss to the loss of a uniform guess.
+    The maximal excluded loss is the maximum over frequencies of the train loss with this single frequency's directions
+    removed from the logits. The rise is the final value of the maximal excluded loss divided by its minimum from 100 %
+    train accuracy on. Also return, for the runs without weight decay, the ratio of the final test loss to the loss of a
+    uniform guess.
     """
 
     def rise(runs: xr.Dataset) -> xr.DataArray:
@@ -227,7 +237,8 @@ def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Va
 def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
     """Return the grokking times by weight decay, with means and medians; the time is infinite for a run that has none.
 
-    Means and medians are for weight decays 0.3, 1 and 3; `less_is_slower` says whether the medians fall in this order.
+    Means and medians are over the seeds, for weight decays 0.3, 1 and 3. `less_is_slower` is true if the medians fall
+    in this order.
     """
     times = {}
     for runs in (cube, mainline):
@@ -284,9 +295,9 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     """Count the runs that generalize late, and those with slingshots after memorization.
 
     A run has memorized at 100 % train accuracy. It generalizes late if its test loss first falls below half the loss of
-    a uniform guess at least 1,000 epochs after memorization. `delay` is the number of epochs between the two. A slingshot is a
-    rise of the train loss to ten times its running minimum or more; `slingshots` is their number in each run after memorization,
-    NaN for a run that does not memorize.
+    a uniform guess at least 1,000 epochs after memorization. `delay` is the number of epochs from memorization to this
+    epoch. A slingshot is a rise of the train loss to ten times its running minimum or more; `slingshots` is their
+    number in each run after memorization, NaN for a run that does not memorize.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     generalization_epochs = first_below(cube.history_test_loss, 0.5 * uniform_loss(cube))
@@ -393,9 +404,10 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
 def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     """Return columns of Table 5 for runs with dropout and at least 95 % final test accuracy.
 
-    Test accuracies are listed by dropout rate; the fraction of the logits' variance explained is a mean by dropout rate, NaN
-    without such runs. Also return the smallest final Gini coefficient of W_E among runs with weight decay and at least 95 %
-    test accuracy, and the ratio of the largest Gini coefficient of W_E with dropout to this smallest one.
+    Test accuracies are listed by dropout rate. `logit_FVE_at_…`, the fraction of the logits' variance that the cosines
+    cos w(a + b - c) at the key frequencies explain, is a mean over the runs of a dropout rate, NaN without such runs.
+    Also return the smallest final Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy,
+    and the ratio of the largest Gini coefficient of W_E with dropout to this smallest one.
 
     Args:
         dropout: runs with dropout.
@@ -443,8 +455,9 @@ def accuracies_of_table_5(
 ) -> Values:
     """Return the final test accuracies of the runs that correspond to networks of Table 5; networks of two layers are left out.
 
-    `dropout_0.2` has those of the runs with dropout 0.2. `others` has those of the runs with other train fractions, with the
-    primes 53 and 109, and with dropout 0.5. Runs with dropout and a test accuracy of less than 95 % are left out.
+    `dropout_0.2` has the accuracies of the runs with dropout 0.2. `others` has the accuracies of the runs with other
+    train fractions, with prime 53 and weight decay 5, with prime 109, and with dropout 0.5. Runs with dropout and a
+    test accuracy of less than 95 % are left out.
     """
     generalizing = _generalizing(dropout)
     accuracy = {rate: runs_with(generalizing, dropout=rate).test_accuracy.values[:, -1] for rate in (0.2, 0.5)}
