@@ -1,8 +1,9 @@
 """Export of a run's weights to files that TransformerLens and `progress-measures import` read.
 
-The file is a dictionary. `model` (the state dict of the last written checkpoint) and `config` are named as in the files of the
-companions' notebooks. `updates` is the number of updates before each checkpoint. If several checkpoints are written,
-`checkpoints` contains their state dicts. The training pairs and the recorded losses have the keys that `_training_record` lists.
+The file is a dictionary. `model` (the state dict of the last written checkpoint) and `config` are named as in the files
+of the two notebooks that are companions of the paper. `updates` is the number of updates before each checkpoint. If
+several checkpoints are written, `checkpoints` contains their state dicts. The training pairs and the recorded losses
+have the keys that `_training_record` lists.
 """
 
 from __future__ import annotations

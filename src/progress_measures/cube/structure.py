@@ -44,6 +44,7 @@ def coordinates(run: Run) -> dict[str, Any]:
         "parameter": list(architecture.parameters),
     }
     if run.on_sequences:
+        # the label of a skip trigram is the trigram's number, so there are as many trigrams as outputs
         return labels_of_network | {"answer": run.task.answer_names(), "trigram": np.arange(architecture.outputs)}
     order = Order.of(run.task)
     n, positions = len(order.operands), run.task.token_layout.names()
@@ -91,11 +92,11 @@ def with_epochs(dataset: xr.Dataset, epochs: Mapping[str, NDArray[np.int64]]) ->
 
 
 def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str, Any]]:
-    """Return the encoding of each variable: byte shuffle, strong compression and a checksum.
+    """Return the encoding of each variable: chunks, byte shuffle, strong compression and a checksum.
 
-    Compression is slow but strong, because cubes are written once and read often. A chunk has all values of a variable
-    for one run, or for several runs if these take few bytes, so that a variable of a thousand runs is not stored in a
-    thousand files.
+    The compression is slow but strong, because cubes are written once and read often. A chunk has all values of a
+    variable for one run, or for several runs if the values of one run take few bytes. A variable of a thousand runs is
+    thus not stored in a thousand files.
 
     Args:
         dataset: the cube, or the runs that are written first if it is written in several steps.

@@ -9,12 +9,12 @@ from progress_measures.plain_text import text_table
 
 
 def contents(cube: xr.Dataset, word: str = "") -> None:
-    """Print a table of a cube's variables: name, meaning, dimensions and units.
+    """Print a table of a cube's variables: name, meaning (the attribute `long_name`), dimensions and units.
 
     Args:
-        cube: cube whose variables are listed, in its order.
-        word: text that the name or meaning of the listed variables contains; upper and lower case are equal. By default, all
-            variables are listed.
+        cube: cube whose variables are listed, in the order of the cube.
+        word: text that a variable must contain in its name or meaning to be listed, in upper or lower case. By default,
+            all variables are listed.
 
     Raises:
         UserError: no variable has the word in its name or meaning.

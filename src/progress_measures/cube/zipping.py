@@ -1,4 +1,4 @@
-"""Write published files: zip files whose root is a Zarr folder."""
+"""Write published cubes and runs as zip files: the content of a Zarr folder, at the root of the zip file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def zip_store(store: Path, path: Path) -> None:
     """
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(file for file in store.rglob("*") if file.is_file()):
-            # the earliest date that a zip file can have, in place of the file's own date
+            # a fixed date (the earliest that a zip file can have), so that equal folders give equal bytes
             info = zipfile.ZipInfo(file.relative_to(store).as_posix(), (1980, 1, 1, 0, 0, 0))
             # The root's metadata are a long text, because they repeat those of every array; other large files are already
             # compressed.

@@ -127,8 +127,9 @@ def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
         names: Names of the runs.
 
     Returns:
-        True for training pairs [run, a, b] or, for tasks on sequences, training examples [run, example]. If the named runs have
-        different numbers of operand values, a and b have the length of the largest, and masks are padded with false.
+        True for training pairs [run, a, b] or, for tasks on sequences, training examples [run, example]. If the named
+        runs have different numbers of operand values, a and b have the length of the largest number, and masks are
+        padded with false.
 
     Raises:
         UserError: The dataset is missing or damaged, or lacks one of the runs.
@@ -163,6 +164,7 @@ def _settings(runs: list[Run]) -> str:
 
 
 def _provenance(runs: list[Run]) -> dict[str, str]:
+    """Return the settings and the fingerprint of the code on which the dataset of the runs depends."""
     return {
         "settings": _settings(runs),
         "code": fingerprint(__name__, type(runs[0].task).__module__, DERIVED),

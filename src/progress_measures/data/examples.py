@@ -53,7 +53,7 @@ class PairExamples:
         train: True for training pairs: [a, b].
 
     Attributes:
-        fixed: The training pairs.
+        fixed: The training pairs, with the labels that the run trains on.
     """
 
     def __init__(self, run: Run, train: NDArray[np.bool_]) -> None:
@@ -70,7 +70,7 @@ class PairExamples:
         self._test = examples(task.defined() & ~train, task.label_table())
 
     def of_update(self, update: int) -> Examples:
-        """Return the training pairs of one update, all of them without batches; `update` counts from 0."""
+        """Return the training pairs of one update: all, unless `training.batch` is set; `update` counts from 0."""
         assert self.fixed is not None
         if not self._run.batch_size:
             return self.fixed

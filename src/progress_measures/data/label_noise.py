@@ -28,7 +28,7 @@ def training_labels(run: Run, train: NDArray[np.bool_]) -> NDArray[np.int64]:
         train: true for training pairs: [a, b].
 
     Returns:
-        The labels [a, b]. Outside the training pairs, they are those of the right answers.
+        The labels [a, b]. Outside the training pairs, they are the task's labels.
     """
     labels = run.task.label_table()
     noisy_count = round(run.split.label_noise * int(train.sum()))

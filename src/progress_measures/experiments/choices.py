@@ -1,4 +1,4 @@
-"""Allowed values of fields of the section `model`, in a module of their own because settings are read without importing torch."""
+"""Allowed values of fields of the section `model`, in a separate module so that reading settings imports no torch."""
 
 from typing import Literal
 

@@ -23,8 +23,9 @@ def on_sequences(run: Run) -> bool:
 def has_paper_design(run: Run) -> bool:
     """Return whether a network has the paper's design, in any size; the fast forward passes compute only such networks.
 
-    Of the fields of `model` that decide what a network computes, only `layers`, the sizes, `attention_only`, `mlp_biases` and
-    `doubled_residual` may differ from the paper's. The answer position of a pair is the last one.
+    A network of this design has the paper's values of all fields of `model` that decide what a network computes, except
+    `layers`, the sizes, `attention_only`, `mlp_biases` and `doubled_residual`. The answer position of a pair is the
+    last one.
     """
     model = run.model
     return (
@@ -42,9 +43,9 @@ def has_paper_design(run: Run) -> bool:
 def closed_form(run: Run) -> bool:
     """Return whether the fast path, `models.pairs`, can compute a network's neurons from its weights in native form.
 
-    It can if the network has one layer with an MLP of ReLUs and no norm, three tokens as in `a b =`, and answers at the last
-    one. Attention biases, the attention scale, sinusoidal position vectors and tied embeddings are folded into its other
-    weights first.
+    It can if the network has one layer with an ungated MLP of ReLUs, no norm and no rotary positions, if the input is
+    three tokens as in `a b =`, and if the answer position is the last one. In native form (`models.native`), attention
+    biases, the attention scale, sinusoidal position vectors and tied embeddings are folded into the other weights.
     """
     model = run.model
     return (
@@ -66,7 +67,7 @@ def uses_fast_path(run: Run) -> bool:
 
 
 def batch_size(run: Run) -> int:
-    """Return the number of examples per update: `training.batch`, else `split.examples`, else 0, which means all pairs."""
+    """Return the number of examples per update: `training.batch`, else `split.examples`, else 0: all training pairs."""
     return run.training.batch or run.split.examples or 0
 
 

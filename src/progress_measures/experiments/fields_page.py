@@ -24,6 +24,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("learning_coefficient", schema.LearningCoefficient),
     ("imported", schema.Imported),
 )
+"""The class of each section of an experiment file, with the path of the section, in the order of the page."""
 
 
 def generated_files() -> dict[Path, str]:

@@ -1,7 +1,7 @@
 """The grid of an experiment: its axes, the settings and the name of each run.
 
-A key of the grid is one axis. Its values are a list, for one field or for several that vary together, or a mapping from names to
-settings, for a key that names no field:
+Each key of the grid is one axis. A key that names a field, or several fields that vary together, has a list of values.
+Any other key, such as `recipe`, has a mapping from names to settings:
 
     seed: [0, 1]
     model.d_model, model.d_mlp: [[32, 128], [64, 256]]
@@ -33,8 +33,8 @@ class Entry(NamedTuple):
     Attributes:
         name: the run's name, or the part of it that belongs to the axis.
         settings: values of fields, by their dotted names.
-        labels: names of settings that a mapping gives, such as `muon`, by the key of the axis, such as `recipe`; empty for an
-            axis with a list of values.
+        labels: for each axis with a mapping, the name of its settings in this run, such as `muon`, by the key of the
+            axis, such as `recipe`. An axis with a list of values has no label.
     """
 
     name: str
@@ -94,7 +94,8 @@ def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
         refused: reasons why other fields may not vary, by their dotted names.
 
     Raises:
-        ValueError: a field cannot vary, occurs twice or lacks values, or runs have no valid names.
+        ValueError: a field cannot vary, occurs twice or lacks values; or there are more than `MAX_RUNS` runs; or the
+            name of a run is not unique, or longer than `MAX_NAME_LENGTH`.
     """
     for key, values in grid.items():
         fields = _fields(key)

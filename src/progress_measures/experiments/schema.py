@@ -70,8 +70,9 @@ class Split(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Tasks on pairs: fraction of the training pairs whose label is replaced by a random wrong one, from the "
-        "split's seed. Train loss and accuracy that training records refer to these labels; measures use the right answers.",
+        description="Tasks on pairs: fraction of the training pairs whose label is replaced by a random wrong one, "
+        "drawn with the split's seed. The train loss and accuracy recorded during training use these labels; measures "
+        "use the right answers.",
     )
 
 
@@ -120,8 +121,8 @@ class Model(Section):
     attention_biases: bool = Field(False, description="Whether attention has biases b_Q, b_K, b_V and b_O.")
     positions: Literal["learned", "fixed", "sinusoidal", "rotary", "none"] = Field(
         "learned",
-        description="Position vectors: `learned`; `fixed` as an imported file has them; `sinusoidal` (Vaswani et al. 2017); "
-        "`rotary` (Su et al. 2021); or `none`.",
+        description="Position vectors: `learned`; `fixed`, taken from an imported file; `sinusoidal` (Vaswani et al. "
+        "2017); `rotary` (Su et al. 2021); or `none`.",
     )
     tied_embeddings: bool = Field(False, description="Whether the unembedding is the transpose of the embedding.")
     unembedding_bias: bool = Field(False, description="Whether the logits have a bias b_U.")
@@ -133,13 +134,13 @@ class Model(Section):
     )
     initialization: Literal["paper", "transformer_lens", "authors", "authors_by_head"] = Field(
         "paper",
-        description="Distribution of the initial weights. `paper`: N(0, 1/d_model), W_U from N(0, 1/vocabulary); MLPs "
-        "without attention N(0, 1/inputs). `transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 to 3; "
-        "from the same seed, version 4 draws the same W_E and W_pos, but other matrices. "
-        "`authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the authors' code for five-digit addition "
-        "and skip trigrams. "
-        "`authors_by_head`: like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in "
-        "the authors' repeated-subsequence runs.",
+        description="Distribution of the initial weights; N(0, v) has variance v. `paper`: N(0, 1/d_model), W_U from "
+        "N(0, 1/vocabulary); the matrices of an MLP without attention from N(0, 1/inputs), its embedding from N(0, "
+        "1/d_model). `transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 to 3; from the same "
+        "seed, version 4 draws the same W_E and W_pos, but other matrices. `authors`: N(0, 1/d_model), W_U from N(0, "
+        "1/outputs), bit-identical to the authors' code for five-digit addition and skip trigrams. `authors_by_head`: "
+        "like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in the authors' "
+        "repeated-subsequence runs.",
     )
     initial_scale: float = Field(
         1.0, gt=0, description="Factor of all initial weights except those of norms (Liu et al. 2023, Omnigrok)."
@@ -222,8 +223,8 @@ class RateSchedule(Section):
 
     shape: Literal["constant", "linear", "cosine", "piecewise"] = Field(
         "constant",
-        description="`constant`: 1. `linear`, and `cosine`, which is half a wave: from 1 at update 0 to `final` at update "
-        "`updates`, and `final` after it. `piecewise`: constant between the `points`.",
+        description="`constant`: 1. `linear` and `cosine`: from 1 at update 0 to `final` at update `updates`, along a "
+        "line or along half a cosine wave, and `final` afterwards. `piecewise`: constant between the `points`.",
     )
     final: float = Field(0.0, ge=0, description="`linear`, `cosine`: the last factor.")
     updates: int | None = Field(
@@ -263,14 +264,16 @@ class Training(Section):
     )
     optimizer: Literal["adamw", "adam", "sgd", "muon", "lion"] = Field(
         "adamw",
-        description="`adamw`; `adam`, `sgd`: weight decay is an L2 penalty, part of the gradient; `muon` (Jordan et al. 2024) on "
-        "the matrices of attention and MLPs, AdamW on embeddings, unembedding and biases; `lion` (Chen et al. 2023). "
-        "Weight decay of `adamw`, `muon` and `lion` is decoupled: weights are multiplied by 1 - learning rate · λ.",
+        description="`adamw`; `adam` and `sgd`, whose weight decay is an L2 penalty, part of the gradient; `muon` "
+        "(Jordan et al. 2024) on the matrices of attention and MLPs, with AdamW on embeddings, unembedding and "
+        "biases; `lion` (Chen et al. 2023). Weight decay of `adamw`, `muon` and `lion` is decoupled: weights are "
+        "multiplied by 1 - learning rate · λ.",
     )
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate.")
-    weight_decay: float = Field(1.0, ge=0, description="Weight decay λ (λ = 1, decoupled, in section 3).")
+    weight_decay: float = Field(1.0, ge=0, description="Weight decay λ (λ = 1, decoupled, in the paper's section 3).")
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        (0.9, 0.98), description="Decay rates β1 and β2 of the moment estimates of Adam, and those of Lion."
+        (0.9, 0.98),
+        description="β1 and β2: decay rates of the moment estimates of Adam and AdamW, or the two rates of Lion.",
     )
     adam_epsilon: float = Field(
         1e-8, ge=0, lt=1, description="Number that Adam adds to the root of its second moment estimate."
@@ -306,23 +309,23 @@ class Training(Section):
         100,
         ge=1,
         le=1000,
-        description="`grokfast_ma`: number of gradients in the mean. Nothing is added before there are as many. A training state "
-        "contains all of them.",
+        description="`grokfast_ma`: number of gradients in the mean. Nothing is added until so many gradients have "
+        "been computed. A saved training state contains all gradients of the mean.",
     )
     clip_norm: float | None = Field(
         None,
         gt=0,
-        description="Largest norm of the gradient of all weights, after the filter. A gradient with a larger norm is scaled to "
-        "this norm. By default, there is no limit.",
+        description="Largest norm of the gradient of all weights, after `gradient_filter`. A gradient with a larger "
+        "norm is scaled to this norm. By default, there is no limit.",
     )
     learning_rate_schedule: RateSchedule = Field(
         RateSchedule(),
-        description="Factor of the learning rate at each update, multiplied with that of the warm-up; see below.",
+        description="Factor of the learning rate at each update, multiplied by the factor of `warmup`; see below.",
     )
     weight_decay_schedule: RateSchedule = Field(
         RateSchedule(),
-        description="Factor of the weight decay λ at each update; see below. Decoupled weight decay is also multiplied by the "
-        "learning rate, with its factors.",
+        description="Factor of the weight decay λ at each update; see below. Decoupled weight decay is also "
+        "multiplied by the learning rate and the factors of the learning rate.",
     )
     fixed_norm: Annotated[float, Field(gt=0)] | Literal["initial"] | None = Field(
         None,
@@ -331,9 +334,10 @@ class Training(Section):
     )
     loss: Literal["cross_entropy", "mse", "stablemax"] = Field(
         "cross_entropy",
-        description="Loss that training minimizes: `cross_entropy`; `mse`, the mean over examples and outputs of (logit - "
-        "target)² (Gromov 2023); `stablemax`, the cross-entropy of StableMax (Prieto et al. 2025). With every loss, the recorded "
-        "train and test losses of evaluations are cross-entropies without label smoothing, so that recipes can be compared.",
+        description="Loss that training minimizes: `cross_entropy`; `mse`, the mean over examples and outputs of "
+        "(logit - target)², with target 1 for the label and 0 for other outputs (Gromov 2023); `stablemax`, the "
+        "cross-entropy of StableMax (Prieto et al. 2025). With every loss, the recorded train and test losses of "
+        "evaluations are cross-entropies without label smoothing, so that recipes can be compared.",
     )
     label_smoothing: float = Field(
         0.0,
@@ -350,9 +354,10 @@ class Training(Section):
     )
     precision: Literal["float64", "float32_log1p", "float32"] = Field(
         "float32_log1p",
-        description="Arithmetic of the cross-entropy: `float64`; `float32_log1p`, which is as accurate for small losses "
-        "at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots (appendix D.2). Other losses: "
-        "`float64`; with both other values, the arithmetic of the logits. `arithmetic` sets that of weights and updates.",
+        description="Arithmetic of the cross-entropy: `float64`; `float32_log1p`, which is as accurate for small "
+        "losses at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots, sudden rises of "
+        "the train loss (appendix D.2). Other losses are computed in float64 with `float64`, otherwise in the "
+        "arithmetic of the logits. `arithmetic` sets the arithmetic of weights and updates.",
     )
     arithmetic: Literal["float32", "float64", "bfloat16"] = Field(
         "float32",
@@ -402,15 +407,17 @@ class Training(Section):
     )
     keep: Literal["all", "last"] | list[Annotated[int, Field(ge=0)]] | CheckpointSchedule = Field(
         "all",
-        description="With `measure: during`, the checkpoints whose weights are stored: `all`, `last`, or those nearest to given "
-        "epochs. The epochs are a list, or a schedule as for `checkpoints`, without epoch 0. The last checkpoint of a run is "
-        "always kept. Unless all are kept, only one training state is stored while a run trains, and none after.",
+        description="With `measure: during`, the checkpoints whose weights are stored: `all`, `last`, or the "
+        "checkpoints nearest to given epochs. The epochs are a list, or a schedule as for `checkpoints`, without "
+        "epoch 0. The last checkpoint of a run is always kept. Unless all are kept, only one training state is stored "
+        "while a run trains, and none after.",
     )
     evaluate_every: int = Field(
         100,
         ge=1,
         le=10_000_000,
-        description="Epochs between evaluations of test loss and accuracies in the history; must divide `epochs`.",
+        description="Epochs between evaluations of the test loss and of both accuracies during training; must divide "
+        "`epochs`.",
     )
 
     @model_validator(mode="after")
@@ -459,7 +466,7 @@ _CONDITIONAL_FIELDS = {
     "grokfast_factor": ("gradient_filter", ("grokfast_ema", "grokfast_ma")),
     "grokfast_window": ("gradient_filter", ("grokfast_ma",)),
 }
-"""Fields of `training` that apply only with some values of another field: by name, the other field and these values."""
+"""Fields of `training` that apply only with some values of another field: for each, the other field and its values."""
 
 
 class LearningCoefficient(Section):
@@ -518,8 +525,9 @@ class Imported(Section):
     )
     settings: dict[str, str | int | float] = Field(
         default_factory=dict,
-        description="Values that the cube has for settings that the file does not state, in place of the default values in the "
-        "sections of this experiment: NaN or `unknown`; or a value that these sections cannot have.",
+        description="Values that the cube has in place of the values in the sections of this experiment: NaN or "
+        "`unknown` for a setting that the imported file does not state, or a value that is not allowed in these "
+        "sections.",
     )
 
 
@@ -533,7 +541,7 @@ class StartFrom(Section):
     )
     weights: str | None = Field(
         None,
-        description="Identifies the weights: the hash of the settings of that run. Filled in, not written by hand.",
+        description="Hash of the settings of that run, which identifies the weights. Filled in, not written by hand.",
     )
 
     def __str__(self) -> str:
@@ -567,7 +575,7 @@ class Run(Section):
 
     @cached_property
     def provides(self) -> frozenset[str]:
-        """Capabilities of the run, which decide the measures that apply to it; see `CAPABILITIES`."""
+        """Capabilities of the run, which decide the measures that apply to it; see `capabilities.CAPABILITIES`."""
         return capabilities.provides(self)
 
     @property
@@ -577,7 +585,7 @@ class Run(Section):
 
     @property
     def closed_form(self) -> bool:
-        """Whether the fast path can compute the neurons: one layer, an MLP of ReLUs, no norm, tokens a, b, =."""
+        """Whether the fast path can compute the neurons: one layer, an MLP of ReLUs, no norm, tokens as in `a b =`."""
         return derived.closed_form(self)
 
     @property
@@ -612,10 +620,10 @@ class Run(Section):
     def settings_of_family(self, family: str) -> str:
         """Return, as JSON, the settings that decide measures of a family but not the weights; an empty text if there are none.
 
-        They are no part of `hash`.
+        These settings are no part of `hash`.
 
         Args:
-            family: Name of a family of measures.
+            family: Name of a family of measures: the name of the module that defines them.
         """
         section = self.learning_coefficient if family == "learning_coefficient" else None
         return "" if section is None else section.model_dump_json(exclude_defaults=True)
@@ -651,7 +659,7 @@ class Run(Section):
             flat |= {"label_noise": self.split.label_noise, "batch": self.batch_size}
         model, recipe = self.model, self.training
         training = self.training.model_dump(exclude={"betas", "batch", "checkpoints", "stop_when", "measure", "keep"})
-        if self.training.checkpoints is not None:  # the epochs of the cube are the schedule
+        if self.training.checkpoints is not None:  # not used; the coordinate `epoch` shows the schedule
             del training["checkpoint_every"]
         flat |= model.model_dump() | training
         flat["activation_function"] = flat.pop("activation")  # `activation` is a dimension of the cube
@@ -886,10 +894,10 @@ class Experiment(Section):
         return run.model_copy(update={"start_from": run.start_from.model_copy(update={"weights": weights})})
 
     def with_start_hashes(self, hashes: dict[str, str]) -> "Experiment":
-        """Return a copy of the experiment with the hashes of the runs from which its runs start.
+        """Return a copy of the experiment with the hashes of the runs from whose weights its runs start.
 
         Args:
-            hashes: hashes of the settings of these runs, by the names that `start_name` returns.
+            hashes: hashes of the settings of those other runs, by the names that `start_name` returns.
         """
         copy = self.model_copy()
         copy._start_hashes, copy._runs = hashes, {}

@@ -1,4 +1,4 @@
-"""Assemble the page in one file: its HTML, CSS and JavaScript, plotly.js, and the packed cubes.
+"""Assemble the explorer in one HTML file: its HTML, CSS and JavaScript, plotly.js, and the cubes that `payload` packs.
 
 The page works from a file, without a server; its content security policy forbids all network access. A page of text, such as the
 documentation's page on the algorithm, can contain some of the explorer's views.

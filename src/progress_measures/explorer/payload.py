@@ -1,4 +1,4 @@
-"""Pack the parts of a cube that the page shows: a header that describes every array, and the compressed bytes of all arrays.
+"""Pack the parts of a cube that the explorer shows: a header that describes the arrays, and their compressed bytes.
 
 Arrays are rounded to the precision that the page displays. The bytes of each array are grouped by significance, which
 improves compression, and all arrays are compressed together. The page decompresses the bytes of an experiment once, and
@@ -109,7 +109,7 @@ def pack(cube: xr.Dataset) -> Packed:
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
-    """Select evenly spaced checkpoints of a cube, and the last: at most `MAX_CHECKPOINTS`, summed over runs, or two per run."""
+    """Select evenly spaced checkpoints and the last one: at most `MAX_CHECKPOINTS` over all runs, or two per run."""
     per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
     step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1  # rounded up; 1 for a single checkpoint
     last = cube.sizes["epoch"] - 1
@@ -161,7 +161,8 @@ def _sign(cube: xr.Dataset, task: str) -> int:
     task_class = TASKS.get(task)
     if sign := getattr(task_class, "sign", None):
         return int(sign)
-    is_table = task_class is not None and "answers" in task_class.model_fields  # the cube does not have the table
+    # a task that is given as a table of answers cannot be constructed from the cube, which lacks the table
+    is_table = task_class is not None and "answers" in task_class.model_fields
     if is_table or "cyclic_group" not in cube.attrs.get("provides", ()):
         return 1
     group = task_of(cube).group

@@ -71,7 +71,7 @@ figure(
 
 figure(
     "demo/13_fourier_mid",
-    # component 2k - 1 is the cosine of frequency k: 25 is that of frequency 13, p - 4 that of the second highest
+    # component 2k - 1 is the cosine of frequency k: 25 for k = 13, p - 4 for the second-highest frequency, (p - 3)/2
     plot=partial(basis_waves, indices=lambda p: range(min(25, p - 4), p)[:4]),
     title="Vectors 25 to 28 of the Fourier basis",
     reference="TransformerLens demo, analyze the embedding",
@@ -93,8 +93,8 @@ figure(
 def interference(fig: Figure, cube: xr.Dataset) -> None:
     """Mean over the first run's key frequencies k of cos(2πkx/p), for every number x.
 
-    The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x; the text gives its largest value at
-    another x. In the logits, x is a + b - c for the output c. The right answer c therefore gets the largest logit.
+    The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x; the text gives the largest of
+    these values. In the logits, x is a + b - c for the output c. The right answer c therefore gets the largest logit.
     """
     run, p = str(cube.run.values[0]), operand_count(cube)
     ax = fig.subplots()
@@ -149,8 +149,8 @@ figure(
     size=(3.8, 3.2),
     caption="""Product of cos(wa) and the constant vector over b, over all pairs, with w = 2πk/p and k = 47. Both
     factors are scaled to unit vectors over the numbers. Frequency 47 is the demo's highest key frequency; if p is too
-    small for it, the highest frequency is shown. In the demo's figure, the cosine varies along b, although its title names
-    a.""",
+    small for it, the highest frequency is shown. In the demo's figure, the cosine varies along b, although the title
+    names a.""",
 )
 
 figure(
@@ -211,8 +211,9 @@ def gaussian_map(fig: Figure, cube: xr.Dataset) -> None:
 def logit_weights_of_cluster(fig: Figure, cube: xr.Dataset) -> None:
     """Norm of each Fourier component of the neuron-logit map W_L of one neuron cluster, at the end of training.
 
-    W_L = W_out W_U. The cluster is that of the first run's lowest key frequency (17 in the demo), and the norm is over
-    its neurons. The constant component is not drawn. Only the cosine and sine of this frequency have large norms.
+    W_L = W_out W_U. The cluster has the neurons whose variance over pairs the first run's lowest key frequency (17 in
+    the demo) explains to at least 85 %. The norm is over these neurons. The constant component is not drawn. Only the
+    cosine and sine of this frequency have large norms.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -310,9 +311,9 @@ figure(
     variables=("cosine_similarity", "key_frequency", *PHASE_ENDS),
     size=(6.8, 3.4),
     caption="""Cosine similarity of the first run's logits with cos w(a + b - c) for each frequency k, with w = 2πk/p. c
-    is the output. The similarity is the coefficient of the logits on the cosine, which is scaled to norm 1 over all
-    (a, b, c), divided by the norm of the logits. Key frequencies are in color, all other frequencies are gray. Shaded areas are
-    the phases that a rule finds.""",
+    is the output. The similarity is the scalar product of the logits and the cosine over all (a, b, c), divided by the
+    norms of both. Key frequencies are in color, all other frequencies are gray. Shaded areas are the phases that a rule
+    finds.""",
 )
 
 
@@ -350,8 +351,8 @@ figure(
     variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_ENDS),
     size=(5.2, 3.0),
     caption="""Test loss of the first run divided by its restricted loss at the same epoch. As in the demo, the
-    restricted loss is the loss on test pairs of the mean logits plus P W_L. P is the projection of the neurons, as
-    functions of the pair, onto cos and sin of w(a + b) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. Where
-    the ratio is above 1, the key frequencies alone give a lower loss than the full network. The demo's title names the
-    inverse ratio, and the demo divides losses that are one checkpoint apart.""",
+    restricted loss is the loss on test pairs of the logits' mean over pairs plus P W_L. P is the projection of the
+    neurons, as functions of the pair, onto cos and sin of w(a + b) for the key frequencies k; w = 2πk/p and W_L = W_out
+    W_U. Where the ratio is above 1, the key frequencies alone give a lower loss than the full network. The demo's title
+    names the inverse ratio, and the demo divides losses that are one checkpoint apart.""",
 )

@@ -164,7 +164,7 @@ def linear_probe(fig: Figure, cube: xr.Dataset) -> None:
 
     The regression is fitted to the activations after the ReLU at 70 % of the pairs, at the end of training; the
     remaining 30 % are held out, as in the notebook. If there are more neurons than fitted pairs, the regression is the
-    least-squares solution of minimum norm. The R^2 in parentheses is that of a constant prediction: the mean sum of the
+    least-squares solution of minimum norm. The R^2 in parentheses is for a constant prediction, the mean sum of the
     fitted pairs.
     """
     held_out = probe(cube)

@@ -336,7 +336,7 @@ def attention_spectrum_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None
         cube: cube with the variables of the figure.
 
     Returns:
-        A function of the index of a head that draws it into the panel.
+        A function that takes the index of a head and draws the values of this head.
     """
     show = spectrum_map(ax, cube)
     return lambda head: show(spectrum_2d(attention_map(cube, head).sel(position="a").values), head_label(cube, head))
@@ -359,9 +359,9 @@ figure(
     caption="""Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training. A
     cell is the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the
     largest absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin
-    of the key frequencies. Each title gives the frequency k that explains most of the attention's variance over pairs, the
-    fraction that it explains, and the largest absolute coefficient that is not shown. Large cells lie in the first row and the
-    first column, whose functions depend on b or on a alone, at frequency k.""",
+    of the key frequencies. Each title gives the frequency k that explains most of the attention's variance over pairs,
+    the fraction that it explains, and the largest absolute value of the cells that are not shown. Large cells lie in
+    the first row and the first column, whose functions depend on b or on a alone, at frequency k.""",
 )
 
 figure(
@@ -383,10 +383,10 @@ figure(
     caption="""Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training. A cell is
     the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the largest
     absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin of the
-    key frequencies. Each title gives the frequency k that explains most of the neuron's variance over pairs, the fraction that
-    it explains, and the largest absolute coefficient that is not shown. For a neuron in a cluster, only cells of its frequency
-    are large: functions of a or b alone on the edges, and the 2 x 2 products of cos and sin of a with cos and sin of b on the
-    diagonal.""",
+    key frequencies. Each title gives the frequency k that explains most of the neuron's variance over pairs, the
+    fraction that it explains, and the largest absolute value of the cells that are not shown. For a neuron in a
+    cluster, only cells of its frequency are large: functions of a or b alone on the edges, and the 2 x 2 products of
+    cos and sin of a with cos and sin of b on the diagonal.""",
 )
 
 
@@ -468,9 +468,9 @@ def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
     """Squared 2D Fourier coefficients of the first run's neurons, averaged over neurons, at the end of training.
 
     The neurons are taken after the ReLU, and their means over pairs are subtracted. Colors scale with the square root,
-    so that weak cells are visible. The first row and column are cos and sin of a alone or of b alone, at the key
-    frequencies. On the diagonal are 2 x 2 cells: products of cos or sin of a with cos or sin of b at the same key
-    frequency. All other coefficients are small.
+    so that weak cells are visible. Large cells of the first row and column are cos and sin of b alone or of a alone, at
+    the key frequencies. On the diagonal are blocks of 2 x 2 large cells: products of cos or sin of a with cos or sin of
+    b at the same key frequency. All other coefficients are small.
     """
     squares = np.square(cube.neuron_fourier_norm_2d.isel(run=0).values) / cube.sizes["neuron"]
     squares[0, 0] = 0  # the constant component, which is the mean over pairs

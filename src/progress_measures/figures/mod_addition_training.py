@@ -45,7 +45,7 @@ def excluded_by_frequency(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         cube: cube with the variables of the figure.
 
     Returns:
-        A function of an epoch that draws it into the panel.
+        A function that takes an epoch and draws the values at this epoch.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     colors, frequencies = frequency_colors(cube, run), cube.frequency.values
@@ -104,7 +104,7 @@ def energy_by_component(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         cube: cube with the variables of the figure.
 
     Returns:
-        A function of an epoch that draws it into the panel.
+        A function that takes an epoch and draws the values at this epoch.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -154,6 +154,8 @@ FRACTION_CURVES = {
 
 def direction_curves(fig: Figure, cube: xr.Dataset) -> Axes:
     """Draw the fraction of the variance of logits and of neurons that the key frequencies' directions explain, over training.
+
+    The directions of a frequency are cos and sin of w(a + b).
 
     Args:
         fig: empty figure.
@@ -225,7 +227,7 @@ def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         cube: cube with the variables of the figure.
 
     Returns:
-        A function of an epoch that draws it into the panel.
+        A function that takes an epoch and draws the values at this epoch.
     """
     cluster_frequency = cluster_frequencies(last_checkpoint(cube.isel(run=0)))
     frequencies = [int(k) for k in np.unique(cluster_frequency)]
@@ -284,7 +286,7 @@ def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         cube: cube with the variables of the figure.
 
     Returns:
-        A function of an epoch that draws it into the panel.
+        A function that takes an epoch and draws the values at this epoch.
     """
     colors = frequency_colors(cube, str(cube.run.values[0]))
     points = ax.scatter([], [], s=5, lw=0)
@@ -347,7 +349,7 @@ def attention_at_epoch(ax: Axes, cube: xr.Dataset, size: float = 8) -> Callable[
         size: font size of the values, in points.
 
     Returns:
-        A function of an epoch that draws it into the panel.
+        A function that takes an epoch and draws the values at this epoch.
     """
     show = attention_table(ax, cube.sizes["head"], size)
     return lambda epoch: show(cube.mean_attention.isel(run=0).sel(epoch=epoch).values)
@@ -415,9 +417,9 @@ def attention_over_training(fig: Figure, cube: xr.Dataset) -> None:
 def restricted_losses(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of the first run, and its restricted loss over all pairs and over training pairs alone.
 
-    The restricted loss keeps only the mean and the directions of the key frequencies, cos and sin of w(a + b), in the
-    logits; w = 2πk/p for frequency k. The two restricted losses coincide: the directions of the key frequencies contain
-    nothing that was memorized. The restricted loss falls well before the test loss does.
+    For the restricted loss, the logits keep only their mean over pairs and the directions of the key frequencies, cos
+    and sin of w(a + b); w = 2πk/p for frequency k. The two restricted losses coincide: the directions of the key
+    frequencies contain nothing that was memorized. The restricted loss falls well before the test loss does.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     if not run_cube.key_frequency.any():
@@ -456,9 +458,9 @@ def restricted_losses(fig: Figure, cube: xr.Dataset) -> None:
 def test_over_restricted_loss(fig: Figure, cube: xr.Dataset) -> None:
     """Test loss of the first run divided by its restricted loss, at each epoch.
 
-    The restricted loss keeps only the mean and the directions of the key frequencies, cos and sin of w(a + b), in the
-    logits; w = 2πk/p for frequency k. The ratio is largest in cleanup, where what was memorized still disturbs the
-    logits. The labels give the largest ratio and the ratio at the end of training.
+    For the restricted loss, the logits keep only their mean over pairs and the directions of the key frequencies, cos
+    and sin of w(a + b); w = 2πk/p for frequency k. The ratio is largest in cleanup, where what was memorized still
+    disturbs the logits. The labels give the largest ratio and the ratio at the end of training.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     if not run_cube.key_frequency.any():

@@ -336,10 +336,10 @@ figure(
     size=(6.8, 3.4),
     caption=by_source(
         """Cosine similarity of the first run's logits with cos w({sum} - c) for each frequency k, with w = 2πk/p. c is
-        the output. The similarity is the coefficient of the logits on the cosine, which is scaled to norm 1 over all
-        (a, b, c), divided by the norm of the logits. Key frequencies are in color, all other frequencies are gray.
-        Dashed: the norm of the residual, which is the logits minus their parts along the cosines of all frequencies,
-        divided by the norm of the logits. {insert}""",
+        the output. The similarity is the scalar product of the logits and the cosine over all (a, b, c), divided by the
+        norms of both. Key frequencies are in color, all other frequencies are gray. Dashed: the norm of the residual,
+        divided by the norm of the logits. The residual is the logits minus their parts along the cosines of all
+        frequencies. {insert}""",
         demo="The residual falls as the similarities of key frequencies rise.",
         subtraction="The similarities of two key frequencies rise long before the network generalizes.",
     ),
@@ -355,9 +355,9 @@ figure(
     size=(5.2, 3.2),
     caption=by_source(
         """Train, test and restricted loss of the first run. As in the {notebook}, the restricted loss is the loss on
-        test pairs of the mean logits plus P W_L. P is the projection of the neurons, as functions of the pair, onto cos
-        and sin of w({sum}) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. The restricted loss falls while
-        the test loss is on its plateau{insert}.""",
+        test pairs of the logits' mean over pairs plus P W_L. P is the projection of the neurons, as functions of the
+        pair, onto cos and sin of w({sum}) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. The restricted loss
+        falls while the test loss is on its plateau{insert}.""",
         subtraction=", and ends above the test loss",
     ),
 )
@@ -375,7 +375,7 @@ figure(
         loss are defined by P W_L, the contribution of the key frequencies to the logits. P is the projection of the
         neurons, as functions of the pair, onto cos and sin of w({sum}) for the key frequencies k; w = 2πk/p and
         W_L = W_out W_U. The excluded loss is the loss on training pairs of the logits minus P W_L. The restricted loss
-        is the loss on test pairs of the mean logits plus P W_L. The excluded loss rises {insert}.""",
+        is the loss on test pairs of the logits' mean over pairs plus P W_L. The excluded loss rises {insert}.""",
         demo="while the test loss is on its plateau",
         subtraction="from the end of memorization on: the network starts to depend on its key frequencies",
     ),

@@ -1,1 +1,1 @@
-"""Figures that go beyond the sources."""
+"""Figures that are neither in the paper nor in its companions."""

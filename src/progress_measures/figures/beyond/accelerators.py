@@ -56,13 +56,14 @@ EVENTS = {
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """When networks generalize with six recipes, and what they compute.
 
-    One row per network, grouped by recipe; seeds decide the initial weights and the training pairs. (a) First epochs with at
-    least 95 % accuracy on training pairs, on all pairs with the key frequencies alone (restricted accuracy), and on test pairs.
-    Restricted accuracy is known only at checkpoints whose weights were kept. An event that never happens has no marker. (b)
-    Number of key frequencies of the final network. (c) Distance irrelevance at the last checkpoint: the standard deviation of
-    the correct logit over pairs with equal a - b, averaged over a - b and divided by that over all pairs. Shaded: values of
-    typical Pizzas, at most 0.4. Clock and Pizza are the two algorithms for addition of Zhong et al. 2023; the Clock is the
-    paper's. Open circles in (b) and (c): networks that never have a test accuracy of 95 %.
+    One row per network, grouped by recipe. The networks of a recipe differ in their seed, which decides the initial
+    weights and the training pairs. (a) First epochs with at least 95 % accuracy on training pairs, on all pairs with
+    only the key frequencies in the logits (restricted accuracy), and on test pairs. Restricted accuracy is known only
+    at checkpoints whose weights were kept. An event that never happens has no marker. (b) Number of key frequencies of
+    the final network. (c) Distance irrelevance at the last checkpoint: the standard deviation of the correct logit over
+    pairs with equal a - b, averaged over a - b and divided by the standard deviation over all pairs. Clock and Pizza
+    are the two algorithms for addition of Zhong et al. 2023; the Clock is the paper's. Shaded: values of typical
+    Pizzas, at most 0.4. Open circles in (b) and (c): networks that never have a test accuracy of 95 %.
     """
     recipes = by_recipe(cube)
     rows = _rows({name: part.sizes["run"] for name, part in recipes.items()})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLORS = {"gradient_symmetricity": "#7A4FA3", "distance_irrelevance": "#8C6D31"}
 RUN_COLOR = "#333333"
 MAX_MARKED = 20
-"""A curve with at most this number of values has a marker at each, because its values are those at selected epochs only."""
+"""Curves with at most this number of values have a marker at each value: they have values at selected epochs only."""
 
 
 @figure(
@@ -31,15 +31,15 @@ MAX_MARKED = 20
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Two measures that distinguish the algorithms Clock and Pizza.
 
-    Gradient symmetricity is the cosine between the gradients of a logit with respect to the embeddings of a and b, averaged
-    over random a, b and outputs. Distance irrelevance is the standard deviation of the correct logit over pairs with equal
-    a − b, averaged over a − b and divided by that over all pairs.
-    (a) Both measures of the first run, to about twice the epoch at which cleanup ends, with the phases that a rule finds.
-    Before training both are near 1. If the cube has values at 20 epochs or fewer, these are marked by dots, and dotted lines
-    connect them. (b) All runs at their last checkpoint; runs without values there are left out. Here a run generalizes if its
-    test accuracy is at least 99 %. Stars: the networks A and B of Zhong et al., a Pizza and a Clock. Shaded: the distance
-    irrelevance of typical Pizzas, at most 0.4; that of typical Clocks is larger. The standard error of the gradient
-    symmetricity is about 0.01, less than the size of a dot.
+    Gradient symmetricity is the cosine between the gradients of a logit with respect to the embeddings of a and b,
+    averaged over random a, b and outputs. Distance irrelevance is the standard deviation of the correct logit over
+    pairs with equal a − b, averaged over a − b and divided by the standard deviation over all pairs. (a) Both measures
+    of the first run, to about twice the epoch at which cleanup ends, with the phases that a rule finds. Before training
+    both are near 1. If the cube has values at 20 epochs or fewer, dots mark the values, and dotted lines connect the
+    dots. (b) All runs at their last checkpoint; runs without values there are left out. Here a run generalizes if its
+    test accuracy is at least 99 %. Stars: the networks A and B of Zhong et al., a Pizza and a Clock. Shaded: the
+    distance irrelevance of typical Pizzas, at most 0.4; typical Clocks have larger values. The standard error of the
+    gradient symmetricity is about 0.01, less than the size of a dot.
     """
     left, right = fig.subplots(1, 2, width_ratios=(1.25, 1))
     run_cube = cube.isel(run=0)
@@ -56,7 +56,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _plane(ax: Axes, cube: xr.Dataset) -> None:
-    """Draw all runs with values at their last checkpoint, and the two published networks, in the plane of both measures."""
+    """Draw all runs with values at their last checkpoint, and the two published networks, with one measure per axis."""
     networks = networks_at_last_checkpoint(cube)
     if not networks:
         nothing_to_draw(ax, "No values at the last checkpoint")

@@ -1,4 +1,4 @@
-"""Beyond the paper: train and test loss of networks with other operations or architectures than the mainline's."""
+"""Beyond the paper: train and test loss of networks with other operations or other architectures than the paper's."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ PANEL_TITLES = {
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Train and test loss over the epochs, one network per panel.
 
-    The first four panels have the mainline's network with other operations, the other panels have other networks that add.
-    "MLP, one-hot": one hidden layer whose input is one-hot vectors of a and b, and whose activation is the square. Unless
-    the title says otherwise, networks train on 30 % of all pairs and p is 113; a / b has no pairs with b = 0. All train
-    with AdamW, weight decay 1 and the mainline's learning rate.
+    The first four panels have the paper's network with other operations or another modulus, the other panels have other
+    networks that add. "MLP, one-hot": one hidden layer whose input is one-hot vectors of a and b, and whose activation
+    function is the square. Unless the title says otherwise, networks train on 30 % of all pairs and the modulus is 113;
+    a / b has no pairs with b = 0. All train with AdamW, weight decay 1 and the paper's learning rate.
     """
     axes = panels(fig, len(cubes), columns=2)
     for ax, cube, title in zip(axes, cubes, PANEL_TITLES.values(), strict=True):

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Phases that a rule finds in each run (plain bars), and phases set by hand (hatched bars).
 
-    A bar ends before the first phase whose end the rule does not find. Triangles: the end of memorization, found from the
-    largest excluded loss of any one frequency, which does not depend on the final network. Circles: the first checkpoint with a
-    test loss below 1. Hatched bars: phases that the paper and the subtraction notebook set by hand for the networks they
-    trained. The initial weights of these networks differ from ours, so their epochs are comparable only qualitatively.
+    A run has bars only for the phases before the first one whose end the rule does not find. Triangles: the end of
+    memorization, found from the largest excluded loss of any one frequency. Unlike the excluded loss of all key
+    frequencies, this loss does not depend on the final network. Circles: the first checkpoint with a test loss below 1
+    nat. Hatched bars: phases that the paper and the subtraction notebook set by hand for the networks they trained. The
+    initial weights of these networks differ from ours, so epochs are comparable only qualitatively.
     """
     ax = fig.subplots()
     paper = load_claims()["paper.s5_2.phases"].published
