@@ -1,4 +1,4 @@
-"""Atomic writing of files and stores: they are written to a sibling path, then renamed to their final path."""
+"""Atomic writing of files and Zarr folders: they are written to a sibling path, then renamed to their final path."""
 
 from __future__ import annotations
 
@@ -143,8 +143,8 @@ def _storable(dataset: xr.Dataset) -> xr.Dataset:
 def open_store(path: Path) -> xr.Dataset:
     """Open a Zarr folder, or a zip file with a Zarr folder as its root, lazily.
 
-    Zarr warns of unknown files, such as the time stamp that Snakemake adds to every output folder, if a store has no consolidated
-    metadata, as those of earlier versions. This warning is suppressed.
+    Stores of earlier versions of this project have no consolidated metadata. In such stores, Zarr warns of unknown
+    files, such as the time stamp that Snakemake adds to every output folder. This warning is suppressed.
 
     Args:
         path: The folder or zip file.
@@ -166,7 +166,7 @@ def open_store(path: Path) -> xr.Dataset:
         store = ZipStore(path, mode="r")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Object at \.snakemake_timestamp")
-        dataset = xr.open_zarr(store, consolidated=complete, zarr_format=3)  # format 2 may hold pickles
+        dataset = xr.open_zarr(store, consolidated=complete, zarr_format=3)  # format 2 may hold pickles, which run code
     dataset.attrs.pop(ALL_CHUNKS_STORED, None)
     return dataset
 
@@ -180,7 +180,7 @@ def damage_reported(path: Path, remedy: str) -> Iterator[None]:
         remedy: What the user can do, for the message.
 
     Raises:
-        UserError: The block found the store missing or damaged.
+        UserError: Reading in the block failed: the store is missing or damaged.
     """
     try:
         yield
@@ -240,12 +240,12 @@ def _chunks(name: str, array: dict[str, Any]) -> Iterator[str]:
 
 
 def _files_below(folder: str) -> set[str]:
-    """Return the paths of all files below a folder, relative to it."""
+    """Return the paths of all files below a folder, relative to this folder."""
     return {f"{parent}/{name}"[len(folder) + 1 :] for parent, _, names in os.walk(folder) for name in names}
 
 
 def _beside(path: Path, kind: str) -> Path:
-    """Return the path of a hidden sibling of `path`; its name contains the machine and the process id."""
+    """Return the path of a hidden sibling of `path`, whose name contains the machine, the process id and `kind`."""
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{kind}")
 
 

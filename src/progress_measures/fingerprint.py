@@ -1,10 +1,10 @@
 """Fingerprints: hashes of the code that a result depends on, independent of comments and docstrings.
 
 Snakemake tracks files, not imports. Each rule therefore has, as an input, one small file per module that its command
-runs. The file contains a hash of the syntax trees of that module and of all modules of this package that it imports,
-directly or indirectly. It is rewritten only when the hash changes. So a changed formula invalidates its family of measures
-and all results that depend on it; a changed comment invalidates nothing. Imports under TYPE_CHECKING are not followed, nor
-are modules that only print messages or read settings.
+runs. The file contains a hash of the syntax trees of that module and of all modules of this package that the module
+imports, directly or indirectly. The file is rewritten only when the hash changes. So a changed formula invalidates the
+measures of its module and all results that depend on them; a changed comment invalidates nothing. Imports under
+TYPE_CHECKING are not followed, nor are modules that only print messages, read settings or compute fingerprints.
 
 A module that declares several figures or tables has a fingerprint for each: the hash of the declaring statement, of the functions
 and constants of the module that the statement uses, and of the modules from which it uses imported names. Like docstrings,
@@ -23,8 +23,8 @@ from progress_measures.files import atomic_path
 PACKAGE = "progress_measures"
 ROOT = Path(__file__).parent  # folder of the package
 
-# These modules print messages, or read and check settings. Their code changes no result, because the settings themselves are
-# part of the run's hash.
+# These modules print messages, read and check settings, or compute fingerprints. Their code changes no result, because
+# the settings themselves are part of the run's hash.
 NOT_FOLLOWED = (
     "progress_measures",
     "progress_measures.cli",
@@ -37,7 +37,7 @@ NOT_FOLLOWED = (
 )
 
 DERIVED = "progress_measures.experiments.derived"
-"""The only module of `experiments` whose code is part of fingerprints: it derives a run's data and weights from its settings."""
+"""The only module of `experiments` whose code is part of fingerprints: its values decide a run's data or weights."""
 
 
 @functools.cache
@@ -50,7 +50,7 @@ def fingerprint(*modules: str) -> str:
 
 
 def reachable_modules(*modules: str) -> set[str]:
-    """Return the modules of this package that the given modules import, directly or indirectly, including themselves."""
+    """Return the given modules and all modules of this package that they import, directly or indirectly."""
     pending, visited = list(modules), set()
     while pending:
         name = pending.pop()
@@ -96,7 +96,7 @@ def statement_fingerprint(module: str, index: int) -> str:
 
 
 def declaring_calls(statement: ast.stmt) -> list[ast.Call]:
-    """Return the calls by which a statement may declare something: the call that it consists of, or its decorators."""
+    """Return the calls by which a statement may declare a figure or table: the statement itself, or its decorators."""
     expressions = [statement.value] if isinstance(statement, ast.Expr) else getattr(statement, "decorator_list", [])
     return [call for call in expressions if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)]
 
@@ -172,7 +172,7 @@ def _statement_lists(node: Any) -> Iterator[list[ast.stmt]]:
 
 
 def _strip(node: Any) -> Any:
-    """Remove docstrings, also those of constants, captions, descriptions of a task's fields, and imports under TYPE_CHECKING."""
+    """Remove docstrings (also of constants), captions, descriptions of fields and imports under TYPE_CHECKING."""
     for statement in node.body if isinstance(node, ast.Module) else ():
         for call in declaring_calls(statement):
             call.keywords = [keyword for keyword in call.keywords if keyword.arg != "caption"]
@@ -202,7 +202,7 @@ def _statements(node: Any) -> Iterator[ast.stmt]:
 
 @functools.cache
 def tree(name: str) -> ast.Module:
-    """Return the syntax tree of a module of this package, without docstrings and captions."""
+    """Return the syntax tree of a module of this package, without the parts that change no result; see `_strip`."""
     file = _file(name)
     if file is None:
         raise ModuleNotFoundError(f"no module {name} in {ROOT}")
@@ -260,11 +260,11 @@ def _bindings(module: str) -> dict[str, list[int | tuple[str, str]]]:
 
 
 def _other_statements(module: str, declarers: set[str]) -> list[int]:
-    """Return the indices of statements that neither define, import nor declare.
+    """Return the indices of statements that neither define nor import a name, nor declare a figure or table.
 
     Args:
         module: Full name of the module.
-        declarers: Syntax trees, as text, of the functions whose calls declare.
+        declarers: Syntax trees, as text, of the functions whose calls declare figures or tables.
     """
     bound = {binding for name_bindings in _bindings(module).values() for binding in name_bindings}
     indices = []

@@ -1,4 +1,4 @@
-"""The Fourier basis of Z_n and the decomposition of functions of (a, b) in it.
+"""The Fourier basis of the integers modulo n, and the decomposition of functions of a pair (a, b) in this basis.
 
 The basis F is orthonormal. Row 0 is constant, row 2k - 1 is proportional to cos(2 pi k x / n) and row 2k to
 sin(2 pi k x / n), for k = 1 … n/2, rounded down. On the plane of all pairs, frequency k has the functions
@@ -12,9 +12,9 @@ with w_k = 2 pi k / n. The last four span the `products` of a cosine or sine of 
 the frequency. So the projection onto any of these three subspaces (`directions`, `products`, `block`) needs only four marginal
 sums of a function: over b, over a, and along both diagonals.
 
-If n is even, the last frequency is the Nyquist frequency n/2: cos w x = (-1)^x, and sin w x = 0, whose row of F is zero,
-so that every frequency has two rows. At the Nyquist frequency the directions of addition and subtraction are the same function,
-(-1)^(a + b), which counts once in the products and in the block.
+If n is even, the last frequency is the Nyquist frequency n/2: cos w x = (-1)^x and sin w x = 0. F has a zero row for
+this sine, so that every frequency has two rows. At the Nyquist frequency the directions of addition and subtraction are
+the same function, (-1)^(a + b), which counts once in the products and in the block.
 """
 
 import functools
@@ -151,13 +151,14 @@ def kernels(n: int) -> NDArray[np.float64]:
 def energies(marginal: Array) -> Array:
     """Compute the energy of a marginal at each frequency.
 
-    The energy is the sum of squares over all pairs of the projection onto the frequency's cosine and sine.
+    The energy is the sum of squares, over all pairs, of the function's projection onto the cosine and sine of the
+    frequency.
 
     Args:
-        marginal: [x, …].
+        marginal: Sums of the function over the pairs with equal x, where x is a, b, a + b or a - b: [x, …].
 
     Returns:
-        [frequency, …].
+        Energies [frequency, …].
     """
     n = len(marginal)
     sums_of_squares = np.abs(np.fft.rfft(marginal, axis=0)[1:]) ** 2 * 2 / n**2
@@ -192,7 +193,7 @@ def project(values: Marginals, selected: ArrayLike) -> Marginals:
     """Project a function onto selected frequencies, from its marginals.
 
     Args:
-        values: The marginals of the function.
+        values: The marginals of the function, as `along` returns them, so that the Nyquist frequency counts once.
         selected: The selected frequencies, integers [frequency].
 
     Returns:
@@ -203,7 +204,10 @@ def project(values: Marginals, selected: ArrayLike) -> Marginals:
 
 
 class Spectrum(NamedTuple):
-    """Total sum of squares of functions of (a, b), and their energies at each frequency: for a, b, a + b and a - b."""
+    """Sums of squares of functions of (a, b): the total, and the energy of the cosine and sine of each frequency.
+
+    The cosine and sine are those of w_k a, w_k b, w_k(a + b) and w_k(a - b); see `energies`.
+    """
 
     total: NDArray[np.floating]  # total sum of squares about the mean, exactly 0 for a constant function: [function]
     waves: Marginals  # energy of the cosine and sine of a, b, a + b and a - b: [frequency, function] each

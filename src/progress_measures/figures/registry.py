@@ -49,7 +49,7 @@ class Figure:
         id: source and name, such as `paper/fig07`; also the path of the figure's file without its extension.
         title: one line that describes the figure.
         caption: a few sentences on what the figure shows and what to notice.
-        reference: the published figure, section or definition that the figure is after, or `not in the sources`.
+        reference: the published figure, section or definition that the figure is based on, or `not in the sources`.
         experiments: experiments whose cubes the figure is drawn from. A figure of a single experiment can also be drawn from
             the cube of any other experiment that has the variables.
         variables: variables that the figure reads from each cube. The cubes that `draw` receives contain only these.
@@ -60,8 +60,8 @@ class Figure:
             The docstring of the function is the caption of the page.
         published: names of the files in `config/claims/`, without extension, whose published numbers the figure shows, such as
             `("paper",)`.
-        several_runs: whether the figure compares runs, or selects them by their settings. If not, and if the figure has one
-            cube, it can also be drawn for each single run.
+        several_runs: whether the figure compares runs, or selects them by their settings. If not, a figure that reads
+            a single cube can also be drawn for each run alone.
     """
 
     id: str
@@ -142,7 +142,7 @@ def figure(
     Args:
         ids: source and name of each figure, such as `demo/06_svd_WE`. By default, one id, taken from the module's path.
         title: one line that describes the figure.
-        reference: the published figure, section or definition that the figure is after, or `not in the sources`.
+        reference: the published figure, section or definition that the figure is based on, or `not in the sources`.
         variables: variables that the figure reads from each cube.
         experiment: the experiment or experiments whose cubes the figure is drawn from; by default, the one that `EXPERIMENTS`
             gives for the source, or else `mainline`.

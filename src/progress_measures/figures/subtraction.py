@@ -64,8 +64,8 @@ figure(
     reference="Modular subtraction notebook, section 3.3",
     variables=("key_frequency",),
     size=(6.8, 4.0),
-    caption="""The constant vector, and cosine and sine of frequencies 1 and 2, each as a unit vector over the numbers.
-    Points: entries of the vector, one per number. Line: the same function between the numbers.""",
+    caption="""The constant vector, and cosine and sine of frequencies 1 and 2, each as a unit vector over the numbers
+    0 to p - 1. Points: entries of the vector, one per number. Line: the same function between the numbers.""",
 )
 
 figure(
@@ -77,7 +77,7 @@ figure(
     variables=("key_frequency",),
     size=(6.8, 3.4),
     caption="""Cosine and sine of two frequencies near half of the highest frequency, each as a unit vector over the
-    numbers. Points: entries of the vector, one per number. Line: the same function between the numbers.""",
+    numbers 0 to p - 1. Points: entries of the vector, one per number. Line: the same function between the numbers.""",
 )
 
 figure(
@@ -87,9 +87,9 @@ figure(
     reference="Modular subtraction notebook, section 3.3",
     variables=("key_frequency",),
     size=(6.8, 2.2),
-    caption="""Cosine and sine of the highest frequency, (p - 1)/2, each as a unit vector over the numbers. Points:
-    entries of the vector, one per number. Line: the same function between the numbers. The entries of two neighboring
-    numbers are almost opposite.""",
+    caption="""Cosine and sine of the highest frequency, (p - 1)/2, each as a unit vector over the numbers 0 to
+    p - 1. Points: entries of the vector, one per number. Line: the same function between the numbers. The entries of
+    two neighboring numbers are almost opposite.""",
 )
 
 figure(
@@ -99,8 +99,8 @@ figure(
     reference="Modular subtraction notebook, section 3.5",
     variables=("key_frequency",),
     size=(6.8, 3.4),
-    caption="""The sine of each key frequency of the first run, as a unit vector over the numbers. Points: entries of
-    the vector, one per number. Line: the same function between the numbers.""",
+    caption="""The sine of each key frequency of the first run, as a unit vector over the numbers 0 to p - 1. Points:
+    entries of the vector, one per number. Line: the same function between the numbers.""",
 )
 
 figure(
@@ -116,8 +116,9 @@ figure(
     variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_ENDS),
     size=(5.2, 3.0),
     caption="""Restricted loss of the first run divided by its test loss at the same epoch. As in the notebook, the
-    restricted loss is the loss on test pairs of the mean logits plus P W_L. P is the projection of the neurons, as
-    functions of the pair, onto cos and sin of w(a - b) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. A
-    ratio below 1 means that the key frequencies alone give a lower loss than the full network; this is so until the
-    network generalizes. A ratio above 1 means that the network uses more than the key frequencies.""",
+    restricted loss is the loss on test pairs if the logits are replaced by their mean over pairs plus N W_L, where
+    W_L = W_out W_U. N is the projection of the neurons, as functions of the pair, onto cos and sin of w(a - b) for the
+    key frequencies k; w = 2πk/p. A ratio below 1 means that the key frequencies alone give a lower loss than the full
+    network; this is so until the network generalizes. A ratio above 1 means that the network uses more than the key
+    frequencies.""",
 )

@@ -92,7 +92,7 @@ class CallableNetwork:
             `logits` [pair, output]; `neurons` [pair, neuron] if the callable returns them; `gradient_cosines` [triple] if the
             task has a cyclic group and the network has embeddings with gradients: for random triples (a, b, c), the cosine
             between the gradients of the logit of c with respect to the embeddings of a and of b (Zhong et al. 2023,
-            Definition 4.1). The arrays are float32, or float64 if the network is.
+            Definition 4.1). Logits and neurons are float32, or float64 if the network's are; the cosines are float64.
 
         Raises:
             UserError: the callable raises an error, or returns something else than finite logits.
@@ -133,7 +133,7 @@ class CallableNetwork:
         try:
             yield
         finally:
-            network.train(modes[network])  # parts of a TransformerBridge are not among its modules
+            network.train(modes[network])  # `modules()` of TransformerLens's TransformerBridge lacks some parts
             for module, mode in modes.items():
                 module.training = mode
 
@@ -272,7 +272,7 @@ class CallableNetwork:
 
         The table is the only tensor whose gradient for one pair is zero except at the rows (or columns) of the pair's tokens.
         Operands are drawn such that no value occurs twice in a batch of pairs: the gradient of each row then belongs to one
-        pair. So the triples differ from those of `measures.algorithm`: a and b are always different.
+        pair. So a and b of a triple are always different, unlike in the triples of `measures.algorithm`.
         """
         tensors = {name: t for name, t in (self._tensors or {}).items() if t.is_floating_point() and t.ndim == 2}
         layout, n = self._task.token_layout, self._task.operand_count

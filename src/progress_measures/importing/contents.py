@@ -32,7 +32,8 @@ from progress_measures.importing.stated import (
 
 StateDict = dict[str, NDArray[Any]]
 
-# Usual keys of a state dict, and of the checkpoints of a run. The further keys count only if no usual key has a network.
+# Usual keys of a state dict, and of the checkpoints of a run. The keys in a list MORE_… count only if no usual key of
+# the same kind applies.
 NETWORK_KEYS = ("model", "final_state_dict", "model_state_dict", "state_dict")
 RUN_KEYS = ("checkpoints", "state_dicts")
 MORE_NETWORK_KEYS = (
@@ -105,7 +106,7 @@ class Contents(NamedTuple):
         epochs: number of updates before each checkpoint; None if the file does not state it.
         layout: description of how the file is arranged.
         config: the file's configuration, with its own field names.
-        optimizer: settings of the optimizer's parameter group, such as `weight_decay`; empty without exactly one group.
+        optimizer: settings of the optimizer's only parameter group, such as `weight_decay`; empty without exactly one.
         train: train losses that the file contains; None if it has none.
         test: test losses that the file contains; None if it has none.
         train_indices: training pairs as indices a * n + b; None if the file does not list them.
@@ -505,7 +506,7 @@ def _last_epoch(
     Args:
         other_fields: the fields beside the network.
         path: the file.
-        one_loss_per_update: whether the file lists a train loss for each update, so that their number is that of the updates.
+        one_loss_per_update: whether the file lists one train loss per update, so that it has as many losses as updates.
     """
     values = {name: other_fields[name] for name in (UPDATES, *STEPS, "epoch") if other_fields.get(name) is not None}
     numbers: dict[str, int] = {}
@@ -559,7 +560,7 @@ def _completed_from_last(contents: Contents, last: Contents) -> Contents:
         config=contents.config or last.config,
         optimizer=contents.optimizer or last.optimizer,
         train=contents.train or last.train,
-        test=contents.test if contents.train else last.test,  # from where the train losses are
+        test=contents.test if contents.train else last.test,  # both losses from the same place
         train_indices=last.train_indices if contents.train_indices is None else contents.train_indices,
         stated=last.stated | contents.stated,
         contradictions=[*contents.contradictions, *last.contradictions],
@@ -645,8 +646,9 @@ def _stated_losses(loaded: Mapping[str, Any], name: str, losses: NDArray[np.floa
 def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -> Contents:
     """Find the networks in a folder of files.
 
-    `init` is the network before the first update. Any other file is a checkpoint if it contains an epoch or has a number
-    in its name. Files without a network, without a number, or with other tensors than the rest are skipped.
+    A file named `init` is the network before the first update. Any other file is a checkpoint if it contains an epoch
+    or has a number in its name. Files without a network, without a number, or with other tensors than the rest are
+    skipped.
     """
     networks: dict[str, Contents] = {}
     epochs_of_files: dict[str, tuple[int, str]] = {}

@@ -1,4 +1,4 @@
-"""The design of an imported network: what is stated about it, and the possible designs, from which its answers choose one."""
+"""The design of an imported network: what is stated about it, and the designs that are possible, for `recognize`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, 
         path: path of the file, for messages.
 
     Returns:
-        Choices by field. Options come before the mapping file, and the mapping file before the file.
+        Choices by field. Options take precedence over the mapping file, and the mapping file over the file.
 
     Raises:
         UserError: the file states a design that `models.design` does not compute.
@@ -253,9 +253,9 @@ def model_section(weights: Mapping[str, Any], design: ModelFields) -> ModelField
 
 
 def paper_defaults(design: ModelFields, match: FormatMatch) -> list[str]:
-    """Describe the parts of a transformer that its tensors do not show and that nothing states; none for an MLP.
+    """Describe the parts of a transformer that neither its tensors nor any statement determines; none for an MLP.
 
-    They are as in the paper's design.
+    These parts are assumed to be as in the paper's design.
     """
     if design.get("mlp_input") is not None:
         return []
@@ -270,7 +270,8 @@ def paper_defaults(design: ModelFields, match: FormatMatch) -> list[str]:
 def _has_final_norm(present: set[str], section: ModelFields) -> bool:
     """Return whether the unembedding's input is normalized.
 
-    If the norms have weights, it is if there are weights of a final norm. Else it is, unless norms follow attention and MLP.
+    If the norms of attention have weights, there is a final norm only if it has weights, too. If they have none, there
+    is a final norm unless norms follow attention and MLP.
     """
     if any(name.startswith("ln1") for name in present):
         return "ln_final_w" in present or "ln_final_b" in present

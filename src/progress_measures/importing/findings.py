@@ -1,4 +1,4 @@
-"""What the importer finds out about a network: settings with their values and where each value comes from."""
+"""Findings about an imported network: settings with their values and where each value comes from."""
 
 from __future__ import annotations
 

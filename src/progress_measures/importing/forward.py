@@ -127,7 +127,7 @@ def _sizes(
 
 
 def _any_task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
-    """Return a task with n operand values. Which one does not matter, because its operation has no effect on the logits."""
+    """Return some task with n operand values. The task's operation has no effect on the logits, so any will do."""
     try:
         TokenLayout.parse(tokens, n)
     except ValueError as error:

@@ -32,7 +32,8 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
         options: what the user states about the file.
 
     Returns:
-        Report lines: what is known about the network and where it comes from, and how it agrees with each operation.
+        Report lines: what is known about the network and where it comes from, and how often its answers agree with each
+        operation, such as a + b mod n.
 
     Raises:
         UserError: the file cannot be read or contains no network on pairs, an option does not fit it, or the name is
@@ -103,7 +104,7 @@ def _match_format(path: Path, contents: Contents, options: Options) -> FormatMat
 
 
 def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
-    """Return our tensors that the network lacks, as its configuration or the user's options state."""
+    """Return the names of our tensors that the network lacks, by its configuration or the user's options."""
     mlp_tensors = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
     absent = mlp_tensors if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Norm of each Fourier component of the embedding W_E (left) and of the neuron-logit map W_L (right).
 
-    The norm for W_E is over the residual stream; that for W_L = W_out W_U is over neurons. The constant component is not
-    drawn. All values are from the first run at the end of training. Only a few frequencies have large norms. Colored and
-    numbered bars are the key frequencies, which a rule finds from the neurons.
+    The components of W_E are over operand values; their norm is over the dimensions of the residual stream. The
+    components of W_L = W_out W_U are over outputs; their norm is over neurons. The constant component is not drawn. All
+    values are from the first run at the end of training. Only a few frequencies have large norms. Colored and numbered
+    bars are the key frequencies, which a rule finds from the neurons.
     """
     run = str(cube.run.values[0])
     last = last_checkpoint(cube).sel(run=run)

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention, a neuron and the logits of the first run at the end of training.
 
-    Left: attention of head 0 from `=` to a, over all pairs. Middle: neuron 0 after the ReLU, over all pairs. Both are
-    periodic; the title gives the frequency k that explains most of their variance. Right: norm over outputs of each 2D
-    Fourier component of the logits, in percent of the largest norm. Rows (over a) and columns (over b) are the constant
-    and cos and sin of the key frequencies. The component that is constant in both a and b, the top left cell, is left
-    out. The axis label gives the largest norm that is not shown. The large norms are in the 2 x 2 cells on the diagonal,
-    in which the components over a and over b have the same key frequency.
+    Left: attention of head 0 from `=` to a, over all pairs. Middle: neuron 0 after the ReLU, over all pairs. Both maps
+    are periodic; each title gives the frequency k that explains most of the map's variance. Right: norm over outputs of
+    each 2D Fourier component of the logits, in percent of the largest norm. Rows (functions of a) and columns
+    (functions of b) are the constant, and cos and sin of each key frequency. The component that is constant in both a
+    and b, the top left cell, is left out. The label of the x axis gives the largest norm that is not shown. The large
+    norms are in the 2 x 2 blocks of cells on the diagonal, where row and column have the same key frequency.
     """
     run = str(cube.run.values[0])
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.1))
@@ -58,7 +58,7 @@ def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> AxesImage
     The component that is constant in both a and b is left out and drawn as 0.
 
     Returns:
-        The image, whose values are percent of the largest norm without that of the constant.
+        The image; its values are in percent of the largest norm other than the constant's.
     """
     components = [0] + [i for k in keys for i in (2 * k - 1, 2 * k)]
     values = norms.values.copy()

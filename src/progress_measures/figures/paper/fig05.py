@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Neurons of the first run at the end of training, and the output weights of one neuron cluster.
 
-    Left: for every neuron, the fraction of its variance over pairs that a polynomial of degree 2 in cos and sin of w_k
-    a and w_k b explains, for the best frequency k; w_k = 2πk/p. Neurons are sorted by this fraction. Those at 85 % (dashed) or
-    more form the clusters, one per frequency. Colors mark neurons whose best frequency is a key frequency. Right: the
-    neuron-logit map W_L = W_out W_U of the neurons in the cluster of the smallest key frequency, in the Fourier basis over
-    outputs without the constant. Only the cosine and sine of that frequency have large coefficients.
+    Left: for every neuron, the fraction of its variance over pairs that its best frequency k explains. Frequency k
+    explains the part along the products of 1, cos w_k a or sin w_k a with 1, cos w_k b or sin w_k b; w_k = 2πk/p.
+    Neurons are sorted by this fraction. Neurons at 85 % (dashed) or more form the clusters, one per frequency. Colors
+    mark neurons whose best frequency is a key frequency. Right: the neuron-logit map W_L = W_out W_U of the neurons in
+    the cluster of the smallest key frequency, in the Fourier basis over outputs without the constant. Only the cosine
+    and sine of this key frequency have large coefficients.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -62,7 +63,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     left.legend(loc="lower left", ncols=2, handlelength=0.6, columnspacing=0.8)
     k = next(iter(colors))
     cluster = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
-    # measured for the first run only, so the cube has it without the dimension `run`
+    # `W_L_fourier` is measured for the first run only, so it has no dimension `run`
     weights = cube.W_L_fourier.values[cluster].T[1:]
     signed_map(fig, right, weights, "Weight")
     # the cosine and the sine of frequency k are rows 2 k - 2 and 2 k - 1, because the row of the constant is left out

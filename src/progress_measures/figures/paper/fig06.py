@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Test loss of the first run at the end of training with one frequency removed from its logits.
 
-    Removing frequency k removes eight 2D Fourier components from the logits: the products of 1, cos or sin of w_k a
-    with 1, cos or sin of w_k b, except the constant; w_k = 2πk/p. Vertical bars start at the loss with all components (solid
-    line). Removing a key frequency increases the loss by orders of magnitude; removing any other frequency does no harm. With
-    only the constant and the components of the key frequencies (dashed line), the loss is lower than with all components.
+    Removing frequency k removes eight 2D Fourier components from the logits: the products of 1, cos w_k a or sin w_k a
+    with 1, cos w_k b or sin w_k b, except the constant 1; w_k = 2πk/p. Vertical bars start at the loss with all
+    components (solid line). Removing a key frequency increases the loss by orders of magnitude; removing any other
+    frequency does no harm. With only the constant and the components of the key frequencies (dashed line), the loss is
+    lower than with all components.
     """
     run = str(cube.run.values[0])
     last = last_checkpoint(cube.sel(run=run))

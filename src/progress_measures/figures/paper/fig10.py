@@ -1,4 +1,4 @@
-"""Figure 10: each head's attention score is a sinusoid over the numbers."""
+"""Figure 10: each head's attention score is a sinusoid over the operand values."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention scores of each head of the first run at the end of training, in the Fourier basis.
 
-    C_j is the part of head j's attention score from `=` that depends on the number attended to. The bars are the
-    coefficients of C_j in the orthonormal Fourier basis over the numbers, without the constant. Most of the variance of C_j
-    over numbers lies in one frequency. Each title gives the fraction of the variance of C_j in frequency k, which is the
-    frequency that explains most of the variance over pairs of the head's attention to a. Key frequencies are colored and
-    numbered.
+    C_j is the part of head j's attention score from `=` that depends on the operand value attended to. The bars are the
+    coefficients of C_j in the orthonormal Fourier basis over the operand values, without the constant. Most of the
+    variance of C_j over operand values lies in one frequency. Each title gives a frequency k, and the fraction of the
+    variance of C_j that lies in it. Frequency k explains most of the variance over pairs of the head's attention to a.
+    Key frequencies are colored and numbered.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))

@@ -1,4 +1,4 @@
-"""Figure 11: what each head writes to the residual stream for each number."""
+"""Figure 11: what each head writes to the residual stream for each operand value."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     size=(6.8, 4.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norm of each Fourier component of W_E W_V W_O over the numbers, by head, at the end of training.
+    """Norm of each Fourier component of W_E W_V W_O over the operand values, by head, at the end of training.
 
     Row x of W_E W_V W_O is the vector that a head of the first run writes to the residual stream when it attends to the
-    number x; the norm is over the residual stream. The constant component is not drawn. Only key frequencies, which are colored
-    and numbered, have large norms. Each title gives the frequency k that explains most of the variance over pairs of the head's
-    attention to a. Some heads write mostly this frequency, other heads write all key frequencies.
+    operand value x. The norm is over the dimensions of the residual stream. The constant component is not drawn. Only
+    key frequencies, which are colored and numbered, have large norms. Each title gives the frequency k that explains
+    most of the variance over pairs of the head's attention to a. Some heads write mostly this frequency, other heads
+    write all key frequencies.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Norm of each Fourier component of the embedding W_E at the end of training, in the second to fifth run.
 
-    The norm is over the residual stream. The constant component is not drawn. Each run has a few key frequencies, colored and
-    numbered; they differ between runs.
+    The norm is over the dimensions of the residual stream. The constant component is not drawn. Each run has a few key
+    frequencies, colored and numbered; they differ between runs.
     """
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

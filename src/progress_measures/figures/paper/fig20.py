@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Train and test loss of one network for each train fraction, 10 to 90 % of all pairs.
 
-    With 10 or 20 % the test loss stays far above that of a uniform guess. From 30 to 50 % it falls after the train loss, later
-    for smaller fractions. From 60 % on it falls together with the train loss. The epoch axis is logarithmic and lacks epoch 0.
-    From 40 % on, networks are trained for 5,000 epochs and evaluated more often.
+    With 10 or 20 %, the test loss stays far above the loss of a uniform guess. With 30 to 50 %, the test loss falls
+    after the train loss, later for smaller fractions. With 60 % or more, both losses fall together. The epoch axis is
+    logarithmic and lacks epoch 0. With 40 % or more, networks are trained for 5,000 epochs and evaluated more often.
     """
     runs = [
         (fraction, run.sel(history_epoch=run.history_epoch > 0)) for fraction, run in first_runs_by_fraction(*cubes)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train, test and excluded loss of the first two-layer network.
+    """Train, test and excluded loss of the first run, a two-layer network.
 
     The excluded loss is the loss on training pairs with cos and sin of w(a + b) of the key frequencies removed from the
     logits; w = 2πk/p for frequency k. In the paper the excluded loss rises before the test loss falls.

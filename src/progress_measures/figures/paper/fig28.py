@@ -26,10 +26,10 @@ DROPOUT_RATES, L1_STRENGTHS = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
 def draw(fig: Figure, dropout_cube: xr.Dataset, l1_cube: xr.Dataset) -> None:
     """Train and test loss with dropout or an l1 penalty in place of weight decay.
 
-    Thin: one run per seed. Bold: median over runs at each epoch. Top: dropout on the MLP's neurons; networks memorize
-    and the test loss stays above that of a uniform guess (dotted line). Bottom: an l1 penalty of strength λ on all weights
-    and biases, which the losses do not include; both losses fall to that of a uniform guess early and stay there, so that
-    their curves coincide with the dotted line.
+    Thin: one run per seed. Bold: median over runs at each epoch. Dotted: the loss of a uniform guess. Top: dropout on
+    the MLP's neurons. Networks memorize, and the test loss stays above the loss of a uniform guess. Bottom: an l1
+    penalty of strength λ on all weights and biases; the losses drawn do not include the penalty. Train and test loss
+    fall to the loss of a uniform guess early and stay there, so that their curves coincide with the dotted line.
     """
     axes = fig.subplots(2, 3, sharex=True, sharey=True, height_ratios=(1.7, 1))
     selections = [(dropout_cube, "dropout", rate, f"dropout {rate:g}") for rate in DROPOUT_RATES]

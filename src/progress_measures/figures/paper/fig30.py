@@ -28,12 +28,12 @@ def draw(
 ) -> None:
     """Train and test loss of five-digit addition on a fixed set of 700 sums.
 
-    Left: the settings that the paper states, which are those of the experiment `mainline` except the task. The train loss falls
-    early; the test loss falls thousands of epochs later, in steps, some at sudden rises of the train loss. Center: learning
-    rate 3e-4 and weight decay 1, with which the train loss falls as in the authors' saved run. Crosses are points of the test
-    loss of that run. Our test loss rises as high, but has not fallen below 1 by epoch 20,000. Right: the 700 fixed sums with
-    the settings of Figure 29 (a), whose own sums are fresh at every update; the weight decay is a tenth of that on the left.
-    The test loss stays above the loss of a uniform guess.
+    Left: the settings that the paper states, which are those of the experiment `mainline` except the task. The train
+    loss falls early; the test loss falls thousands of epochs later, in steps, some at sudden rises of the train loss.
+    Center: learning rate 3e-4 and weight decay 1, with which the train loss falls as in the authors' saved run. Crosses
+    are points of the saved run's test loss. Our test loss rises as high, but has not fallen below 1 by epoch 20,000.
+    Right: the 700 fixed sums with the settings of Figure 29 (a), where the sums are fresh at every update; the weight
+    decay is a tenth of that on the left. The test loss stays above the loss of a uniform guess.
     """
     axes = panels(fig, count=3, columns=3, sharey=True)
     cubes = (stated_settings, near_saved_run, settings_of_figure_29)

@@ -81,7 +81,7 @@ def mean_attention(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def attention_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map over all pairs, into which the attention from `=` to a of any head of the first run can be drawn.
+    """Prepare a map of the attention from `=` to a over all pairs, which shows one head of the first run at a time.
 
     Args:
         ax: axes to draw on.

@@ -34,7 +34,8 @@ def cluster_columns(ax: Axes, names: Sequence[str]) -> None:
 def jitter(count: int, width: float) -> NDArray[np.floating]:
     """Return reproducible horizontal shifts that separate overlapping dots.
 
-    They are multiples of the golden ratio modulo 1, which are nearly evenly spaced for any number of dots.
+    The shifts are multiples of the golden ratio modulo 1, scaled to -width … width. They are nearly evenly spaced
+    for any number of dots.
 
     Args:
         count: number of dots.

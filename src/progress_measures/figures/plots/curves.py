@@ -90,7 +90,8 @@ def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
 def curves_with_median(ax: Axes, values: xr.DataArray, split: str, **style: Any) -> None:
     """Draw a thin curve for each run and a bold curve for the median over runs; a single run has only the bold curve.
 
-    The median is taken at each epoch. Unlike a mean, it is as sharp as the runs if they change at different epochs.
+    The median is taken at each epoch. If runs change at different epochs, the median stays as steep as one run;
+    a mean does not.
 
     Args:
         ax: axes to draw on.
@@ -109,7 +110,9 @@ THIN: dict[str, Any] = {"lw": 0.7, "alpha": 0.55}
 
 
 def curve_legend(fig: Figure, runs: int) -> None:
-    """Draw one legend for all panels above the panels, with each label once; it explains thin and bold curves, if there are any.
+    """Draw one legend for all panels above the panels, with each label once.
+
+    For several runs, the legend also explains thin and bold curves.
 
     Args:
         fig: figure to draw on.

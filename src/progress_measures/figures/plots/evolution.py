@@ -1,8 +1,7 @@
 """Plots over training: a still image has four panels with one checkpoint each, an animation has one checkpoint per frame.
 
-Both use the same function `prepare_panel` of axes and a cube. It draws the parts that are equal at all epochs, and returns a
-function of an epoch that draws the rest. A function `decorate` of the figure, the cube and the axes draws a color bar or a
-legend for all panels.
+Both call `prepare_panel(ax, cube)`, which draws the parts that are equal at all epochs. It returns a function of an
+epoch that draws the rest. A function `decorate(fig, cube, axes)` draws a color bar or a legend for all panels.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ CHECKPOINT_NAMES = ("memorized", "circuits formed", "cleaned up", "end")
 def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
     """Return the epochs at which the three phases of a run end, and the epoch of its last checkpoint.
 
-    If the rule does not find the ends of all phases, return the epochs of four evenly spaced checkpoints, or of all
-    checkpoints if there are fewer.
+    If the rules in `measures/phases.py` do not find the ends of all phases, return the epochs of four evenly spaced
+    checkpoints, or of all checkpoints if there are fewer.
 
     Args:
         cube: cube with the variables `PHASE_ENDS`.

@@ -1,4 +1,4 @@
-"""Plots of the Fourier basis: cosines and sines over the numbers, and maps with one row per Fourier component."""
+"""Plots of the Fourier basis: cosines and sines over operand values, and maps with one row per Fourier component."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> Axes
 def maps_by_correlation(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
     """Draw maps over all pairs of the first run's neurons that correlate most with a + b. Each has a separate color scale.
 
-    Neurons are in order of the absolute value of the correlation at the last checkpoint. It is the correlation of the activation
-    after the ReLU, whichever values are drawn.
+    Neurons are in descending order of the absolute correlation at the last checkpoint. The correlation is over pairs
+    and always with the activation after the ReLU, even if pre-activations are drawn.
 
     Args:
         fig: figure to draw on.

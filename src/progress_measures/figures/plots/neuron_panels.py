@@ -1,7 +1,7 @@
 """Panels that show one neuron of the first run: over all pairs, over the operand values and in the Fourier basis.
 
-A panel is prepared by a function of axes and a cube. It draws the parts that are equal for all neurons, and returns a function of
-the index of a neuron, which draws the rest and the title.
+A panel is prepared by a function of axes and a cube, which draws the parts that are equal for all neurons. It returns a
+function of the index of a neuron that draws the rest and the title.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def neuron_label(cube: xr.Dataset, neuron: int) -> str:
 
 
 def activation_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map over all pairs, into which the activation of any neuron after the ReLU can be drawn.
+    """Prepare a map of the activation after the ReLU over all pairs, which shows one neuron at a time.
 
     Args:
         ax: axes to draw on.
@@ -84,7 +84,7 @@ def key_components(cube: xr.Dataset) -> NDArray[np.int64]:
 def spectrum_map(
     ax: Axes, cube: xr.Dataset, colors: str = "RdBu_r", lowest: float = -1
 ) -> Callable[[NDArray[np.floating], str], None]:
-    """Draw an empty map, into which 2D Fourier coefficients at the constant and the key frequencies can be drawn.
+    """Prepare a map of 2D Fourier coefficients at the constant and the key frequencies, for one neuron at a time.
 
     Args:
         ax: axes to draw on.
@@ -133,7 +133,7 @@ def coefficient_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
 
 
 def spectrum_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map, into which the 2D Fourier coefficients of any neuron after the ReLU can be drawn.
+    """Prepare a map of the 2D Fourier coefficients of the activation after the ReLU, which shows one neuron at a time.
 
     Args:
         ax: axes to draw on.
@@ -153,7 +153,7 @@ def head_contributions(neuron_count: int) -> PreparePanel:
     attention and without the part of the position vector. It is an entry of W_E W_V W_O W_in.
 
     Args:
-        neuron_count: the y axis has room for the values of this many neurons, from the first.
+        neuron_count: number of neurons, from the first, whose values fit on the y axis.
 
     Returns:
         The function that prepares the panel.
@@ -188,7 +188,7 @@ def contribution_spectra(neuron_count: int) -> PreparePanel:
     The basis is over the operand values, without the constant. Key frequencies are labeled.
 
     Args:
-        neuron_count: the y axis has room for the values of this many neurons, from the first.
+        neuron_count: number of neurons, from the first, whose values fit on the y axis.
 
     Returns:
         The function that prepares the panel.

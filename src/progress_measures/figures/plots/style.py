@@ -124,7 +124,7 @@ def loss_axis(ax: Axes, text: str) -> None:
 def phase_bands(ax: Axes, cube: xr.Dataset, run: str) -> None:
     """Shade the phases of a run and mark their ends by dashed lines.
 
-    A phase is omitted if the rule does not find its end, or the end of the phase before it.
+    A phase is omitted if the rule in `measures/phases.py` does not find its end, or the end of the phase before it.
 
     Args:
         ax: axes to draw on.
