@@ -174,9 +174,8 @@ class Format:
         except ValidationError as error:
             raise UserError(validation_message(error, self._path)) from None
         try:
-            TokenLayout.parse(
-                str(settings.get("tokens", PAPER)), 1
-            )  # n is unknown here; a wrong layout is an error for any n
+            # n is unknown here; a wrong layout is an error for any n
+            TokenLayout.parse(str(settings.get("tokens", PAPER)), 1)
         except ValueError as error:
             raise UserError(f"{self._path}: tokens: {error}.") from None
         read = settings.get("read", "last")

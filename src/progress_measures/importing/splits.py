@@ -67,7 +67,7 @@ class TrainAndTestLoss(NamedTuple):
     test: float | None
 
     def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> bool:
-        """Return whether these losses equal those on training and test pairs, up to the factor `MAX_LOSS_RATIO`.
+        """Return whether the computed losses of training and test pairs equal these, up to the factor `MAX_LOSS_RATIO`.
 
         An unknown loss fits any other.
 

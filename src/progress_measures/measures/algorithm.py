@@ -63,7 +63,7 @@ def mean_cosine(cosines: NDArray[np.floating]) -> tuple[float, float]:
         cosines: cosines of independent triples [triple], as `models.gradients.gradient_cosines` returns them.
 
     Returns:
-        Mean and standard error. Both are NaN if all cosines are NaN; the error is NaN if only one cosine is not.
+        Mean and standard error. Both are NaN if all cosines are NaN; the error is NaN if only one is a number.
     """
     defined = cosines[~np.isnan(cosines)]
     if not defined.size:
@@ -181,7 +181,7 @@ def gradient_symmetricity_error(checkpoint: Checkpoint) -> Number:
 def distance_irrelevance(checkpoint: Checkpoint) -> Number:
     """Standard deviation of the correct logit at equal a - b, averaged over a - b, divided by that over all pairs.
 
-    The correct logit is the logit of the right answer. For subtraction, a + b replaces a - b. NaN if it is constant.
+    The correct logit is that of the right answer. For subtraction, a + b replaces a - b. NaN for a constant logit.
     """
     n, labels = checkpoint.context.n, checkpoint.context.labels
     correct_logits = checkpoint.logits[np.arange(n * n), labels].reshape(n, n)

@@ -48,7 +48,7 @@ def _mlp_skip_zero(checkpoint: Checkpoint) -> Array:
 
 
 def _mlp_skip_mean(checkpoint: Checkpoint) -> Array:
-    """Replace all parts of the logits but that of the neurons by their mean over pairs."""
+    """Replace every part of the logits except that of the neurons by its mean over pairs."""
     return _with_other_parts_at_mean(checkpoint, _post(checkpoint) @ _W_L(checkpoint))
 
 
@@ -73,7 +73,7 @@ def _self_attention_zero(checkpoint: Checkpoint) -> Array:
 
 
 def _self_attention_removed(checkpoint: Checkpoint) -> Array:
-    """Remove the attention of `=` to itself, and scale that to a and b so that it sums to 1."""
+    """Remove the attention of `=` to itself, and scale its attention to a and b to a sum of 1."""
     to_operands = checkpoint.attention * [1, 1, 0]
     return _with_attention(checkpoint, to_operands / to_operands.sum(-1, keepdims=True))
 

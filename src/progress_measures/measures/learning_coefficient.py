@@ -1,7 +1,8 @@
 """Local learning coefficient of a network on pairs, estimated by Langevin dynamics (Lau et al. 2023).
 
-The coefficient λ says how slowly the volume of the weights near w* with a loss below L(w*) + δ shrinks as δ falls: as δ^λ. It is
-half the number of weights where the loss is quadratic in all of them, and less where the loss is degenerate. The estimate is
+The coefficient λ says how fast the volume of the weights near w*, the network's own, with a loss below L(w*) + δ
+shrinks as δ falls to 0: as δ^λ. It is half the number of weights where the loss is quadratic in all of them, and less
+where the loss is degenerate. The estimate is
 
     nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n.
 
