@@ -1,6 +1,6 @@
-"""Writes a run's history, the losses and accuracies that training recorded, to files for other tools.
+"""Write a run's history, the losses and accuracies that training recorded, to files for other tools.
 
-They are `history.csv` and event files for TensorBoard, in the run's folder beside `history.zarr`.
+The files are `history.csv` and event files for TensorBoard, in the run's folder beside `history.zarr`.
 """
 
 from __future__ import annotations

@@ -1,16 +1,20 @@
-"""Rename the tensors of a foreign network, and reorder their axes, as in `models.transformer`.
+"""Rename the tensors of a network trained elsewhere, and reorder their axes, as in `models.transformer`.
 
-A format is a YAML file that locates each of our tensors in a foreign state dict:
+Names and tensors of that network are called foreign, those of this project ours. A format is a YAML file that locates
+each of our tensors in a foreign state dict:
 
     W_E: [transformer.wte.weight, token d_model]
     W_Q: ["h.{layer}.attn.q.weight", (head d_head) d_model]
 
 Each entry has the foreign tensor's name, with `{layer}` if every layer has a tensor of its own, and its axes in einops
-notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses and 1 for an axis of size
-1. A tensor of all layers has an axis `layer`; a tensor that contains W_Q, W_K and W_V has an axis `qkv` of size 3. Other
-entries state what the tensors do not determine: fields of the section `model`, such as `activation: gelu`, `tokens` and
-`read`. An entry `optional` lists the matrices that a network of the format may lack. The built-in formats are the files in
-formats/; the user can give the path of another mapping file.
+notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses and 1 for an axis
+of size 1. A tensor that contains all layers has an axis `layer`; one that contains W_Q, W_K and W_V has an axis `qkv`
+of size 3.
+
+Other entries state what the tensors do not determine: the layout of the tokens (`tokens`), the position whose logits
+are scored (`read`), and fields of an experiment's section `model`, such as `activation: gelu`. An entry `optional`
+lists the matrices that a network of the format may lack. The built-in formats are the files in formats/. A format that
+the user writes is called a mapping file; the option `--map` gives its path.
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ AXES = {
     "ln_final_w": "d_model",
     "ln_final_b": "d_model",
 }
-"""Axes of the tensors of a transformer."""
+"""Axes of each of our tensors of a transformer, in our order; `models.transformer` defines the tensors."""
 
 MLP_AXES = {
     "W_E": "token d_model",
@@ -80,7 +84,7 @@ MLP_AXES = {
     "W_out": "neuron output",
     "b_out": "output",
 }
-"""Axes of the tensors of an MLP without attention, which a mapping file declares by `mlp_input`."""
+"""Axes of each tensor of an MLP without attention, in our order. Its mapping file states `mlp_input`."""
 
 ALL_OR_NONE = (
     ("W_in", "W_out"),
@@ -170,7 +174,8 @@ class Format:
         except ValidationError as error:
             raise UserError(validation_message(error, self._path)) from None
         try:
-            TokenLayout.parse(str(settings.get("tokens", PAPER)), 1)  # n is unknown here; any n shows a wrong layout
+            # n is unknown here; a wrong layout is an error for any n
+            TokenLayout.parse(str(settings.get("tokens", PAPER)), 1)
         except ValueError as error:
             raise UserError(f"{self._path}: tokens: {error}.") from None
         read = settings.get("read", "last")
@@ -182,7 +187,7 @@ class Format:
         return settings | {name: getattr(checked, name) for name in fields}
 
     def _checked_locations(self, content: dict[str, Any]) -> Iterator[tuple[str, tuple[str, Groups]]]:
-        """Check the entries of the file, and yield for each our name, the foreign name and the groups of axes."""
+        """Check the file's entries for tensors, and yield each as our name, the foreign name and the groups of axes."""
         layer_axis = "layer" if self.axes is AXES else "hidden_layer"
         for name, location in content.items():
             if name not in self.axes:
@@ -219,8 +224,8 @@ class Format:
 
         Args:
             state: state dict with foreign names.
-            sizes: sizes of axes that are known from elsewhere, such as `head`.
-            absent: our tensors that this network is known to lack, such as `W_in` if it has no MLPs.
+            sizes: sizes of axes that are known from elsewhere, such as `head`, the number of heads.
+            absent: our names of the tensors that this network is known to lack, such as `W_in` if it has no MLPs.
 
         Returns:
             The match, whose `problems` are empty if the state dict has this format.
@@ -239,7 +244,8 @@ class FormatMatch:
     Attributes:
         format: the format.
         sizes: size of each axis, as far as the shapes determine it; without `head` if they determine only head × d_head.
-        missing: foreign names of required tensors that the first layer lacks.
+        missing: foreign names of required tensors that the state dict lacks; of tensors of the layers, only the first
+            layer's.
         problems: descriptions of what does not fit the format; empty if everything fits.
     """
 
@@ -259,9 +265,9 @@ class FormatMatch:
 
     @cached_property
     def layers(self) -> int:
-        """The number of layers: how many consecutive layers have a W_Q, or the size of the axis `layer`.
+        """The number of layers: how many consecutive layers have a W_Q, or the size of the axis `layer`; at least 1.
 
-        In an MLP without attention, these are the hidden layers after the first; 1 if there are none.
+        In an MLP without attention, W_hidden takes the place of W_Q: it belongs to each hidden layer after the first.
         """
         counted = "W_Q" if self.format.axes is AXES else "W_hidden"
         if "{layer}" not in self.format.locations.get(counted, ("", []))[0]:
@@ -269,7 +275,7 @@ class FormatMatch:
         return next(layer for layer in itertools.count(1) if self._foreign_name(counted, layer) not in self._state)
 
     def _present_or_required(self) -> Iterator[tuple[str, str, Groups]]:
-        """Yield our name, the foreign name and the axes of each tensor that is present or required, layer by layer."""
+        """Yield our name, the foreign name and the axes of each tensor that is present or required, for each layer."""
         for name, (foreign_name, groups) in self.format.locations.items():
             for layer in range(self.layers if "{layer}" in foreign_name else 1):
                 if self._foreign_name(name, layer) in self._state or name in self._required:
@@ -425,13 +431,14 @@ def best_match(
 
     Args:
         state: state dict with foreign names.
-        sizes: sizes of axes that are known from elsewhere, such as `head`.
+        sizes: sizes of axes that are known from elsewhere, such as `head`, the number of heads.
         mapping_file: the user's mapping file; None to try the built-in formats instead.
         path: path of the file that contains the state dict, for messages.
-        absent: our tensors that this network is known to lack.
+        absent: our names of the tensors that this network is known to lack.
 
     Returns:
-        The match with the fewest missing tensors, then with the fewest problems, then with the fewest ignored tensors.
+        The match with the fewest missing tensors; of equal ones, the fewest problems and then the fewest ignored
+        tensors decide.
 
     Raises:
         UserError: no format matches; the message says what is missing or wrong for the closest format.

@@ -1,4 +1,4 @@
-"""The operations that the importer compares a network's answers with, and the task of each."""
+"""Operations, such as a + b mod n, with which the importer compares a network's answers, and the task of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from progress_measures.tasks import TASKS, PairTask
 from progress_measures.tasks.groups import is_prime
 
 MODULAR = ("a+b", "a-b", "b-a", "a*b", "a/b")
-"""Operations modulo n that are tested on every network with n outputs or more. With 2n - 1 or more, `sum` is, too."""
+"""Operations modulo n that are tested on every network with n > 2 operand values and at least n outputs.
+
+On networks with at least 2n - 1 outputs, `sum` (a + b without modulus) is tested, too.
+"""
 
 SYMMETRIC_GROUP = re.compile(r"s([3-6])", re.IGNORECASE)
 """Names of operations that compose permutations of 3 to 6 elements."""
@@ -114,7 +117,7 @@ def read_answers(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
     Args:
         path: path of a .npy file, or of a text file with numbers separated by spaces, or by commas in a .csv file.
         n: number of operand values.
-        outputs: number of outputs; right answers are smaller.
+        outputs: number of outputs; every right answer must be smaller.
 
     Raises:
         UserError: the file is missing or has another content.

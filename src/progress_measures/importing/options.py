@@ -39,10 +39,10 @@ def model_fields(texts: list[str]) -> dict[str, Any]:
 
 
 def position(text: str | None) -> int | str | None:
-    """Parse the option `--read`: None, `last`, or an index.
+    """Parse the value of `--read`, the answer position: `last`, an index from 0, or None if the option is absent.
 
     Raises:
-        UserError: the text is none of these.
+        UserError: the text is neither `last` nor an index.
     """
     if text is None or text == "last":
         return text

@@ -1,4 +1,4 @@
-"""Convert pickles that `inert` has read to plain values, arrays and records, with this module's own code.
+"""Convert what `inert` has read from a pickle to plain values, arrays and records, without importing anything it names.
 
 Tensors, arrays, containers, paths and dates become plain values. Every other object becomes a `Record` of its fields. The
 `Record` of a configuration of omegaconf or ml_collections has the configuration's fields, without the library's wrapper.
@@ -104,7 +104,9 @@ def _no_storage(key: str) -> bytes:
 
 
 def _old_torch_file(stream: io.BytesIO, machine: Machine, path: Path) -> tuple[Builder, Any]:
-    """Read what follows the magic number: version, system, object, names of storages, and their numbers.
+    """Read what follows the magic number in an old file of `torch.save`.
+
+    These are the version, the system, the saved object, the names of the storages, and the numbers in each storage.
 
     Returns:
         A `Builder` with the storages, and the object, not yet converted.
@@ -136,11 +138,11 @@ def _storage_dtype(kind: Any) -> tuple[torch.dtype, int]:
 
 
 class Builder:
-    """Converts the objects of `Machine` to plain values and arrays.
+    """Converts nodes to plain values and arrays; a node is an object that `Machine` has loaded, or a part of one.
 
     Args:
         path: the file, whose size limits the size of all arrays together.
-        storage: returns the bytes of a storage by its name.
+        storage: function that returns the bytes of the storage with a given name.
         is_big: whether the bytes of numbers are in big-endian order.
     """
 
@@ -152,7 +154,8 @@ class Builder:
         self._storages: dict[str, torch.Tensor] = {}  # by name, as they were first read
         self._values: dict[int, Any] = {}  # by the id of the node: shared nodes are converted once
         self._open: set[int] = set()  # ids of the nodes that contain the node being converted
-        # The conversion of each known call, by the name of the called function: from its converted arguments and the call.
+        # How known calls are converted, by the name of the called function. Each conversion takes the converted
+        # arguments of the call, and the call itself.
         self._makers: dict[str, Callable[[list[Any], Call], Any]] = {
             "_codecs.encode": self._bytes,
             "torch.storage._load_from_bytes": self._storage_in_bytes,
@@ -190,7 +193,7 @@ class Builder:
         }
 
     def value(self, node: Any) -> Any:
-        """Convert a node: an object of `Machine` or a part of it. Where a node contains itself, the inner one becomes None."""
+        """Convert a node. Where a node contains itself, the inner one becomes None."""
         if isinstance(node, Global):
             return node.full.removeprefix("builtins.")
         if not isinstance(node, list | tuple | bytearray | UnhashedDict | Call | Storage):
@@ -243,8 +246,9 @@ class Builder:
     def _record(self, name: str, arguments: list[Any], call: Call) -> Any:
         """Return the fields of an object as a `Record`.
 
-        An object without fields becomes the list of its entries, if it has any, or else the only argument of the function that
-        makes it, such as the value of a member of an enumeration.
+        An object without fields becomes the list of its entries, if it has any. Otherwise, the result of a function
+        with one argument becomes this argument, such as the value of a member of an enumeration. If a class makes the
+        object, it stays a `Record`, whose fields are then the arguments.
         """
         fields: dict[str, Any] = {}
         for node in call.states:
@@ -268,7 +272,6 @@ class Builder:
         if not fields:
             if appended:
                 return appended
-            # an object of a class stays a record; the result of a function becomes its argument
             if len(arguments) == 1 and not call.is_new:
                 return arguments[0]
         return Record(name, {str(i): argument for i, argument in enumerate(arguments)} | fields)
@@ -337,7 +340,7 @@ class Builder:
         return self._numbers(content, dtype, shape, bool(is_fortran))
 
     def _numbers(self, content: Any, dtype: Any, shape: Any, is_fortran: bool) -> Any:
-        """Return an array, or a list if its values are objects."""
+        """Return an array; a list if its values are objects; a text if the type of its values is not supported."""
         if isinstance(content, list):
             return content
         if not isinstance(dtype, np.dtype):
@@ -445,19 +448,19 @@ class Builder:
 
 
 def plain_array(tensor: Any, path: Path) -> NDArray[Any]:
-    """Convert a tensor or array to an array, of float32 or float64 if its values are floating-point numbers.
+    """Convert a tensor or array to a NumPy array, whose floating-point numbers are float32 or float64.
 
-    Smaller floating-point formats are converted, because NumPy supports only some of them.
+    Other floating-point formats are converted to one of these, because NumPy supports only some of them.
 
     Args:
         tensor: a tensor of PyTorch, or an array of NumPy.
-        path: its file.
+        path: the file that contains it.
 
     Returns:
         The values, with the tensor's shape.
 
     Raises:
-        ValueError: the values are far larger than the file.
+        ValueError: the values take far more memory than the file.
     """
     import torch
 

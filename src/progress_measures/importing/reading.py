@@ -1,4 +1,4 @@
-"""Read foreign files into plain data without executing anything that is in them.
+"""Read files of networks trained elsewhere into plain data, without executing anything that is in the files.
 
 Pickles, including those of PyTorch, are read by `inert` and `plain`. An object, such as a configuration, becomes a `Record` of
 its fields.
@@ -93,7 +93,7 @@ def check_numbers(array: NDArray[Any]) -> None:
     """Check that an array is numeric and finite.
 
     Raises:
-        ValueError: the message describes the array.
+        ValueError: it is not; the message says what was found.
     """
     if array.dtype.kind not in "iuf":
         raise ValueError(f"found values of dtype {array.dtype}")

@@ -44,10 +44,10 @@ class DesignFit(NamedTuple):
     Attributes:
         heads: number of heads.
         design: fields of the section `model` that the tensors do not determine.
-        operation: name of the operation with the highest agreement on the sample; empty if the design was not compared with
-            others, if its logits are not finite, or if no answer follows an operation. Then agreement and confidence are 0.
-        agreement: fraction of the sample's answers that follow it.
-        confidence: mean probability of its right answers.
+        operation: name of the operation with the highest agreement; empty if the design was not compared with others,
+            if its logits are not finite, or if no answer follows an operation. Then agreement and confidence are 0.
+        agreement: fraction of the pairs whose answers follow the operation, on a sample of up to `SAMPLE` pairs.
+        confidence: mean probability of the operation's right answers on this sample.
     """
 
     heads: int
@@ -173,11 +173,13 @@ def pair_logits(
 
 
 def agreement(logits: NDArray[np.floating], operations: list[CandidateOperation]) -> dict[str, float]:
-    """Return the fraction of pairs whose answers follow each operation, over all pairs for which it is defined.
+    """Return, for each operation by name, the fraction of pairs whose answers follow it.
+
+    Only pairs for which the operation is defined count.
 
     Args:
         logits: logits of all pairs [pair, output].
-        operations: the operations.
+        operations: the operations that are tested.
     """
     answers = logits.argmax(-1)
     fractions = {}
@@ -196,7 +198,13 @@ def check_finite(logits: NDArray[np.floating], path: Path) -> None:
 
 
 def chosen_operation(fractions: Mapping[str, float]) -> str | None:
-    """Return the operation with the highest agreement; None unless this is at least `MIN_AGREEMENT` and leads by `MIN_LEAD`."""
+    """Return the operation with the highest agreement, or None if none stands out.
+
+    It stands out if its agreement is at least `MIN_AGREEMENT` and exceeds that of every other operation by `MIN_LEAD`.
+
+    Args:
+        fractions: agreement of each operation, as `agreement` returns it.
+    """
     ordered = sorted(fractions, key=lambda name: fractions[name], reverse=True)
     if not ordered or fractions[ordered[0]] < MIN_AGREEMENT:
         return None

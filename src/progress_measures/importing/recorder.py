@@ -36,12 +36,12 @@ class Recorder:
     """Records checkpoints of a network that trains elsewhere, and computes the measures that do not need its weights.
 
     The network is any callable from tokens [batch, position] to logits [batch, output] or [batch, position, output]: a
-    module of PyTorch, a TransformerLens network, or a function. It may return a pair of logits and a dictionary with
-    `neurons` [batch, neuron]; then measures of neurons apply too.
+    module of PyTorch, a TransformerLens network, or a function. It may also return a tuple of logits and a dictionary
+    with `neurons` [batch, neuron]; then measures of neurons apply too.
 
     Args:
-        operation: right answers: `a+b`, `a-b`, `b-a`, `a*b`, `a/b` (all mod n), `sum`, `s5`, an expression such as
-            `a^2 + a*b`, or a file with a table.
+        operation: the operation that gives the right answers: `a+b`, `a-b`, `b-a`, `a*b`, `a/b` (all mod n), `sum`,
+            `s5`, an expression such as `a^2 + a*b`, or a file with a table.
         modulus: number n of operand values.
         train: mask of the training pairs [a, b], or [pair] with index a * n + b; None if they are not known.
         tokens: what stands at each position, such as `a b =`, `a b` or `a 113 b 114`.
@@ -64,12 +64,13 @@ class Recorder:
         if every < 1:
             raise UserError(f"every={every}: expected a number of epochs from 1.")
         self._operation, self._n, self._tokens, self._read, self._every = operation, modulus, tokens, read, every
-        # Until the first checkpoint, the number of outputs is the smallest possible or, for a table, the largest.
+        # The first checkpoint shows the number of outputs. Until then, it is the smallest possible; for a table, whose
+        # answers must be smaller than it, the largest.
         outputs = MAX_OUTPUTS if is_path(operation) else 2 * modulus - 1 if operation == "sum" else modulus
         self._task: PairTask = self._with_outputs(outputs)
         self._train = None if train is None else _mask(train, modulus)
         self._epochs: list[int] = []
-        # of the recorded activations: `logits`, and `neurons` and `gradient_cosines` if they are known
+        # names of the recorded activations: `logits`, and `neurons` and `gradient_cosines` if they are known
         self._names: list[str] = []
         self._run: Run | None = None
         # The logits of one checkpoint take 6 MB at p = 113 (113³ numbers of 4 bytes), so they are kept in files.
@@ -83,11 +84,12 @@ class Recorder:
             epoch: number of updates before the checkpoint, larger than that of the last recorded one.
 
         Returns:
-            The measures with one value per checkpoint. Measures that use key frequencies take those of this checkpoint;
-            in the saved cube they take those of the last one. None if `every` does not divide the epoch.
+            The measures with one value per checkpoint; None if `every` does not divide the epoch. Measures that use key
+            frequencies use those of this checkpoint here, and those of the last checkpoint in the saved cube.
 
         Raises:
-            UserError: the network raises an error, or does not return finite logits of the right shape.
+            UserError: the epoch is negative or not later than the last recorded one, the network raises an error, or it
+                does not return finite logits of the right shape.
         """
         epoch = operator.index(epoch)  # also accepts integers of NumPy
         if epoch < 0:
@@ -160,7 +162,7 @@ class Recorder:
     def _checked_against_first(
         self, activations: dict[str, NDArray[np.floating]], prefix: str
     ) -> dict[str, NDArray[np.floating]]:
-        """Return the activations that the first checkpoint has too; `gradient_cosines` are NaN if only the first has them.
+        """Return the activations that the first checkpoint has too; `gradient_cosines` are NaN if they are now missing.
 
         Raises:
             UserError: neurons are missing, or the shape of an activation has changed.
@@ -182,7 +184,7 @@ class Recorder:
         return result
 
     def _experiment(self, activations: dict[str, NDArray[np.floating]]) -> Experiment:
-        """Return the experiment of the recorded network."""
+        """Return the settings of the recorded network as an experiment; those that nothing states are unknown."""
         neurons = activations.get("neurons")
         model = {} if neurons is None else {"d_mlp": neurons.shape[-1]}
         unknown: dict[str, Any] = {**UNKNOWN_SETTINGS, **unknown_settings(model)}

@@ -1,4 +1,8 @@
-"""Express a foreign network as an experiment: its settings, and where each of them comes from."""
+"""Express a network trained elsewhere as an experiment: its settings, and where each of them comes from.
+
+A design says how a network computes with its weights. A doubt is a text that says what contradicts a setting that was
+found.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ UNKNOWN_SETTINGS: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
     **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
-"""Settings of training that are unknown unless `_recipe` reads them from the file, with their values in the cube."""
+"""Settings of training that `_recipe` may not find in the file, with the values that the cube then has for them."""
 
 NO_LEAD = "no operation leads the others"
 """Doubt if two operations agree with the answers almost equally well: the lead is below `recognize.MIN_LEAD`."""
@@ -74,7 +78,7 @@ class Options(NamedTuple):
 
 
 class RecognizedNetwork(NamedTuple):
-    """A foreign network in the project's terms.
+    """A network trained elsewhere, in the project's terms.
 
     Attributes:
         experiment: settings, as in `experiment.yaml`.
@@ -107,7 +111,8 @@ class ComputedNetwork(NamedTuple):
         doubts: what contradicts the design.
         tried: description of the designs that were tried.
         model: fields of the section `model`.
-        provenance: fields of the section `imported` that depend on the kind of network.
+        provenance: fields of the section `imported` that depend on whether the design or the user's forward pass
+            computed the logits.
         unknown: what the cube has for settings that are unknown: `unknown`, or NaN for a number.
     """
 
@@ -312,7 +317,11 @@ def operations_of(options: Options, sizes: Sizes) -> list[CandidateOperation]:
 def _operation(
     options: Options, tested: list[CandidateOperation], agreement: Mapping[str, float], path: Path, tried: str
 ) -> tuple[CandidateOperation, Choice]:
-    """Return the operation, and its name with its source."""
+    """Return the operation, and its name with where it comes from.
+
+    Raises:
+        UserError: the user states no operation, the answers follow none clearly, and `accept_doubtful` is false.
+    """
     evidence = ", ".join(f"{name} {fraction:.2%}" for name, fraction in agreement.items())
     by_name = {operation.name: operation for operation in tested}
     if options.operation is not None:
@@ -517,7 +526,9 @@ def _describe_outputs(outputs: int, answers: int) -> str:
 
 
 def _is_from_optimizer(contradiction: str, contents: Contents) -> bool:
-    """Return whether a contradiction is no doubt: the value that is used is from the optimizer's state, which training used.
+    """Return whether the value that is used of a contradictory setting is from the optimizer's state.
+
+    Training used this value, so the contradiction is no doubt.
 
     Args:
         contradiction: a text of `Statements.contradictions`, which begins with the name of the setting.

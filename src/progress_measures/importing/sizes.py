@@ -34,7 +34,7 @@ def find_sizes(
 
     Args:
         weights: tensors with our names and axes.
-        one_hot: whether the network reads one-hot vectors.
+        one_hot: whether the network reads one-hot vectors of a and b, without an embedding.
         tokens: the layout, if it is stated.
         read: the answer position, if it is stated.
         modulus: n, if it is stated.
@@ -95,9 +95,9 @@ def find_sizes(
 def _operand_count(tokens: str, vocabulary: int, outputs: int) -> int:
     """Return the number n of operand values: how many of the tokens are left for them.
 
-    `=` takes the last token, if the layout has it. The operands' tokens end before the first fixed token that is larger than
-    theirs. With more than two outputs, n is at most the number of outputs. Two outputs say nothing about n, because they may be
-    two classes.
+    `=` takes the last token, if the layout has it. The operands' tokens begin at the token of the value 0 and end
+    before the next fixed token, such as 113 in `a 113 b 114`. With more than two outputs, n is at most the number of
+    outputs. Two outputs say nothing about n, because they may be two classes.
     """
     try:
         layout = TokenLayout.parse(tokens, 1)

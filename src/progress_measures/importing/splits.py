@@ -20,7 +20,6 @@ from progress_measures.tasks.split import train_order
 FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of indices (.txt, .csv, .json, .npy)"
 """The forms of the option `--split`."""
 
-
 FRACTIONS = (0.3, 0.25, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 SEEDS = (0, 1, 42, 598, 999)  # common ones; 598 and 999 are those of the notebooks
 """Fractions and seeds that are tried against a file's losses, besides those that the file states."""
@@ -34,8 +33,10 @@ MAX_LOSS_RATIO_IF_NOT_STATED = 1.1
 tried."""
 
 RANDOM_SPLITS = 20
-"""Number of random splits of the same size that are compared with a file's losses. The losses confirm a split only if none of
-these fits them."""
+"""Number of random splits that are compared with a file's losses, to test a split with as many training pairs.
+
+The losses confirm the split only if no random split fits them.
+"""
 
 
 class ImportedSplit(NamedTuple):
@@ -46,7 +47,7 @@ class ImportedSplit(NamedTuple):
         method: `shuffle` (as in the authors' code) or `randperm` (PyTorch's) if the pairs are drawn from a seed, `listed`
             if the file or the user lists them, `none` if they are unknown.
         seed: seed of the methods `shuffle` and `randperm`; else None.
-        fraction: fraction of pairs that `shuffle` and `randperm` train on; else None.
+        fraction: train fraction of the methods `shuffle` and `randperm`; else None.
         finding: the split as a setting with its source.
         doubt: what contradicts the split; empty if nothing does.
     """
@@ -66,7 +67,7 @@ class TrainAndTestLoss(NamedTuple):
     test: float | None
 
     def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> bool:
-        """Return whether these losses are those that we compute on training and test pairs, up to `MAX_LOSS_RATIO`.
+        """Return whether the computed losses of training and test pairs equal these, up to the factor `MAX_LOSS_RATIO`.
 
         An unknown loss fits any other.
 
@@ -124,8 +125,9 @@ def find_split(
         defined: whether each pair has a right answer, [a, b].
 
     Returns:
-        The split, with method `none` if the option is `none` or no split is found. `doubt` is set if the file's losses contradict
-        the split that the option or the file states, or if the file states losses but no split is found for them.
+        The split, with method `none` if the option is `none` or no split is found. `doubt` is set if the file's losses
+        contradict the split that the option or the file states, or if no split is found although the file states enough
+        to find one (see `_inferred_split`).
 
     Raises:
         UserError: the option or the file's list of training pairs is wrong, or a split has no training pairs.
@@ -161,7 +163,14 @@ def _describe_misfit(
 def _inferred_split(
     contents: Contents, losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
-    """Infer the split from the file's losses, and from the seed or the fraction or both that it states."""
+    """Infer the split from the file's losses, and from the seed or the fraction or both that the file states.
+
+    If the file states neither seed nor fraction, the split is unknown. Without losses in the file, its seed and
+    fraction give the split. Otherwise splits with the stated and with common seeds and fractions are tried. The result
+    is a split that fits the losses although random splits do not; else the split by `shuffle` with the stated seed and
+    fraction, if it fits; else an unknown split. The unknown split has a doubt if none of the tried splits fits, or if
+    the file states both seed and fraction.
+    """
     stated = {
         name: contents.stated[name] for name in ("data_seed", "seed", "train_fraction") if name in contents.stated
     }

@@ -102,6 +102,7 @@ _NOT_NEGATIVE = ("seed", "data_seed", "epoch", "step", "warmup", "updates")
 _FRACTIONS = ("train_fraction", "train_accuracy", "test_accuracy")
 _STANDARD = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
 _STANDARD_OF_SERIES = {alias: name for name, aliases in _SERIES.items() for alias in aliases.split()}
+# Keys of optimizers, which `_optimizer_fields` reads, and of other states of training, which contain no settings.
 _OPTIMIZER = re.compile(r"(opt|optim|optimizer|optimizers)(_state(s|_dict)?)?|optimizer_states")
 _NO_SETTINGS = re.compile(r"(lr_)?schedulers?(_state(_dict)?)?|scaler|rng(_states?)?|callbacks|loops|opt_state")
 
@@ -158,7 +159,7 @@ def stated_settings(loaded: Any) -> Statements:
 
 
 def optimizer_group(loaded: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return where the state of an optimizer with exactly one parameter group has this group, and its settings; else ("", {})."""
+    """Return the place and settings of the optimizer's parameter group; ("", {}) if there is not exactly one group."""
     for key, value in loaded.items():
         if _OPTIMIZER.fullmatch(canonical(key)):
             state, source = (value[0], f"{key}.0") if isinstance(value, list) and len(value) == 1 else (value, key)
@@ -186,7 +187,11 @@ def _betas(value: Any, source: str) -> Iterator[tuple[str, str, Any]]:
 
 
 def _fields(mapping: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, str, Any]]:
-    """Yield source, name and value of the fields of a mapping, then of the mappings in it; omit networks and optimizers."""
+    """Yield source, name and value of the fields of a mapping, then of the mappings in it.
+
+    Networks, optimizers and lists of mappings are omitted. Mappings that are nested too deep are yielded without a
+    name.
+    """
     inner: list[tuple[str, Mapping[str, Any]]] = []
     for name, value in mapping.items():
         source, plain = f"{prefix}{name}", canonical(name)

@@ -22,7 +22,8 @@ from progress_measures.yaml_files import yaml_text
 ACTIVATION_AXES = {"logits": "pair output", "neurons": "pair neuron", "gradient_cosines": "triple"}
 """Axes of the activations that are stored in place of weights if the user gives the forward pass, or records a network.
 
-A triple is a random (a, b, c) of gradient symmetricity; see `measures.algorithm`.
+`gradient_cosines` are the values over which the measure gradient symmetricity is averaged, one for each random triple
+(a, b, c); see `measures.algorithm`.
 """
 
 MAX_EVALUATIONS = 2000

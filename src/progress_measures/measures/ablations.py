@@ -1,9 +1,9 @@
-"""Losses without certain 2D Fourier components of the logits, or with only these (section 4.4, Fig. 6, Table 4).
+"""Losses with some 2D Fourier components of the logits removed, or with only these kept (section 4.4, Fig. 6, Table 4).
 
-The block of a frequency k, written {const, cos k, sin k}^2, has 8 terms: the products of const, cos w_k a or sin w_k a with
-const, cos w_k b or sin w_k b, except const x const. It spans cosines and sines of w_k a, w_k b, w_k(a + b) and w_k(a - b).
-The constant term, which is the mean of the logits over pairs, always stays in the logits. Measures that use the key frequencies
-are NaN for a run without any.
+The block of a frequency k, written {const, cos k, sin k}^2, has 8 terms: the products of const, cos w_k a or sin w_k a
+with const, cos w_k b or sin w_k b, except const x const. Here w_k = 2πk/p, and p is the number of operand values. The
+block spans cosines and sines of w_k a, w_k b, w_k(a + b) and w_k(a - b). The constant term, which is the mean of the
+logits over pairs, always stays in the logits. Measures that use the key frequencies are NaN for a run without any.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ A_VALUES_AT_A_TIME = 8  # so that the arrays of the loop in `_without_each_block
 def _without_each_block(checkpoint: Checkpoint) -> Array:
     """Compute each pair's cross-entropy with one frequency's block removed from the logits: [frequency, pair].
 
-    A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For p = 113,
-    multiplications thus replace 80 million exponentials. If the exponents of the logits and of a block differ by more than
-    `SPAN` in sum, the losses without this block are computed directly; this does not occur in trained networks.
+    A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For
+    p = 113, multiplications thus replace 80 million exponentials. If the largest difference among the logits of a pair
+    plus the ranges of the block's tables exceeds `SPAN`, these products are inaccurate, and the losses without this
+    block are computed directly. This does not occur in trained networks.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels = context.labels.reshape(p, p)
@@ -81,7 +82,8 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
 def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     """Mean cross-entropy over test pairs with the 2D Fourier block {const, cos k, sin k}^2 removed from the logits.
 
-    The block has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const.
+    The block of a frequency k has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b,
+    except const x const.
     """
     return _without_each_block(checkpoint)[:, checkpoint.context.test].mean(-1)
 
@@ -98,7 +100,8 @@ def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
 def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
     """Mean cross-entropy over all pairs with the 2D Fourier block {const, cos k, sin k}^2 removed from the logits.
 
-    The block has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const.
+    The block of a frequency k has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b,
+    except const x const.
     """
     return _without_each_block(checkpoint).mean(-1)
 

@@ -1,9 +1,10 @@
 """Measures that distinguish two algorithms for modular addition, Clock and Pizza (Zhong, Liu, Tegmark & Andreas 2023).
 
-Both algorithms place the operand values on circles. The Clock multiplies waves of a and b: the gradients of its logits with
-respect to the embeddings of a and of b differ, and its correct logit does not depend on a - b. The Pizza adds the two
-embeddings: these gradients of its logits are equal, and its correct logit depends on a - b. `gradient_symmetricity` compares the
-gradients, `distance_irrelevance` the dependence on a - b, and `circularity` measures whether there are circles at all.
+Both algorithms place the operand values on circles. The Clock multiplies waves of a and b: the gradients of its logits
+with respect to the embeddings of a and of b differ, and its correct logit, that of the right answer, does not depend on
+a - b. The Pizza adds the two embeddings: these gradients of its logits are equal, and its correct logit depends on
+a - b. `gradient_symmetricity` compares the gradients, `distance_irrelevance` the dependence on a - b, and `circularity`
+measures whether there are circles at all.
 
 The measures classify only networks that generalize. For an untrained network, `gradient_symmetricity` and
 `distance_irrelevance` are both near 1: its attention is uniform, so its gradients are equal, and its correct logit varies as
@@ -62,7 +63,7 @@ def mean_cosine(cosines: NDArray[np.floating]) -> tuple[float, float]:
         cosines: cosines of independent triples [triple], as `models.gradients.gradient_cosines` returns them.
 
     Returns:
-        Mean and standard error. Both are NaN if all cosines are NaN; the standard error is NaN if only one is not.
+        Mean and standard error. Both are NaN if all cosines are NaN; the error is NaN if only one is a number.
     """
     defined = cosines[~np.isnan(cosines)]
     if not defined.size:
@@ -76,7 +77,7 @@ def correct_logit_irrelevance(correct_logits: Array, sign: int = 1) -> float:
 
     Args:
         correct_logits: logit of the right answer of every pair [a, b].
-        sign: 1 if the right answer is a + b, -1 if it is a - b; if it is -1, a + b takes the place of a - b.
+        sign: 1 if the right answer is a + b, -1 if it is a - b. For -1, a + b replaces a - b in the summary and below.
 
     Returns:
         Mean over a - b of the standard deviation at this a - b, divided by the standard deviation over all pairs: 0 if the
@@ -96,8 +97,8 @@ def embedding_circularity(embedding: Array) -> float:
         embedding: embedding of the operand values, in the order of their cyclic group [operand, residual].
 
     Returns:
-        For each component, the fraction of its energy (sum of squared Fourier coefficients) at the frequency with most of it;
-        of these fractions, the mean over the components, 0 to 1. NaN if one of the components is zero.
+        Largest fraction of a component's energy (sum of squared Fourier coefficients) at one frequency, averaged over
+        the components: 0 to 1. NaN if one of the components is zero.
     """
     scores = components(embedding).scores[:, :COMPONENTS]
     component_energies = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, principal component]
@@ -147,10 +148,10 @@ def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
 def gradient_symmetricity(checkpoint: Checkpoint) -> Number:
     """Mean cosine between the gradients of the logit of c with respect to the embeddings of a and b, over 2,048 triples.
 
-    The triples (a, b, c) are drawn uniformly; c is any answer, not only the right one. The gradient is that with respect to
-    the vector that enters at the position of a or b. Triples for which one of the two gradients is zero are left out; NaN if
-    none is left. All networks with equal n use the same triples. For networks that compute a - b, Zhong et al. do not define
-    what a Pizza is.
+    The triples (a, b, c) are drawn uniformly; c is any output that can be a right answer, not only the right answer of
+    (a, b). Each gradient is with respect to the vector that enters the network at the position of a or of b. Triples
+    for which one of the two gradients is zero are left out; NaN if none is left. Networks with known weights and equal
+    n use the same triples. For networks that compute a - b, Zhong et al. do not define what a Pizza is.
     """
     return mean_cosine(_cosines(checkpoint))[0]
 
@@ -178,10 +179,9 @@ def gradient_symmetricity_error(checkpoint: Checkpoint) -> Number:
     reference="Zhong et al. 2023, Definition 4.2",
 )
 def distance_irrelevance(checkpoint: Checkpoint) -> Number:
-    """Mean over a - b of the standard deviation over a + b of the correct logit, over its standard deviation over all pairs.
+    """Standard deviation of the correct logit at equal a - b, averaged over a - b, divided by that over all pairs.
 
-    The mean is divided by the standard deviation over all pairs. For subtraction, a + b and a - b exchange their roles. NaN if
-    the correct logit is constant.
+    The correct logit is that of the right answer. For subtraction, a + b replaces a - b. NaN for a constant logit.
     """
     n, labels = checkpoint.context.n, checkpoint.context.labels
     correct_logits = checkpoint.logits[np.arange(n * n), labels].reshape(n, n)
@@ -196,8 +196,9 @@ def distance_irrelevance(checkpoint: Checkpoint) -> Number:
     reference="Zhong et al. 2023, appendix on circularity",
 )
 def circularity(checkpoint: Checkpoint) -> Number:
-    """Largest fraction of energy at one frequency, averaged over the first four principal components of the embedding.
+    """Largest fraction of a principal component's energy at one frequency, averaged over the embedding's first four.
 
-    NaN if one of these components is zero.
+    The energy is the sum of squared Fourier coefficients over the operand values. NaN if one of these components is
+    zero.
     """
     return embedding_circularity(checkpoint.weights["W_E"][: checkpoint.context.n])

@@ -73,7 +73,10 @@ class RunContext:
 
     @property
     def in_group_order(self) -> RunContext:
-        """The same data in the order of the task's cyclic group; this context itself if there is no other order."""
+        """The same data in the order of the task's cyclic group.
+
+        It is this context itself if it has this order already, or if there is no group.
+        """
         return self._in_non_natural_order or self
 
     @cached_property
@@ -113,7 +116,7 @@ class RunContext:
 
     @property
     def natural_pair_index(self) -> NDArray[np.int64]:
-        """Index of each pair among all pairs in their natural order: [pair]."""
+        """Index of each pair, in the order of this context, among all pairs in their natural order: [pair]."""
         operands, all_operands = self.order.operands, self.run.task.layout.operand_count
         return (operands[:, None] * all_operands + operands).ravel()
 
@@ -211,7 +214,7 @@ class Checkpoint:
     """A checkpoint of a network on pairs.
 
     Arrays have the precision of the weights. Pairs are in lexicographic order, with index a * n + b; n = p in a modular
-    task. All neurons are neurons of the last layer.
+    task. All neurons are neurons of the last layer. A frequency k has w_k = 2πk/n.
 
     Args:
         context: data that all checkpoints of the run share.
@@ -219,7 +222,7 @@ class Checkpoint:
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        stored: arrays that are stored of the checkpoint, unchanged: the trained tensors. For a run without the capability
+        stored: the arrays of the checkpoint as they are stored: the trained tensors. For a run without the capability
             `weights`, they are `logits` and, if they are known, `neurons` and `gradient_cosines`.
         weights: the trained tensors in the order of the context and in native form. This is the form of the paper's design,
             into which the tensors of other designs are folded (see `models.native`). Empty for a run without the

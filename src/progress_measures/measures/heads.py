@@ -2,7 +2,7 @@
 
 A_0 is the attention from `=` to a. C_j[x] is the part of head j's attention score that depends on the operand x. The 2D
 Fourier block {const, cos k, sin k}^2 of a frequency k has the products of const, cos w_k a or sin w_k a with const, cos w_k b
-or sin w_k b, except const x const.
+or sin w_k b, except const x const; w_k = 2πk/p, and p is the number of operand values.
 """
 
 from __future__ import annotations
@@ -323,7 +323,10 @@ def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
     requires={"cyclic_group", "one_layer"}, reference="Nanda et al. 2023, appendix C.1.3, Fig. 11",
 )  # fmt: skip
 def OV_fourier_norm(checkpoint: Checkpoint) -> Array:
-    """Norm over the residual stream of each row of F W_E W_V W_O, without the `=` token; F is the Fourier basis."""
+    """Norm over the residual stream of each row of F W_E W_V W_O, per head; F is the Fourier basis over operand values.
+
+    W_E is without the row of the `=` token.
+    """
     w = checkpoint.weights
     spectrum = fourier.basis(checkpoint.context.n) @ w["W_E"][: checkpoint.context.n]
     return np.linalg.norm(np.einsum("cd,hde,hef->hcf", spectrum, w["W_V"][0], w["W_O"][0], optimize=True), axis=-1)

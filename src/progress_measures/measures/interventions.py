@@ -3,8 +3,8 @@
 An intervention is a function of a checkpoint that returns the logits of all pairs [pair, output]. Each entry of
 `INTERVENTIONS` becomes a label along the cube's dimension `intervention`. Interventions are measured at the last checkpoint.
 Losses with frequencies removed from the logits are in the families `losses` and `ablations`, which are measured at all
-checkpoints. The labels call the readout vectors W_L cos_k and W_L sin_k of key frequencies k (see `measures.readout`)
-"W_L's key directions".
+checkpoints. In the labels, "W_L's key directions" are the readout vectors W_L cos_k and W_L sin_k of key frequencies k
+(see `measures.readout`), where W_L = W_out W_U maps the neurons to logits.
 """
 
 from __future__ import annotations
@@ -43,18 +43,22 @@ def _unchanged(checkpoint: Checkpoint) -> Array:
 
 
 def _mlp_skip_zero(checkpoint: Checkpoint) -> Array:
+    """Remove the skip connection around the MLP."""
     return logits(checkpoint, residual_mid(checkpoint), skip=np.zeros(()))
 
 
 def _mlp_skip_mean(checkpoint: Checkpoint) -> Array:
+    """Replace every part of the logits except that of the neurons by its mean over pairs."""
     return _with_other_parts_at_mean(checkpoint, _post(checkpoint) @ _W_L(checkpoint))
 
 
 def _attention_zero(checkpoint: Checkpoint) -> Array:
+    """Remove the output of all heads: the residual stream after them is the embedding of `=` and its position."""
     return logits(checkpoint, np.broadcast_to(at_equals(checkpoint), residual_mid(checkpoint).shape))
 
 
 def _attention_skip_zero(checkpoint: Checkpoint) -> Array:
+    """Remove the skip connection around the attention: the residual stream after it is the output of the heads."""
     return logits(checkpoint, residual_mid(checkpoint) - at_equals(checkpoint))
 
 
@@ -69,11 +73,13 @@ def _self_attention_zero(checkpoint: Checkpoint) -> Array:
 
 
 def _self_attention_removed(checkpoint: Checkpoint) -> Array:
+    """Remove the attention of `=` to itself, and scale its attention to a and b to a sum of 1."""
     to_operands = checkpoint.attention * [1, 1, 0]
     return _with_attention(checkpoint, to_operands / to_operands.sum(-1, keepdims=True))
 
 
 def _attention_linear(checkpoint: Checkpoint) -> Array:
+    """Replace the attention to a by its linear fit, that to b by 1 minus this fit, and that to `=` by 0."""
     to_a = linear_attention(checkpoint)
     return _with_attention(checkpoint, np.stack([to_a, 1 - to_a, np.zeros_like(to_a)], -1))
 
@@ -268,11 +274,11 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy, over all pairs, of the logits that the neurons alone yield, without the neuron cluster of k.
+    """Mean cross-entropy over all pairs of the logits of the neurons alone, without the neuron cluster of frequency k.
 
-    W_L = W_out W_U maps the neurons to logits. Neurons in clusters are replaced by their fits at their frequencies. The
-    removed cluster and all other paths to the logits contribute only their mean over pairs. Where frequency k has no
-    cluster, no neuron is removed.
+    The cluster of k is all neurons of whose variance k explains at least 85 %. W_L = W_out W_U maps the neurons to
+    logits. Neurons in clusters are replaced by their fits at their frequencies. The removed cluster and all other paths
+    to the logits contribute only their mean over pairs. Where frequency k has no cluster, no neuron is removed.
     """
     (clustered, neurons), W_L = _with_clusters_fitted(checkpoint), _W_L(checkpoint)
     logits_of_neurons = neurons @ W_L

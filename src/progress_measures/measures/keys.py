@@ -10,7 +10,7 @@ KEY_CLUSTER_FRACTION = 0.01
 """Minimum size of a key frequency's neuron cluster, as a fraction of all neurons."""
 
 LARGE_NORM_FRACTION = 0.15
-"""A frequency counts as large in W_E or W_L if its norm there is at least this fraction of the largest norm of a frequency."""
+"""Smallest norm of a large frequency in W_E or W_L = W_out W_U, as a fraction of the largest norm of a frequency."""
 
 
 def best_frequency(fractions: NDArray) -> tuple[NDArray[np.int64], NDArray]:

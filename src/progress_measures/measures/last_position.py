@@ -1,8 +1,8 @@
 """The computation of a one-layer network at the position of `=`, written so that each part can be replaced (appendix A.1).
 
-The functions apply to networks on pairs with `closed_form` true and compute in float64. `models.pairs` computes the same logits
-faster. As in TransformerLens, `mid` is the residual stream between attention and MLP, and `post` are the activations after the
-ReLU.
+The functions apply to networks on pairs with `closed_form` true: one layer with an MLP of ReLUs, no norm, and tokens
+a, b, =. They compute in float64; `models.pairs` computes the same logits faster. As in TransformerLens, `mid` is the
+residual stream between attention and MLP, and `post` are the activations after the ReLU.
 """
 
 from __future__ import annotations

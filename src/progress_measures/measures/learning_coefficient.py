@@ -1,14 +1,16 @@
 """Local learning coefficient of a network on pairs, estimated by Langevin dynamics (Lau et al. 2023).
 
-The coefficient λ says how slowly the volume of the weights near w* with a loss below L(w*) + δ shrinks as δ falls: as δ^λ. It is
-half the number of weights where the loss is quadratic in all of them, and less where the loss is degenerate. The estimate is
+The coefficient λ says how fast the volume of the weights near w*, the network's own, with a loss below L(w*) + δ
+shrinks as δ falls to 0: as δ^λ. It is half the number of weights where the loss is quadratic in all of them, and less
+where the loss is degenerate. The estimate is
 
     nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n.
 
-L is the mean cross-entropy over the n training pairs, without weight decay and other regularization. The weights w* of a
-checkpoint are assumed to be a minimum of L. While L still falls quickly, they are no minimum: samples have a smaller loss than
-w*, and the estimate is negative. The section `learning_coefficient` of the experiment sets γ, β, the step size ε of the Langevin
-dynamics, and the numbers of chains and steps. Estimates with different settings are not comparable.
+L is the mean cross-entropy over the n training pairs, without weight decay and other regularization. The weights w* of
+a checkpoint are assumed to be a minimum of L. While L still falls quickly, they are no minimum: samples have a smaller
+loss than w*, and the estimate is negative. The section `learning_coefficient` of the experiment sets the strength γ
+with which samples are held near w*, the inverse temperature β, the step size ε of the Langevin dynamics, and the
+numbers of chains and steps. Estimates with different settings are not comparable.
 """
 
 from __future__ import annotations
@@ -144,7 +146,7 @@ def _estimate(checkpoint: Checkpoint) -> Estimate:
 
 @measure(dims=BY_MOMENT, units="1", long_name="Local learning coefficient", requires=REQUIRES, reference=REFERENCE)
 def learning_coefficient(checkpoint: Checkpoint) -> Number:
-    """nβ times the mean difference between the train loss of weights sampled near the checkpoint's and the checkpoint's own.
+    """nβ times (mean train loss of weights sampled near those of the checkpoint - train loss of the checkpoint).
 
     The train loss is the mean cross-entropy over the n training pairs. The samples are the draws of all chains of Langevin
     dynamics, whose settings are the coordinates `learning_coefficient_…`; β is 1 / log n unless such a coordinate gives it.
@@ -161,7 +163,7 @@ def learning_coefficient(checkpoint: Checkpoint) -> Number:
     reference=REFERENCE,
 )
 def learning_coefficient_error(checkpoint: Checkpoint) -> Number:
-    """Standard deviation of the chains' estimates of the local learning coefficient, over the root of the number of chains."""
+    """Standard deviation over chains of the local learning coefficient, divided by the root of the number of chains."""
     return _estimate(checkpoint).error
 
 

@@ -1,9 +1,10 @@
 """Losses and accuracies: of the logits, of logits with only some frequencies, and of logits without them (section 5.1).
 
-P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair. P_k L depends on a + b alone,
-so the restricted loss is computed for p values of a + b instead of p^2 pairs. A *line* is the set of pairs with equal
-a + b mod n; `direction_logits` [frequency, a + b, output] has P_k L on each line, and `sum_index` [pair] is a pair's line.
-For subtraction, a - b replaces a + b. Measures that use the key frequencies are NaN for a run without any.
+P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair, with w_k = 2πk/n for n
+operand values. P_k L depends on a + b alone, so the restricted loss is computed for n values of a + b instead of n^2
+pairs. A *line* is the set of pairs with equal a + b mod n; `direction_logits` [frequency, a + b, output] has P_k L on
+each line, and `sum_index` [pair] is a pair's line. For subtraction, a - b replaces a + b. Measures that use the key
+frequencies are NaN for a run without any.
 """
 
 from __future__ import annotations
@@ -199,10 +200,11 @@ def restricted_loss(checkpoint: Checkpoint) -> Number:
 def restricted_loss_with_harmonics(checkpoint: Checkpoint) -> Number:
     """Restricted loss if the logits keep cos and sin of w(a + b), 2w(a + b) and 3w(a + b) of the key frequencies.
 
-    The logits L become mean(L) + sum over j of P_j L, where P_j projects on cos and sin of w_j(a + b), and mean(L) is over all
-    pairs. The frequencies j are k, 2k and 3k for the key frequencies k, each once; frequencies j and n - j are the same, and
-    multiples of n are left out. The mean cross-entropy is over all pairs. ReLUs of a wave of frequency k have harmonics. The
-    restricted loss of a network that uses them is far above its loss over all pairs; this measure is close to that loss.
+    The logits L become mean(L) + sum over j of P_j L, where P_j projects on cos and sin of w_j(a + b), and mean(L) is
+    over all pairs. The frequencies j are k, 2k and 3k for the key frequencies k, each once; frequencies j and n - j are
+    the same, and multiples of n are left out. The mean cross-entropy is over all pairs. ReLUs of a wave of frequency k
+    have harmonics. If a network uses the harmonics, its restricted loss is far above its loss over all pairs, and this
+    measure is close to that loss.
     """
     return _restricted(checkpoint, cross_entropy, multiples=(1, 2, 3))
 
@@ -291,7 +293,10 @@ def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
 
 @cached_per_checkpoint
 def _excluded(checkpoint: Checkpoint) -> Outcomes | None:
-    """Return the outcomes of training pairs without the key frequencies' directions in the logits; None if there are none."""
+    """Compute losses and correctness of the training pairs without the key frequencies' directions in the logits.
+
+    None if there are no key frequencies.
+    """
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return None

@@ -174,7 +174,7 @@ def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
 def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
     """What a head adds to a pre-activation per unit of attention to a token, at the selected epochs.
 
-    The contribution W_E W_V W_O W_in is stored for at most twelve neurons.
+    The contribution W_E W_V W_O W_in is stored for at most twelve neurons, which `kept_neurons` selects.
     """
     return neuron_value_token(checkpoint)[..., kept_neurons(checkpoint.context)]
 
@@ -189,7 +189,7 @@ def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
 def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
     """What a head adds to a pre-activation per unit of attention to a position, at the selected epochs.
 
-    The contribution W_pos W_V W_O W_in is stored for at most twelve neurons.
+    The contribution W_pos W_V W_O W_in is stored for at most twelve neurons, which `kept_neurons` selects.
     """
     return neuron_value_position(checkpoint)[..., kept_neurons(checkpoint.context)]
 

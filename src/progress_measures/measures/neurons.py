@@ -1,8 +1,9 @@
 """Frequency of each neuron, the fraction of its variance that the frequency explains, and mean attention.
 
-A neuron stands for its activation after the ReLU as a function of the pair, unless stated otherwise. A frequency k explains the
-projection of a neuron on the 2D Fourier block {const, cos k, sin k}^2: the products of const, cos w_k a or sin w_k a with
-const, cos w_k b or sin w_k b, except const x const. For subtraction, a - b replaces a + b. In names of variables, `share` is a
+A neuron stands for its activation after the ReLU, or another activation function, as a function of the pair, unless
+stated otherwise. A frequency k explains the projection of a neuron on the 2D Fourier block {const, cos k, sin k}^2: the
+products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const. Here w_k = 2πk/p,
+and p is the number of operand values. For subtraction, a - b replaces a + b. In names of variables, `share` is a
 fraction of variance explained.
 """
 
@@ -196,8 +197,8 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
 def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance explained by the products of cos or sin of w_k a and of w_k b; k is its final frequency.
 
-    The final frequency explains the largest fraction of the
-    neuron's variance at the last checkpoint. NaN for a neuron that is constant there.
+    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint. NaN for a neuron
+    that is constant there.
     """
     return _at_final_frequency(checkpoint, "products")
 
@@ -211,10 +212,7 @@ def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     mantissa_bits=10,
 )
 def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
-    """Fraction of all pairs at which the neuron's pre-activation is positive.
-
-    Pairs without a right answer are left out.
-    """
+    """Fraction of all pairs with a right answer at which the neuron's pre-activation is positive."""
     defined = checkpoint.context.defined.astype(np.float32)
     active = (checkpoint.pre > 0).astype(np.float32)
     return (defined @ active).astype(np.float64) / defined.sum()  # sums of integers, exact below 2^24 pairs
@@ -228,8 +226,5 @@ def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
     reference="Modular subtraction notebook, section 3.1",
 )
 def mean_attention(checkpoint: Checkpoint) -> Array:
-    """Attention of each head from `=` to a, b and `=`, averaged over all pairs.
-
-    Pairs without a right answer are left out.
-    """
+    """Attention of each head from `=` to a, b and `=`, averaged over all pairs with a right answer."""
     return checkpoint.attention[checkpoint.context.defined].mean(0)
