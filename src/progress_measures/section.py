@@ -24,7 +24,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _reject_booleans(cls, values: Any) -> Any:
-        """Reject true and false in fields for other values: pydantic would accept them as the numbers 1 and 0."""
+        """Reject true and false in fields that take no booleans: pydantic would accept them as the numbers 1 and 0."""
         for name, field in ((field.alias or name, field) for name, field in cls.model_fields.items()):
             if isinstance(values, dict) and isinstance(values.get(name), bool) and not _takes_booleans(field):
                 raise ValueError(f"`{name}` cannot be true or false")

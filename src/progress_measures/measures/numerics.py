@@ -19,7 +19,10 @@ LOGITS_AT_A_TIME = 2**15
 """Number of logits whose cross-entropy is computed at a time, so that they stay in the processor's cache."""
 
 SPAN = 650.0
-"""Largest difference of exponents at which products of exponentials stay accurate in float64, whose exp overflows above 709."""
+"""Largest range of exponents at which products of exponentials are accurate in float64, whose exp overflows above 709.
+
+Losses without one frequency are computed from such products.
+"""
 
 
 def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
@@ -36,7 +39,7 @@ def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
 
 
 def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
-    """Compute the cross-entropy -log softmax(logits)[label] of each row in float64. A row has the logits of one answer.
+    """Compute the cross-entropy -log softmax(logits)[label] of each row in float64. A row is one answer position.
 
     The loss is computed as log(1 + sum of exp(logit - logit of the label) over the other outputs), so that it is accurate
     even if it is close to 0.
@@ -68,7 +71,7 @@ def _cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
 
 
 def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
-    """Return whether the largest logit of each row is that of the right answer; of equal logits, the first counts as largest.
+    """Return whether the right answer has the largest logit of its row; of equal logits, the first counts as largest.
 
     Args:
         logits: logits [row, output].
@@ -81,7 +84,7 @@ def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
 
 
 class Outcomes(NamedTuple):
-    """Loss and correctness of a network's answers. An example is here one answer: of a pair, or of a sequence."""
+    """Loss and correctness of answers. Here an example is one answer: a pair has one, a sequence one or more."""
 
     loss: NDArray[np.float64]  # cross-entropy in nat [example]
     correct: NDArray[np.bool_]  # whether the answer is right [example]
@@ -100,7 +103,7 @@ class Outcomes(NamedTuple):
 def gini(norms: NDArray) -> float:
     """Compute the Gini coefficient of nonnegative numbers (Hurley & Rickard 2009).
 
-    The coefficient is 0 if all numbers are equal, close to 1 if one of many numbers is nonzero, and NaN if all are 0.
+    The coefficient is 0 if all numbers are equal, close to 1 if one of many is nonzero, and NaN if all are 0.
     """
     ordered = np.sort(np.asarray(norms, dtype=np.float64))
     n = len(ordered)

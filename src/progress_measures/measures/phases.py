@@ -1,13 +1,16 @@
 """Ends of memorization, circuit formation and cleanup; grokking time.
 
 The paper draws the boundaries of the phases by hand (section 5.2). Here a rule finds them in the base-10 logarithms of
-curves, smoothed by a running median:
+two losses, smoothed by a running median: the test loss, and the excluded loss, which is the loss over training pairs
+without the key frequencies in the logits.
 
-- memorization ends where the excluded loss turns from falling to rising, at its minimum before circuit formation ends;
-- circuit formation ends where the logarithm of the test loss has fallen by 5 % of the way from its plateau to its final
-  level, and cleanup ends where it has fallen by 95 %. The plateau is the median, before this fall, of the values above the
-  middle between the maximum and the final level. Of several falls, the rule takes the first after which the logarithm
-  stays below the middle between its maximum and its final level for 500 epochs.
+- Memorization ends where the excluded loss turns from falling to rising, at its minimum before circuit formation ends.
+- Circuit formation ends where the log test loss has fallen by 5 % of the way from its plateau to its final level.
+- Cleanup ends where it has fallen by 95 % of this way.
+
+The final level is the median over the last 10 % of training. The middle is halfway between the maximum and the final
+level. The fall is the first one after which the log test loss stays at or below the middle for 500 epochs. The plateau
+is the median of the values above the middle before this fall.
 
 A condition that must hold for 500 epochs needs to hold only until the end of training if that is earlier. Each measure takes
 the cube of one run and returns an epoch, or NaN with the reason.
@@ -87,7 +90,7 @@ def _cleanup_start_and_end(run_cube: xr.Dataset) -> tuple[int, int] | str:
 
 
 def _minimum_before_cleanup(run_cube: xr.Dataset, excluded: Array) -> Milestone:
-    """Return the epoch of the minimum of an excluded loss [epoch], after smoothing, before the end of circuit formation."""
+    """Return the epoch of the minimum of an excluded loss [epoch], smoothed, up to the end of circuit formation."""
     cleanup = _cleanup_start_and_end(run_cube)
     if isinstance(cleanup, str):
         return Milestone(np.nan, cleanup)
@@ -108,7 +111,8 @@ def _minimum_before_cleanup(run_cube: xr.Dataset, excluded: Array) -> Milestone:
 def memorization_end(run_cube: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation.
 
-    NaN if circuit formation does not end, the minimum is the first or last of these checkpoints, or the excluded loss is unknown.
+    NaN if circuit formation does not end, if the minimum is at the first checkpoint or at the end of circuit formation,
+    or if the excluded loss is unknown at a checkpoint.
     """
     cleanup, excluded = _cleanup_start_and_end(run_cube), run_cube.excluded_loss.values
     if not isinstance(cleanup, str) and np.isnan(excluded).all():
@@ -125,9 +129,9 @@ def memorization_end(run_cube: xr.Dataset) -> Milestone:
 def memorization_end_maximal(run_cube: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed maximal excluded loss before the end of circuit formation.
 
-    The maximal excluded loss is the maximum over frequencies of the excluded loss of one frequency. It does not depend on the
-    key frequencies of the final network. NaN if circuit formation does not end, or if the minimum is the first or last of these
-    checkpoints.
+    The maximal excluded loss is the maximum, over all frequencies, of the loss over training pairs if this one
+    frequency is removed from the logits. It does not depend on the key frequencies of the final network. NaN if circuit
+    formation does not end, or if the minimum is at the first checkpoint or at the end of circuit formation.
     """
     return _minimum_before_cleanup(run_cube, run_cube.maximal_excluded_loss.values)
 
@@ -143,7 +147,8 @@ def memorization_end_maximal(run_cube: xr.Dataset) -> Milestone:
 def circuit_formation_end(run_cube: xr.Dataset) -> Milestone:
     """Last epoch at which the log test loss has fallen by at most 5 % of the way from plateau to final level.
 
-    NaN if the test loss falls by less than two decades, does not stay down, or has no plateau.
+    The plateau is the median before the fall, the final level the median over the last 10 % of training. NaN if the
+    test loss falls by less than two decades, does not stay down, or has no plateau.
     """
     cleanup = _cleanup_start_and_end(run_cube)
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run_cube.epoch[cleanup[0]]))
@@ -160,7 +165,8 @@ def circuit_formation_end(run_cube: xr.Dataset) -> Milestone:
 def cleanup_end(run_cube: xr.Dataset) -> Milestone:
     """First epoch at which the log test loss has fallen by at least 95 % of the way from plateau to final level.
 
-    NaN if the test loss falls by less than two decades, does not stay down, or has no plateau.
+    The plateau is the median before the fall, the final level the median over the last 10 % of training. NaN if the
+    test loss falls by less than two decades, does not stay down, or has no plateau.
     """
     cleanup = _cleanup_start_and_end(run_cube)
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run_cube.epoch[cleanup[1]]))
@@ -171,7 +177,7 @@ def _first_lasting(epochs: NDArray[np.int64], is_met: NDArray[np.bool_], last: i
 
     Args:
         epochs: epochs of the curve [epoch].
-        is_met: whether the condition holds at each of them [epoch].
+        is_met: whether the condition holds at each epoch of the curve [epoch].
         last: last epoch of the run.
     """
     for start in np.flatnonzero(is_met & ~np.r_[False, is_met[:-1]]):
@@ -202,7 +208,7 @@ def _first_lasting_in_history(
 def grok_time(run_cube: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-2 for 500 epochs.
 
-    Or until the end of training, if that is earlier; NaN if there is no such epoch.
+    If training ends earlier, until its end. NaN if there is no such epoch, or if it may precede the recorded losses.
     """
     return _first_lasting_in_history(run_cube, "test_loss", lambda loss: loss < 1e-2)
 
@@ -218,7 +224,7 @@ def grok_time(run_cube: xr.Dataset) -> Milestone:
 def test_loss_millionth_time(run_cube: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-6 for 500 epochs.
 
-    Or until the end of training, if that is earlier; NaN if there is no such epoch.
+    If training ends earlier, until its end. NaN if there is no such epoch, or if it may precede the recorded losses.
     """
     return _first_lasting_in_history(run_cube, "test_loss", lambda loss: loss < 1e-6)
 
@@ -234,6 +240,7 @@ def test_loss_millionth_time(run_cube: xr.Dataset) -> Milestone:
 def test_accuracy_time(run_cube: xr.Dataset) -> Milestone:
     """First epoch from which the test accuracy stays at 99 % or more for 500 epochs.
 
-    Or until the end of training, if that is earlier; NaN if there is no such epoch.
+    If training ends earlier, until its end. NaN if there is no such epoch, or if it may precede the recorded
+    accuracies.
     """
     return _first_lasting_in_history(run_cube, "test_accuracy", lambda accuracy: accuracy >= 0.99)

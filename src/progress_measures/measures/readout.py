@@ -1,8 +1,9 @@
 """Neuron-logit map W_L, and the neurons projected on the readout vectors u_k and v_k (section 4.2, Tables 1 and 3).
 
-W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are unit vectors over
-outputs. Below, `neurons` is the vector of the activations after the ReLU, and neurons·u_k is its scalar product with u_k, a
-function of the pair. For subtraction, a - b replaces a + b.
+W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are the vectors over
+outputs c with entries cos w_k c and sin w_k c, scaled to norm 1; w_k = 2πk/p. Below, `neurons` is the vector of the
+activations at a pair, after the activation function. Its scalar product with u_k, neurons·u_k, is a function of the
+pair. For subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _operand_waves(checkpoint: Checkpoint) -> Array:
 
 
 def _mean_square(checkpoint: Checkpoint) -> Array:
-    """Return the mean over x of (cos w_k x)^2: 1/2, and 1 at the Nyquist frequency: [frequency, 1]."""
+    """Return the mean over operand values x of (cos w_k x)^2, 1/2 or, at the Nyquist frequency, 1: [frequency, 1]."""
     n = checkpoint.context.n
     return 1 / (2 * fourier.nyquist_factor(n, fourier.frequencies(n)))[:, None]
 
@@ -62,7 +63,7 @@ def _mean_square(checkpoint: Checkpoint) -> Array:
 def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
     """Coefficients of neurons·(W_L cos_k) and neurons·(W_L sin_k) on products of cos, sin of w_k a with cos, sin of w_k b.
 
-    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The products are not normalized.
+    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The products are not scaled to norm 1.
     """
     p = checkpoint.context.n
     cos, sin = _operand_waves(checkpoint)
@@ -85,13 +86,14 @@ def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
 def readout_coefficient(checkpoint: Checkpoint) -> Array:
     """Coefficient of neurons·(W_L cos_k) on cos w_k(a + b), and of neurons·(W_L sin_k) on sin w_k(a + b).
 
-    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. cos w_k(a + b) and sin w_k(a + b) are not normalized.
+    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. cos w_k(a + b) and sin w_k(a + b) are not scaled to
+    norm 1.
     """
     cos_cos, sin_sin, sin_cos, cos_sin = np.moveaxis(readout_product_coefficient(checkpoint), -1, 0)
     sign = checkpoint.context.sign
     # [frequency, wave of the readout vector, wave of a + b]; only entries with equal waves are returned
     coefficients = np.stack([cos_cos - sign * sin_sin, sin_cos + sign * cos_sin], -1)
-    # cos w_k(a + b) has twice the sum of squares over pairs of one product, but an equal one at the Nyquist frequency
+    # over pairs, cos w_k(a + b) has twice a product's sum of squares; at the Nyquist frequency, the two sums are equal
     return coefficients[:, [0, 1], [0, 1]] * _mean_square(checkpoint)
 
 
@@ -130,7 +132,7 @@ def W_L_singular_value(checkpoint: Checkpoint) -> Array:
 def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
     """Fraction of the logits' variance over pairs, summed over outputs, that the neurons times W_L explain.
 
-    The neurons are taken after the ReLU; W_L = W_out W_U.
+    The neurons are taken after the activation function; W_L = W_out W_U.
     """
     logits = checkpoint.logits.astype(np.float64)
     unexplained = logits - checkpoint.post @ checkpoint.W_L.astype(np.float64)
@@ -154,7 +156,8 @@ def W_L_fourier(checkpoint: Checkpoint) -> Array:
 def cluster_W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm of each column of W_L F^T over the neurons in a frequency's cluster, W_L = W_out W_U; 0 for empty clusters.
 
-    F is the Fourier basis over outputs.
+    F is the Fourier basis over outputs. The cluster of a frequency has the neurons whose variance, at the last
+    checkpoint, the frequency explains to at least 85 %.
     """
     frequency, fraction = checkpoint.context.neuron_frequency
     in_any_cluster = fraction >= CLUSTER_FRACTION

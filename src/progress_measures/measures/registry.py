@@ -74,7 +74,8 @@ class Measure:
         family: name of the module that defines the measure, without its package.
         function: function of a checkpoint or, in the family `phases`, of the cube of one run.
         dtype: data type of the variable.
-        mantissa_bits: number of mantissa bits that the published cube keeps; None for all.
+        mantissa_bits: number of mantissa bits in the published cube, fewer if its file would be too large; None for
+            all.
         requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
         labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
     """
@@ -99,8 +100,8 @@ class Measure:
         """Return the checkpoint with operand values and outputs in the order that the measure's function requires.
 
         For measures that require `cyclic_group` or `one_layer`, this is the order of the task's cyclic group, if it has
-        one, because the native form of a network has this order: 0 … n - 1 for sums mod n, the order of discrete logarithms
-        for products mod p. Other measures, such as losses and accuracies, use the natural order.
+        one: 0 … n - 1 for sums mod n, the order of discrete logarithms for products mod p. Other measures, such as
+        losses and accuracies, use the natural order, 0 … n - 1.
         """
         return checkpoint.in_group_order if self.requires & {"one_layer", "cyclic_group"} else checkpoint
 
@@ -142,7 +143,8 @@ def measure(
         requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
         reference: equation, figure or section that defines the measure, or `not in the sources`.
         dtype: data type of the variable.
-        mantissa_bits: number of mantissa bits that the published cube keeps; None for all.
+        mantissa_bits: number of mantissa bits in the published cube, fewer if its file would be too large; None for
+            all.
         labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
 
     Returns:
@@ -220,7 +222,7 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED_FAMILIES)
 
 
 def family_fingerprint(family: str) -> str:
-    """Return the hash of the code that decides the values of a family's measures."""
+    """Return the hash of the code on which the values of a family's measures depend."""
     return fingerprint(f"progress_measures.measures.{family}", "progress_measures.cube.extract", DERIVED_SETTINGS)
 
 

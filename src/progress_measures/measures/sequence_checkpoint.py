@@ -23,7 +23,7 @@ from progress_measures.tasks import Examples
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-MAX_ATTENTION_ENTRIES = 2**22  # number of attention weights of one layer that are in memory at a time
+MAX_ATTENTION_ENTRIES = 2**22  # largest number of attention weights of one layer that are in memory at a time
 PATTERN_EXAMPLES = 64  # number of test examples whose attention patterns are measured
 
 
@@ -71,8 +71,8 @@ class SequenceRunContext:
 class SequenceCheckpoint:
     """A checkpoint of a network on sequences.
 
-    Arrays have the precision of the weights. In `Outcomes`, the answers of all examples form one dimension, ordered by example
-    and, within an example, by position.
+    Attention patterns and logits are computed in the precision of the weights, losses in float64. In `Outcomes`, the
+    answers of all examples form one dimension, ordered by example and, within an example, by position.
 
     Args:
         context: data that all checkpoints of the run share.

@@ -1,4 +1,8 @@
-"""Losses and accuracies of each answer of a sequence, losses of each trigram, and induction scores of heads (appendix D.3)."""
+"""Losses and accuracies by answer of a sequence, losses by trigram, and induction scores of heads (appendix D.3).
+
+A skip trigram is a signal token, the last token of the sequence, and the answer, which the signal token determines.
+Trigrams have the numbers of their signal tokens, from 0.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +78,7 @@ def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
 def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over the training examples with each signal token; NaN for a token without examples.
 
-    An example has one signal token. It determines the answer, and its number is that of the trigram.
+    Each example has one signal token, which determines the answer. A trigram has the number of its signal token.
     """
     return _by_trigram(checkpoint, checkpoint.train_outcomes)
 
@@ -86,7 +90,7 @@ def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
 def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over the test examples with each signal token; NaN for a token without examples.
 
-    An example has one signal token. It determines the answer, and its number is that of the trigram.
+    Each example has one signal token, which determines the answer. A trigram has the number of its signal token.
     """
     return _by_trigram(checkpoint, checkpoint.test_outcomes)
 

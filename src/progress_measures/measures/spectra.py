@@ -1,4 +1,8 @@
-"""Norms of logits and neurons in the 2D Fourier basis, fits of neurons by one frequency, and the weights W_E and W_U."""
+"""Norms of logits and neurons in the 2D Fourier basis, fits of neurons by one frequency, and the weights W_E and W_U.
+
+A component of the 2D Fourier basis is the product of a row of the Fourier basis F over a and a row of F over b. The n
+operand values are in the order of the task's cyclic group, and w_k = 2πk/n.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +55,10 @@ def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     requires={"cyclic_group"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", mantissa_bits=8,
 )  # fmt: skip
 def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
-    """Norm over outputs of each 2D Fourier component of the logits L, F L F^T, at the selected epochs."""
+    """Norm over outputs of each 2D Fourier component of the logits L, F L F^T, at the selected epochs.
+
+    F is the Fourier basis.
+    """
     return logit_fourier_norm_2d(checkpoint)
 
 
@@ -60,7 +67,7 @@ def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     requires={"cyclic_group", "mlp"}, reference="Nanda et al. 2023, section 4.1", mantissa_bits=12,
 )  # fmt: skip
 def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
-    """Norm over neurons of each 2D Fourier component of the activations after the ReLU, as functions of (a, b)."""
+    """Norm over neurons of each 2D Fourier component of the activations, after the activation function, over (a, b)."""
     return _norms_2d(checkpoint, checkpoint.post)
 
 
@@ -87,9 +94,11 @@ def terms(p: int, k: int) -> Array:
 )  # fmt: skip
 @cached_per_checkpoint
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
-    """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b, and their products; k is its frequency.
+    """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b, and their products.
 
-    The neuron is taken after the ReLU. A constant neuron has no frequency; its coefficient on 1 is its value, the others are 0.
+    The neuron is taken after the activation function; k is the frequency that explains the largest fraction of its
+    variance at the last checkpoint. A constant neuron has no frequency: its coefficient on 1 is its value, the others
+    are 0.
     """
     frequency, _ = checkpoint.context.neuron_frequency
     coefficients = np.zeros((len(frequency), len(TERMS)))

@@ -1,7 +1,8 @@
 """Measures of the weights alone: sums of squares, Fourier spectra and their sparsity.
 
-Below, p is the number of elements of the task's cyclic group. If p is even, the last cosine is at the Nyquist frequency p/2,
-which has no sine.
+Below, p is the number of elements of the task's cyclic group, and F the orthonormal Fourier basis over these elements.
+An odd p has (p - 1)/2 frequencies. An even p has p/2; the last is the Nyquist frequency p/2, which has a cosine but no
+sine.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
 
 
 def _of_nonzero_rows(checkpoint: Checkpoint, norms: Array) -> Array:
-    """Return the norms of the n components that are not always zero; if n is even, a sine that is always zero follows them."""
+    """Return the norms, if n is even without the last one: the sine at the Nyquist frequency, which is always zero."""
     return norms[: checkpoint.context.n]
 
 
@@ -100,7 +101,7 @@ def _of_nonzero_rows(checkpoint: Checkpoint, norms: Array) -> Array:
 def gini_W_E(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_E, constant included.
 
-    The paper does not say from which norms it computes its coefficient.
+    The paper does not state which norms enter its Gini coefficient.
     """
     return gini(_of_nonzero_rows(checkpoint, W_E_fourier_norm(checkpoint)))
 
@@ -168,7 +169,7 @@ def gini_W_L_without_constant(checkpoint: Checkpoint) -> float:
     mantissa_bits=16,
 )
 def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
-    """Gini coefficient of the norms of the (p - 1)/2 frequencies in W_E, cosine and sine combined."""
+    """Gini coefficient of the norms of all frequencies in W_E, cosine and sine of each combined."""
     return gini(_by_frequency(W_E_fourier_norm(checkpoint)))
 
 
@@ -181,7 +182,7 @@ def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
     mantissa_bits=16,
 )
 def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
-    """Gini coefficient of the norms of the (p - 1)/2 frequencies in W_L = W_out W_U, cosine and sine combined."""
+    """Gini coefficient of the norms of all frequencies in W_L = W_out W_U, cosine and sine of each combined."""
     return gini(_by_frequency(W_L_fourier_norm(checkpoint)))
 
 

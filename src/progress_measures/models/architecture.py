@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Architecture(NamedTuple):
-    """The sizes of a network and the fields that decide which tensors it has, from the model and the task of its run."""
+    """The sizes of a network, and the settings that determine which tensors it has, from a run's model and task."""
 
     layers: int
     d_model: int

@@ -1,7 +1,8 @@
-"""Attention of many sequences at a time: by torch's kernel, or from a table, with a backward pass that is written out.
+"""Attention of many sequences at a time, by torch's kernel (`attend`) or from a table of keys and values.
 
-Outside this module a query, key or value has the shape [run, example, position, head x d_head]. Inside, the heads are a
-dimension.
+The function `attend_in_table` has a backward pass that is written out. In `attend`, a query, key or value has the shape
+[run, example, position, head x d_head], where the last dimension has the entries of all heads side by side. In
+`attend_in_table`, the first dimension has all combinations of a run and a head, [run x head].
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
 
 
 def attend(queries: Tensor | None, keys_values: Tensor, heads: int, mask: Tensor | None) -> Tensor:
-    """Compute the attention-weighted values of every query by torch's kernel, differentiable once.
+    """Compute the attention-weighted values of every query, differentiable once (no second derivatives).
 
-    On a CPU, this kernel never stores a complete attention pattern (FlashAttention, Dao et al. 2022).
+    On a CPU, torch's kernel never stores a complete attention pattern (FlashAttention, Dao et al. 2022).
 
     Args:
-        queries: at some positions, [run, example, query, head x d_head]; None for causal attention of queries at all
+        queries: queries at some positions, [run, example, query, head x d_head]; None for causal attention from all
             positions.
-        keys_values: keys and values at all positions, [run, example, position, (key, value) x head x d_head]; if `queries` is
-            None, queries, keys and values, [run, example, position, (query, key, value) x head x d_head].
+        keys_values: keys and values at all positions, [run, example, position, (key, value) x head x d_head]. If
+            `queries` is None, queries too, [run, example, position, (query, key, value) x head x d_head].
         heads: number of heads.
         mask: [run, example, query, position], -inf where a query does not attend to a position, else 0; None if every
             query attends to all positions, or if `queries` is None.
@@ -59,10 +60,11 @@ def _split_heads(queries: Tensor | None, keys_values: Tensor, heads: int) -> tup
 class _TableAttention(torch.autograd.Function):
     """Attention of one query per example to the example's rows of a table.
 
-    The table has a row for each position and token of the vocabulary; an example has one row for each of its positions.
-    Every tensor has the leading dimension [run x head]. The forward pass gathers the few rows of each example. Gradients
-    with respect to the table are matrix products with a matrix [example, row] that is zero except at the examples' rows.
-    No row occurs twice in an example, because each row belongs to one position.
+    The table has a row for each combination of a position and a token of the vocabulary: the key or value of this token
+    at this position. An example uses one row for each of its positions. Every tensor has the leading dimension
+    [run x head]. The forward pass gathers the few rows of each example. Gradients with respect to the table are matrix
+    products with a matrix [example, row] that is zero except at the examples' rows. No row occurs twice in an example,
+    because each row belongs to one position.
     """
 
     @staticmethod
@@ -110,7 +112,7 @@ def _weighted_sums(weights: Tensor, table: Tensor, flat_rows: Tensor) -> Tensor:
 
 
 def attend_in_table(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute attention of one query per example to the example's rows of a table, differentiable once.
+    """Compute the attention-weighted values of one query per example, from a table; differentiable once.
 
     Args:
         q: queries, [run x head, example, d_head].

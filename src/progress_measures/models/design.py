@@ -39,7 +39,8 @@ class Design:
             embeddings (`summed`), as their concatenated embeddings (`concatenated`), or as their concatenated one-hot
             vectors (`one_hot`).
         activation: activation function of the neurons.
-        normalization: kind of the norms of the residual stream. A norm has weights if its tensor (`ln1_w`, …) exists.
+        normalization: kind of the norms of the residual stream: `none`, `layer_norm` or `rms_norm`. A norm has weights
+            if its tensor (`ln1_w`, …) exists.
         norm_after: whether the norm is applied to the residual stream after each addition (post-norm), not to the inputs of
             attention and MLP (pre-norm).
         final_norm: whether the input of the unembedding is normalized.
@@ -47,7 +48,7 @@ class Design:
         attention_scale: factor of the attention scores; None for 1/sqrt(d_head).
         causal: whether a query attends only to its own and earlier positions.
         rotary: number of dimensions of each head in which queries and keys are rotated by their position; 0 for none.
-        rotary_base: base of the rotation's wavelengths.
+        rotary_base: base of the rotation angles, position · base^(-2i / rotary) for dimension i < rotary/2.
         sinusoidal: whether the position vectors are the sines and cosines of Vaswani et al. 2017, not the tensor `W_pos`.
         doubled_residual: whether to compute x <- 2x + attention(x), an error in the authors' repeated-subsequence runs.
     """

@@ -4,13 +4,13 @@ For networks of the paper's design, with or without MLPs and with any number of 
 `models.transformer` computes, at the answer positions only:
 
 - Before the first layer, a row of the residual stream is the sum of a token's and a position's vector. Products with
-  weights are computed for these vectors, and the products are summed.
-- Queries and the MLP of the last layer are computed at the answer positions only. If there are few outputs, the
-  product W_out W_U is computed before it is applied to the neurons.
-- Networks of several layers on a few tokens, with the answer at the last position, are computed position by position
-  (`models.short_sequences`).
+  weights are computed once per token and once per position; a row's product is the sum of two of these.
+- Queries and the MLP of the last layer are computed at the answer positions only. If there are at most d_model outputs,
+  the product W_out W_U is computed before it is applied to the neurons.
+- Networks of several layers on sequences of at most four tokens, with the answer at the last position, are computed
+  position by position (`models.short_sequences`).
 - In a one-layer network with one answer per sequence, keys and values are rows of a table of all positions and tokens,
-  and attention is a few large products and gathers.
+  if this table has fewer rows than the sequences have tokens. Attention is then a few large products and gathers.
 - Other attention is computed by torch's kernel (`models.attention`).
 
 Products with weights are computed by `models.gemm`. Every tensor has a leading dimension `run`.
@@ -32,7 +32,7 @@ from progress_measures.models.products import Weights, concatenate_heads, mlp, p
 from progress_measures.models.short_sequences import ShortSequences, residual_mid
 
 DropoutMasks = list[Tensor]
-"""Factors of the neurons, one tensor [run, row, neuron] per layer: 0, or 1 / (fraction of neurons that dropout keeps).
+"""Factors of the neurons, one tensor [run, row, neuron] per layer: 0 or 1 / (1 - dropout probability).
 
 A row is an answer position of an example in the last layer, and a position of an example in the layers before.
 """
@@ -49,7 +49,8 @@ class TokenSequences:
         vocabulary: number of tokens.
 
     Attributes:
-        uses_table: whether the sums of a token's and a position's vector are looked up in a table of all such sums.
+        uses_table: whether the sums of a token's and a position's vector are looked up in a table of these sums for all
+            tokens and positions.
         is_short: whether `models.short_sequences` can compute a network of several layers on these sequences.
         attention_mask: [run, example, answer, position], -inf at positions after the answer position, else 0; None if
             every answer position attends to all positions.
@@ -251,7 +252,7 @@ class _EmbeddedStream:
 
     def at_answers(self) -> Tensor:
         """Return the stream at the answer positions: [run, example x answer, d_model]."""
-        if self._sequences.uses_table:  # the same table as that of the keys and values, if these are computed from it
+        if self._sequences.uses_table:  # `table` is cached, because `_attend_in_table` may use it too
             return embedding(self._sequences.table_rows_at_answers, self.table.flatten(0, 1)).flatten(1, 2)
         return self._rows_at_answers(self._W_E, self._W_pos).flatten(1, 2)
 

@@ -23,7 +23,7 @@ def gradient_cosines(
 ) -> Tensor:
     """Compute the cosine between the gradients of one logit with respect to the embeddings of a and of b.
 
-    This is the gradient symmetricity of Zhong et al. 2023 (Definition 4.1) at single inputs.
+    The mean of this cosine over inputs and outputs is the gradient symmetricity of Zhong et al. 2023 (Definition 4.1).
 
     Args:
         logits_of: function from embedded inputs [example, position, d_model] to logits [example, output], differentiable by
@@ -46,11 +46,12 @@ def gradient_cosines(
 def gradient_cosines_in_closed_form(
     weights: Mapping[str, NDArray[np.floating]], a: NDArray[np.int64], b: NDArray[np.int64], outputs: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Compute `gradient_cosines` of one network by a formula, for networks that the fast path computes.
+    """Compute `gradient_cosines` of one network by a formula, for networks that `models.pairs` can compute.
 
-    As long as no neuron becomes active or inactive, a logit is linear in the residual stream before the MLP. By the chain rule,
-    its gradient there gives the gradients with respect to x_a and x_b, the sums of token and positional embedding of a and of
-    b: one term through the heads' values, one through their attention scores.
+    As long as no neuron becomes active or inactive, a logit is linear in the residual stream before the MLP. By the
+    chain rule, the logit's gradient with respect to this stream gives the gradients with respect to x_a and x_b, the
+    sums of token and positional embedding of a and of b. Each of these two gradients has one term through the heads'
+    values and one through the heads' attention scores.
 
     Args:
         weights: tensors in native form, in float64, without a `run` dimension.

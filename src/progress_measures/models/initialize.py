@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def initial_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before training, float32, without the leading `run` dimension.
 
-    All tensors except those of norms are multiplied by `model.initial_scale`. Each run has a random generator with its seed, so
-    its weights do not depend on the other runs of the batch.
+    All tensors except those of norms are multiplied by `model.initial_scale`. Each run has its own random generator
+    with the run's seed, so the weights do not depend on the other runs of the batch.
     """
     generator = torch.Generator().manual_seed(run.seed)
     architecture = Architecture.of(run)
@@ -36,15 +36,16 @@ def initial_weights(run: Run) -> dict[str, Tensor]:
 
 
 def _zeros(architecture: Architecture) -> dict[str, Tensor]:
-    """Return the tensors that training changes, filled with zeros."""
+    """Return all trained tensors by name, filled with zeros."""
     return {name: torch.zeros(shape) for name, shape in architecture.shapes().items()}
 
 
 def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
     """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/vocabulary); biases are zero and weights of norms are one.
 
-    The authors' code for modular addition draws from the same distributions, but without a seed. The matrices of an MLP
-    without attention are drawn from N(0, 1/rows), where the rows of a matrix are its inputs; its embedding from N(0, 1/d_model).
+    The authors' code for modular addition draws from the same distributions, but without a seed. In an MLP without
+    attention, W_E is drawn from N(0, 1/d_model), and every other matrix from N(0, 1/rows), where the rows of a matrix
+    are its inputs.
     """
     weights = _zeros(architecture)
     for name, tensor in weights.items():
@@ -74,8 +75,8 @@ def _transformer_lens(architecture: Architecture, generator: torch.Generator) ->
 def _authors(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
     """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs); biases are zero.
 
-    The authors' code for five-digit addition and skip trigrams does so after `torch.manual_seed`. With its seeds, 129000 and
-    6798, the first losses equal those printed in the authors' notebook, in every digit.
+    The authors' code for five-digit addition and skip trigrams does so after `torch.manual_seed`. With the seeds of
+    this code, 129000 and 6798, the first losses equal those printed in the authors' notebook, in every digit.
     """
     return _in_authors_order(architecture, generator, architecture.d_model, architecture.outputs)
 
@@ -83,7 +84,8 @@ def _authors(architecture: Architecture, generator: torch.Generator) -> dict[str
 def _authors_by_head(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
     """Draw W_Q, W_K and W_V from N(0, 1/d_head), W_U from N(0, 1/vocabulary), other matrices from N(0, 1/d_model).
 
-    The authors' code for repeated subsequences does so, in the same order as their code for the other tasks.
+    The authors' code for repeated subsequences does so; it draws the matrices in the same order as their code for other
+    tasks.
     """
     return _in_authors_order(architecture, generator, architecture.d_head, architecture.vocabulary)
 

@@ -1,12 +1,16 @@
 """Langevin dynamics: chains of weights that sample a tempered posterior around given weights (Lau et al. 2023).
 
-The density of the samples is proportional to exp(-nβ L(w) - γ/2 |w - w*|²), where L is the mean loss over n examples, β the
-inverse temperature, w* the given weights, and γ the strength with which the samples are held near w*. A step of size ε changes
-the weights by
+A chain is the weights at the steps of one simulation. The density of the samples is proportional to
+
+    exp(-nβ L(w) - γ/2 |w - w*|²),
+
+where L is the mean loss over n examples, β the inverse temperature, w* the given weights, and γ the strength with which
+the samples are held near w*. A step of size ε changes the weights by
 
     -ε/2 (nβ ∇L(w) + γ (w - w*)) + √ε ξ,    ξ ~ N(0, 1) for each weight.
 
-The gradient is over all examples, so no noise other than ξ enters. The samples are exact only for small ε: no step is rejected.
+The gradient is over all examples, so no noise other than ξ enters. No step is rejected, so the samples have this
+density only in the limit of small ε.
 """
 
 from __future__ import annotations

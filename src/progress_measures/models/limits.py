@@ -1,7 +1,7 @@
-"""Limits that decide how a forward pass is computed. Cost estimates use them too, so this module imports no torch."""
+"""Limits that determine how a forward pass is computed. Cost estimates use them too, so no torch is imported here."""
 
-# Maximum number of positions of a sequence for `models.short_sequences`: up to this length, sums over keys are faster than
-# products of tiny matrices.
+# Maximum number of positions of a sequence for `models.short_sequences`. Up to this length, attention computed as sums
+# over keys is faster than attention computed as products of tiny matrices.
 MAX_SHORT_LENGTH = 4
 
 # Maximum number of entries of one layer's attention patterns that an evaluation holds in memory: 64 MiB in float32.

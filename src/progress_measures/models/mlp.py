@@ -3,9 +3,10 @@
 The input is the sum of the embeddings of a and b, the two embeddings concatenated, or two one-hot vectors concatenated (Gromov
 2023, `Grokking modular arithmetic`). Weights are a dictionary:
 
-    W_E [run, token, d_model], absent for one-hot vectors      W_in [run, input, neuron]
-    W_hidden [run, hidden_layer, input_neuron, neuron], the matrices into the second and later hidden layers, if there are any
-    W_out [run, neuron, output], or W_out [run, neuron, d_model] and W_U [run, d_model, output]
+    W_E [run, token, d_model], absent for one-hot vectors
+    W_in [run, input, neuron]; `input` has size d_model for a sum, 2 d_model or 2 tokens for concatenated vectors
+    W_hidden [run, hidden_layer, input_neuron, neuron], the matrices into the second and later hidden layers, if any
+    W_out [run, neuron, output]; or, with an unembedding, W_out [run, neuron, d_model] and W_U [run, d_model, output]
 
 and, where the network has them, biases b_in [run, neuron], b_hidden [run, hidden_layer, neuron], b_out [run, output] or
 [run, d_model], and b_U [run, output]. There is no residual stream: the logits depend on a and b through the neurons only.
@@ -24,7 +25,7 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, design: 
     """Compute the logits.
 
     Args:
-        weights: as above, for R runs.
+        weights: as in the module docstring.
         tokens: tokens of a and b, [example, 2] or [run, example, 2].
         hook: function called with the name and value of each activation: `hook_embed` [run, example, position, d_model]
             (or one-hot vectors [run, example, position, token]), `blocks.0.mlp.hook_pre` and `blocks.0.mlp.hook_post`

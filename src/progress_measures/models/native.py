@@ -1,8 +1,8 @@
 """The weights of any network in native form, which measures use: the paper's tensors, with operand values in order.
 
-The measures of weights and the fast path `models.pairs` use W_E with the operand values as its first rows, W_pos, W_Q, … as in
-`models.transformer`. A network of another design has the same logits at its answer position after some of its parts are
-folded into these tensors:
+The measures of weights and the fast path `models.pairs` use W_E with the operand values as its first rows, and W_pos,
+W_Q, … as in `models.transformer`. Parts of other designs are folded into these tensors, such that the logits at the
+answer position stay the same:
 
 - If a and b have the same tokens, W_E keeps the rows of the operand values, in the order 0 … n - 1. The row of the fixed token
   (`=`) follows if the input is a, b and one fixed token.
@@ -91,7 +91,7 @@ def _with_folded_norms(weights: Weights) -> Weights:
 
 
 def _with_folded_attention(weights: Weights, scale: float | None, d_head: int) -> Weights:
-    """Fold the attention scale and the attention biases of a network that is `closed_form` into other tensors."""
+    """Fold the attention scale and the attention biases of a network with `closed_form` true into other tensors."""
     w = dict(weights)
     if "W_pos" not in w:  # a network without position vectors; the fast path adds three
         w["W_pos"] = np.zeros((3, w["W_E"].shape[-1]), w["W_E"].dtype)

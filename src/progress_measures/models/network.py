@@ -17,7 +17,7 @@ def answer_logits(weights: Weights, tokens: Tensor, position: int, design: Desig
     """Compute the logits at the answer position, differentiable.
 
     Args:
-        weights: as in `models.transformer` or `models.mlp`, for R runs.
+        weights: as in `models.transformer` or `models.mlp`.
         tokens: [example, position] or [run, example, position]; for an MLP, the tokens of a and b.
         position: answer position; not used for an MLP without attention.
         design: how the network computes with its weights.
@@ -37,7 +37,7 @@ def activations(
     """Compute the logits and some activations of one network, in groups of examples, without gradients.
 
     Args:
-        weights: as in `answer_logits`, for one run.
+        weights: as in `answer_logits`, with one run.
         tokens: [example, position].
         position: answer position.
         design: how the network computes with its weights.

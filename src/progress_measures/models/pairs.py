@@ -6,11 +6,11 @@ small tables (after Elhage et al. 2021, 'A mathematical framework for transforme
     pre-activations(a, b) = constant + sum over heads of  A_a T[a] + A_b T[n + b],   T[r] = (x_r - x_=) W_V W_O W_in,
 
 where x_r is the sum of token and positional embedding, of a for the first n rows r and of b for the next n rows; x_= is
-this sum for `=`. A_a and A_b are a head's attention from `=` to a and to b. The attention from `=` to itself is 1 - A_a -
-A_b, so the terms with x_= are part of the constant. The skip logits bypass the MLP; they are the same sum with W_U in place
-of W_in. With four heads, `embedding_bag` sums 8 rows per pair. In the paper's network, products of W_Q, W_K, W_V, W_O and
-W_in at `=` alone would take 131 thousand multiply-adds per pair. The only other product per pair multiplies the neurons
-after the ReLU with W_L = W_out W_U.
+this sum for `=`. A_a and A_b are a head's attention from `=` to a and to b. The attention from `=` to itself is
+1 - A_a - A_b, so the terms with x_= are part of the constant. The skip logits, which bypass the MLP, are the same sum
+with W_U in place of W_in. With four heads, a pair's sum has 8 rows of the tables. Without the tables, the products with
+W_Q, W_K, W_V, W_O and W_in at `=` alone would take 131 thousand multiply-adds per pair in the paper's network. The only
+product that remains for each pair is that of the neurons after the ReLU with W_L = W_out W_U.
 
 Every tensor has a leading dimension `run`; n is the number of operand values.
 """
@@ -100,7 +100,7 @@ class PairBatch:
     """The pairs of each run, and which rows of the `Tables` each pair uses.
 
     Args:
-        a, b: [run, pair] integers below n.
+        a, b: operand values of the pairs, integers from 0 to n - 1, [run, pair].
         n: number of operand values.
         heads: number of heads.
     """
@@ -212,7 +212,7 @@ class _Loss(torch.autograd.Function):
     """Mean loss of each run over its pairs, with the backward pass written out.
 
     Plain autograd would keep four tensors of size [pair, neuron], fill four more with zeros, and sort the indices of the
-    bags at each step.
+    table rows at each update.
     """
 
     @staticmethod

@@ -64,7 +64,7 @@ def project(x: Tensor, w: Tensor) -> Tensor:
 
 
 def _transposed_product(x: Tensor, y: Tensor) -> Tensor:
-    """Compute `x.mT @ y`. Of a transposed first and a second argument, `multiply` copies the second: the narrower one here."""
+    """Compute `x.mT @ y`. If the first factor is transposed, `multiply` copies the second: here the narrower one."""
     return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
 
 

@@ -4,7 +4,7 @@ The sequence of an example is, for instance, `a b =`. The stream is a list with 
 first position attends to itself only, so its stream depends on its token alone. In all layers, the first tensor therefore has a
 row per token. The other tensors have a row per example.
 
-In the first layer, the neurons of a query are sums of rows of small tables, as in `models.pairs`:
+In the first layer, the neurons at a position, the query, are sums of rows of small tables, as in `models.pairs`:
 
     neurons before the ReLU = x[query] W_in + b_in + sum over heads and keys of  A T[key],   T = x W_V W_O W_in,
 
@@ -25,7 +25,9 @@ from progress_measures.models.bags import Bags, weighted_sums
 from progress_measures.models.gemm import matmul
 from progress_measures.models.products import Weights, concatenate_heads, mlp, project, relu_product, split_layers
 
-CHUNK = 2**16  # number of entries of a chunk's keys at one position; its attention then fits into the cache of a core
+# A chunk is the examples whose attention is computed at a time. This is the number of entries of its keys
+# [example, head x d_head] at one position: the attention of a chunk of this size fits into the cache of a core.
+CHUNK = 2**16
 
 
 class ShortSequences:
@@ -132,7 +134,7 @@ def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, double
 def _first_output(v: Tensor, w: Weights, sequences: ShortSequences) -> Tensor:
     """Compute the attention output at the first position, for every token: [run, token, d_model].
 
-    The first position attends to itself only, so the output is its value times W_O, summed over heads.
+    The first position attends to itself only, so the output is the token's value times W_O, summed over heads.
     """
     values = v[:, :, : sequences.vocabulary]
     return project(rearrange(values, "run head token e -> run token (head e)"), w["W_O"].flatten(1, 2))
@@ -172,7 +174,7 @@ def _layer(stream: list[Tensor], w: Weights, sequences: ShortSequences, doubled_
 def _attention(
     stream: list[Tensor], w: Weights, sequences: ShortSequences, doubled_residual: bool, positions: list[int]
 ) -> list[Tensor]:
-    """Compute the residual stream after attention, [run, example, d_model], at `positions`, which exclude the first."""
+    """Compute the residual stream after attention, [run, example, d_model], at `positions`, all after the first."""
     heads = w["W_Q"].shape[1]
     keys_values = concatenate_heads(w["W_K"], w["W_V"])
     queries_keys_values = concatenate_heads(w["W_Q"], w["W_K"], w["W_V"])

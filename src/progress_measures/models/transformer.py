@@ -39,17 +39,16 @@ def forward(
     """Compute the logits at all positions, or at one.
 
     Args:
-        weights: as above, for R runs.
+        weights: as in the module docstring.
         tokens: [example, position], or [run, example, position] if each run has its own tokens.
-        hook: function called with the name and value of each activation. If it returns a tensor, the tensor replaces the
-            activation.
-            Names are TransformerLens's: `hook_embed`, `hook_pos_embed`, `blocks.0.hook_resid_pre`,
-            `blocks.0.attn.hook_q` (`_k`, `_v`, `_attn_scores`, `_pattern`, `_z`), `blocks.0.hook_attn_out`,
-            `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`, and `_pre_linear` of a gated MLP),
-            `blocks.0.hook_mlp_out`, `blocks.0.hook_resid_post`.
+        hook: function called with the name and value of each activation. If it returns a tensor, the tensor replaces
+            the activation. The names are those of TransformerLens: `hook_embed`, `hook_pos_embed`,
+            `blocks.0.hook_resid_pre`, `blocks.0.attn.hook_q` (`_k`, `_v`, `_attn_scores`, `_pattern`, `_z`),
+            `blocks.0.hook_attn_out`, `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`, and `_pre_linear` of
+            a gated MLP), `blocks.0.hook_mlp_out`, `blocks.0.hook_resid_post`.
         design: how the network computes with its weights.
-        position: the only position at which the last layer's queries, its MLP and the logits are computed, so that the
-            dimension `position` or `query` of these activations has size 1; None for all positions.
+        position: the only position at which the last layer's queries, its MLP and the logits are computed; None for all
+            positions. With one position, the dimension `position` or `query` of these activations has size 1.
 
     Returns:
         Logits [run, example, position, output].
@@ -107,7 +106,7 @@ _LAYER_TENSORS = (
 
 
 def _position_vectors(weights: Weights, design: Design, positions: int) -> Tensor | None:
-    """Return the vectors that are added to the embeddings: [run, 1, position, d_model]; None without any."""
+    """Return the vectors that are added to the embeddings: [run, 1, position, d_model]; None if there are none."""
     if design.sinusoidal:
         W_E = weights["W_E"]
         return sinusoidal_positions(positions, W_E.shape[-1], W_E.dtype).to(W_E.device).expand(len(W_E), 1, -1, -1)

@@ -29,7 +29,7 @@ PAGE_TITLES = {
 
 CLAIMS_PAGE = Path("docs/claims.md")
 
-# Groups: id of the claim, verdict.
+# Pattern of a claim in the page of claims; its groups are the id and the verdict of the claim.
 VERDICT_PATTERN = re.compile(r'^<details class="claim" id="([^"]+)" data-verdict="([^"]+)"', re.M)
 
 
@@ -47,7 +47,7 @@ class GalleryItem:
 
     @property
     def source(self) -> str:
-        """The first part of the id: the source, such as `paper`, or `beyond`. Claims about the item have the same `source`."""
+        """First part of the id: a source, such as `paper`, or `beyond`. Claims about the item have this `source`."""
         return self.declared.id.partition("/")[0]
 
     @property
@@ -75,7 +75,7 @@ class GalleryItem:
 
     @property
     def can_be_made(self) -> bool:
-        """Whether the figure or table can be made from the published cubes alone; a partial table needs none of its cubes."""
+        """Whether the published cubes suffice to make the figure or table; a partial table requires no cubes."""
         partial = getattr(self.declared, "partial", False)
         return partial or all(published_cube(name).exists() for name in self.declared.experiments)
 
@@ -234,10 +234,10 @@ def cited_places(text: str) -> set[tuple[str, str]]:
 def claims_citing(item: GalleryItem) -> Iterator[Claim]:
     """Yield the claims that cite what a figure or table reproduces: the place in its `reference`.
 
-    The field `where` of a claim decides. If the reference names the number of a figure or table, `where` must cite this number.
-    If the reference names only a section, `where` must cite this section and no figure or table, and the claim must be about
-    one of the item's experiments. If the reference names neither, `where` must contain the heading that follows the
-    reference's first comma.
+    A claim cites places in its field `where`. If the reference names the number of a figure or table, `where` must cite
+    this number. If the reference names only a section, `where` must cite this section and no figure or table, and the
+    claim must be about one of the item's experiments. If the reference names neither, `where` must contain the heading
+    that follows the reference's first comma.
     """
     reference_places = cited_places(item.declared.reference)
     numbered = {place for place in reference_places if place[0] != "section"}

@@ -45,7 +45,7 @@ def upward_imports() -> list[tuple[str, str]]:
 
 
 def flowchart() -> str:
-    """Return a Mermaid flowchart of the imports, without arrows that a chain of other arrows implies."""
+    """Return a Mermaid flowchart of the imports of packages, without arrows that a chain of other arrows implies."""
     imports = package_imports()
     reachable: dict[str, set[str]] = {}
     for package in PACKAGES:

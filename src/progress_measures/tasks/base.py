@@ -39,7 +39,7 @@ class Examples(NamedTuple):
 
     tokens: NDArray[np.int64]  # [example, position]
     positions: NDArray[np.int64]  # [example, answer]
-    labels: NDArray[np.int64]  # [example, answer], index of the correct output
+    labels: NDArray[np.int64]  # [example, answer], index of the right answer
 
 
 class Task(Section):
@@ -157,7 +157,10 @@ class PairTask(Task):
 
     @property
     def provides(self) -> frozenset[str]:
-        """Capabilities: `pairs`; `cyclic_group` if there is one (see `group`); `multiplicative_group` if this leaves out 0."""
+        """Capabilities: `pairs`, and, if the task has a cyclic group (see `group`), `cyclic_group`.
+
+        Also `multiplicative_group` if the group leaves out 0.
+        """
         group_capabilities = {"cyclic_group"} if self.group else set()
         group_capabilities |= {"multiplicative_group"} if self.group and self.group.generator else set()
         return frozenset({"pairs"} | group_capabilities)
@@ -197,7 +200,8 @@ class PairTask(Task):
     def train_mask(self, split: Split, seed: int) -> NDArray[np.bool_]:
         """Return the mask of the training pairs: [a, b].
 
-        They are the first pairs with a right answer in the order of the split; their number is rounded down.
+        They are the first pairs with a right answer in the order of the split. Their number is the train fraction of
+        all pairs with a right answer, rounded down.
 
         Args:
             split: method and train fraction of the split.

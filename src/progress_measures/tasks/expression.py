@@ -28,7 +28,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Integers, Integers], NDArray[np.bo
 
 
 class ExpressionError(ValueError):
-    """An expression is invalid; the message explains the mistake to its author."""
+    """An expression is invalid; the message explains the mistake to the author of the expression."""
 
 
 def evaluate(expression: str, modulus: int, a: Integers, b: Integers) -> tuple[Integers, NDArray[np.bool_]]:
@@ -78,6 +78,11 @@ class _Evaluator:
         self._operands = {"a": a % modulus, "b": b % modulus}
 
     def compute(self, node: ast.expr) -> tuple[Integers, NDArray[np.bool_]]:
+        """Return the residues of a node, and the mask of where they are defined.
+
+        Raises:
+            ExpressionError: the node, or a node below it, is not allowed.
+        """
         match node:
             case ast.Name(id=name) if name in self._operands:
                 return self._operands[name], np.array(True)
@@ -133,7 +138,7 @@ class _Evaluator:
 
 
 def _inverse(residue: int, modulus: int) -> int:
-    """Return the inverse of a residue modulo n, or 0 if it has none."""
+    """Return the multiplicative inverse of a residue, or 0 if it has none."""
     try:
         return pow(residue, -1, modulus)
     except ValueError:

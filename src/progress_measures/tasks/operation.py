@@ -58,5 +58,5 @@ class Operation(PairTask):
         return values
 
     def defined(self) -> NDArray[np.bool_]:
-        """Return whether each pair's divisors have inverses: [a, b]."""
+        """Return whether all divisors that the expression uses at a pair have inverses modulo n: [a, b]."""
         return self._answers[1]

@@ -35,11 +35,13 @@ FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 def rows(*cubes: xr.Dataset) -> pd.DataFrame:
     """Factor between the forecast and the actual value of T, the first epoch with a test loss below 1.
 
-    A factor of 1 is a correct forecast; a forecast that is too early or too late by a factor of 2 has 2. Column "at 50%" is
-    for forecasts at the last checkpoint up to epoch T/2, and so on: the median of the factor over runs. The last column is
-    the largest factor over runs at T/2. Runs without three checkpoints from epoch 100 to T are left out. The forecast of a run
-    comes from a fit to all other runs or, which is harder, to the runs of other experiments only. It uses only measures at the
-    epoch at which it is made, and no measure that depends on the final network's key frequencies.
+    A factor of 1 is a correct forecast; a forecast that is too early or too late by a factor of 2 has 2. Column "at
+    50%" is the median factor over runs, for forecasts at the last checkpoint up to epoch T/2; the columns of other
+    percentages follow this pattern. The last column is the largest factor over runs at T/2. Runs without three
+    checkpoints from epoch 100 to T are left out. "Other runs' mean" forecasts the geometric mean of the other runs' T.
+    The other rows are regressions on log10 of the epoch and on the named predictors; "progress measures" are all six
+    predictors. Each forecast is fitted to all other runs or, which is harder, to the runs of other experiments only. It
+    uses only measures at the epoch at which it is made, and none that depends on the final network's key frequencies.
     """
     runs, _ = trajectories(cubes)
     rows_of_table = []

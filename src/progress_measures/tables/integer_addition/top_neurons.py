@@ -26,9 +26,9 @@ FUNCTIONS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
 def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Pearson's correlation, over all pairs, of neurons after the ReLU with the sum a + b and with functions of a or b.
 
-    The functions are a, b, and their scores on the first two principal components of the embedding: PC1(a), PC1(b),
-    PC2(a) and PC2(b). The neurons are those of the first run. The rows are the 140 neurons with the strongest
-    correlation with the sum, positive or negative, at the end of training.
+    The functions of a or b are a, b, and the scores of both on the first two principal components of the embedding:
+    PC1(a), PC1(b), PC2(a) and PC2(b). The neurons are those of the first run. The rows are the 140 neurons with the
+    strongest correlation with the sum, positive or negative, at the end of training.
     """
     r, neurons = correlations(cube), neurons_by_correlation(cube)[:NEURON_COUNT]
     return pd.DataFrame({"neuron": neurons} | {name: r[name][neurons] for name in FUNCTIONS})
