@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 MIN_SIZE_LIMIT = 10**8  # bytes; uncompressed content up to this size is always accepted
-MAX_EXPANSION = 100  # content above this limit may be this many times as large as its file; published cubes reach 5
+MAX_EXPANSION = 100  # larger content may be this many times as large as its file; published cubes reach 5
 
 
 def check_zip(path: Path) -> None:

@@ -94,7 +94,7 @@ def read_run_status(run: Run) -> RunStatus:
 class _SpacedCheckpoints:
     """At most `MAX_CHECKPOINTS` of the checkpoints written up to an epoch, including the last one.
 
-    They are those nearest to evenly spaced epochs from 0 to the epoch of the last one.
+    The selected checkpoints are the nearest to evenly spaced epochs from 0 to the epoch of the last written one.
     """
 
     def __init__(self, run: Run, last_epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""Reading and writing of YAML files: the part of the YAML 1.2 core schema that these files need.
+"""Reading and writing of YAML files: the part of the YAML 1.2 core schema that this project's files need.
 
 `010` is the number ten; `no`, `12:30` and `2024-01-31` are strings. Duplicate keys, anchors and tags are errors: a duplicate
 key loses a value, anchors can expand one line to gigabytes, and tags can execute code.
@@ -15,7 +15,7 @@ from progress_measures.errors import UserError
 MAX_BYTES = 10_000_000  # maximum size of a file
 MAX_DEPTH = 50  # maximum number of lists and mappings inside each other
 
-# By type: the pattern of its values, and the characters with which they begin. An empty value is null, too.
+# By type: the pattern of its values, and their possible first characters. An empty value is null, too.
 _SCALARS = {
     "null": (r"~|null|Null|NULL|", "~nN"),
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),

@@ -25,12 +25,12 @@ LOG_FILE_ONLY = (
     *("Rules claiming more threads", "Conda environments: ignored", "Select jobs to execute", "Execute "),
     "Elapsed time:",
     *("Shutting down, this might take some time", "SLURM run ID:", "Cleaning up SLURM log files"),
-    # the table of a dry run states this
+    # the table of a dry run states the same
     *("Reasons:", "Some jobs were triggered by provenance information", "Rules with provenance triggered jobs:"),
-    # the line and the error of the failed step state this
+    # the line and the error of the failed step state the same
     *("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job did not complete successfully"),
 )
-"""Beginnings of Snakemake's messages that only its log file needs. A message not listed here is shown."""
+"""Beginnings of Snakemake's messages that appear only in its log file. Others also appear on the terminal."""
 
 LOG_FILES = "Complete log(s): "
 END_OF_DRY_RUN = "This was a dry-run"
@@ -85,12 +85,12 @@ class LogHandler(LogHandlerBase):
 
     writes_to_stream = True
     writes_to_file = False
-    has_filter = False  # Snakemake's own, which obeys --quiet
-    has_formatter = False  # Snakemake's own, for errors and with --verbose
+    has_filter = False  # so Snakemake adds its own filter, which obeys --quiet
+    has_formatter = False  # so Snakemake adds its own formatter, for errors and with --verbose
     needs_rulegraph = False
 
     def emit(self, record: Any) -> None:
-        """Print the lines for a log record of Snakemake, if it concerns the user."""
+        """Print the lines for a log record of Snakemake, if it has any."""
         try:
             self._show(record)
         except Exception:  # otherwise Snakemake's thread that calls this would end, and with it all output
@@ -132,7 +132,7 @@ class LogHandler(LogHandlerBase):
         self._print("  ".join(text for text in columns if text).rstrip())
 
     def _message(self, text: str) -> None:
-        """Print a message of Snakemake, unless only its log file needs it."""
+        """Print a message of Snakemake, unless it is for the log file only."""
         if text.startswith(LOG_FILES):
             elapsed = _time_since(self._began)
             logs = ", ".join(_short(path) for path in text.removeprefix(LOG_FILES).split(", "))

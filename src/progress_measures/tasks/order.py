@@ -1,8 +1,9 @@
-"""The order in which operand values and outputs are measured.
+"""The order in which measures arrange operand values and outputs.
 
-In the order of its cyclic group (see `progress_measures.tasks.groups`), a task is addition or subtraction modulo the
-size of the group, so that Fourier measures apply. For example, the discrete logarithm of a product mod p is the sum of
-the factors' discrete logarithms mod p - 1.
+Fourier measures apply to addition and subtraction modulo a number. If a task has a cyclic group (see
+`progress_measures.tasks.groups`), the order of the group turns the task into addition or subtraction modulo the size of
+the group. For example, the discrete logarithm of a product mod p is the sum of the factors' discrete logarithms mod p -
+1.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Order(NamedTuple):
     Attributes:
         operands: operand values in this order [value], without those that are not in the task's cyclic group.
         outputs: all outputs in this order [output].
-        is_natural: whether both orders are 0, 1, 2, …, without an operand value left out.
+        is_natural: whether `operands` and `outputs` are both 0, 1, 2, …, and no operand value is left out.
         operand_count: number of all operand values of the task, including those that are left out.
     """
 

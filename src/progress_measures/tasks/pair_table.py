@@ -19,7 +19,7 @@ class PairTable(PairTask):
     )
     outputs: int = Field(gt=1, le=10_000, description="Number of outputs.")
     answers: list[int] = Field(
-        description="Labels of all n² pairs, each below `outputs`; entry a · n + b, counted from 0, is that of (a, b)."
+        description="Labels of the n² pairs, each below `outputs`; entry a · n + b, counted from 0, is the label of (a, b)."
     )
 
     @model_validator(mode="after")

@@ -33,10 +33,10 @@ class PermutationComposition(PairTask):
         return self.operand_count
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the index of a ∘ b, elementwise."""
+        """Return the index of a ∘ b in the lexicographic order of permutations, elementwise."""
         permutations = np.array(list(itertools.permutations(range(self.degree))))
         composed = np.take_along_axis(permutations[a], permutations[b], axis=-1)
-        # Each permutation is looked up by a number: its entries are the number's digits to the base m.
+        # Each permutation is looked up by a number whose digits in base m are the entries of the permutation.
         place_values = self.degree ** np.arange(self.degree)
         order = np.argsort(permutations @ place_values)
         return order[np.searchsorted((permutations @ place_values)[order], composed @ place_values)]

@@ -1,8 +1,9 @@
-"""Random tokens in which one subsequence repeats (appendix D.3): its later occurrences are predictable from the first.
+"""Random tokens in which one subsequence repeats (paper, appendix D.3): the first occurrence predicts the later ones.
 
-Token 0 begins the sequence and occurs nowhere else. The other positions form as many equal intervals as the subsequence has
-occurrences, and each interval contains it once; positions that remain at the end hold random tokens. In every occurrence but the
-first, the network predicts all tokens of the subsequence except its first token.
+Token 0 begins the sequence and occurs nowhere else. The other positions are divided into equal intervals, one for each
+occurrence; the subsequence lies at a random place in its interval. All other tokens are random, also those at positions
+that remain after the last interval. In every occurrence but the first, the network predicts all tokens of the
+subsequence except the first token.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ class RepeatedSubsequence(SequenceTask):
         le=100_000,
         description="Number of tokens; token 0 begins every sequence and occurs nowhere else.",
     )
-    length: int = Field(85, gt=2, le=10_000, description="Length of a sequence, including the first token, 0.")
+    length: int = Field(85, gt=2, le=10_000, description="Length of a sequence, including token 0 at its beginning.")
     subsequence: int = Field(16, gt=1, le=10_000, description="Length of the repeated subsequence.")
     repeats: int = Field(
         3,
@@ -56,7 +57,7 @@ class RepeatedSubsequence(SequenceTask):
         return [f"occurrence {occurrence}, token {token}" for occurrence in occurrences for token in tokens]
 
     def batches(self, seed: int, size: int) -> Iterator[Examples]:
-        """Yield batches sampled as in the authors' code: per batch all tokens, then the starts, interval by interval.
+        """Yield batches sampled as in the authors' code: first all tokens, then the start in each interval.
 
         Args:
             seed: seed of NumPy's legacy generator, `RandomState`.

@@ -33,7 +33,7 @@ class SkipTrigram(SequenceTask):
 
     @property
     def layout(self) -> Layout:
-        """Sizes: first, last, noise and signal tokens as tokens, one output per signal token."""
+        """Sizes: the tokens are 0, 1, the noise tokens and the signal tokens; each signal token has an output."""
         length = self.length + 2
         vocabulary = 2 + self.noise + self.answers
         return Layout(vocabulary=vocabulary, context_length=length, outputs=self.answers, input_length=length)
@@ -43,7 +43,7 @@ class SkipTrigram(SequenceTask):
         return ["answer"]
 
     def batches(self, seed: int, size: int) -> Iterator[Examples]:
-        """Yield batches sampled as in the authors' notebook: per batch all noise, then the signals, then their positions.
+        """Yield batches sampled as in the authors' notebook: first all noise, then the signals, then their positions.
 
         Args:
             seed: seed of torch's generator.

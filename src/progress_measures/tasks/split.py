@@ -1,4 +1,4 @@
-"""The order in which a split lists all pairs; a run trains on the first of those that have a right answer."""
+"""The order in which a split lists all pairs; a run trains on the first pairs that have a right answer."""
 
 from __future__ import annotations
 

@@ -15,8 +15,9 @@ MAX_POSITIONS = 64
 """Largest number of positions of a layout: sequences of all pairs must fit into memory."""
 
 MAX_TOKEN = 100_000
-"""Largest token that a layout may name: the embedding has a row for every token up to it."""
+"""Largest token that a layout may name: the embedding has a row for every token up to the largest."""
 
+# one position of a layout; groups: operand, number added to its value, fixed token, `=`
 _WORD = re.compile(r"([ab])(?:\+([0-9]+))?|([0-9]+)|(=)")
 
 
@@ -50,7 +51,7 @@ class TokenLayout(NamedTuple):
             operand_count: number n of operand values.
 
         Raises:
-            ValueError: the text is not a layout, or it lacks one of the operands; the message is for its author.
+            ValueError: a word is invalid, an operand does not occur exactly once, or there are too many positions.
         """
         words = text.split()
         matches = [_WORD.fullmatch(word) for word in words]
@@ -94,7 +95,7 @@ class TokenLayout(NamedTuple):
 
     @property
     def is_triple(self) -> bool:
-        """Whether the tokens are a, b and one fixed token, in this order, so that they can be renumbered as `a b =`."""
+        """Whether the layout is a, b and a fixed token, and differs from `a b =` only in the numbers of the tokens."""
         operands = [slot.operand for slot in self.slots]
         if operands != ["a", "b", ""] or self.shared_operand_tokens is None:
             return False

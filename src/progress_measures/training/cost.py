@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MIB = 2**20
-# Memory of a training process before it loads a run, in three cases: main memory without a GPU, main memory with a GPU, and GPU
-# memory. Without a GPU, 730 to 750 MiB were measured with torch on Linux. The value is higher: half of this memory is pages of
-# shared libraries, and how many of them Linux counts for a process varies. The values for CUDA are rough upper bounds.
+# Memory of a training process before it loads a run, in three cases: main memory without a GPU, main memory with a GPU,
+# and GPU memory. Without a GPU, 730 to 750 MiB were measured with torch on Linux. The value is higher, because half of
+# the measured memory is pages of shared libraries, and how many of these pages Linux counts for a process varies. The
+# values for CUDA are rough upper bounds.
 CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
 CUDA_DEVICE_FLOOR = 800 * MIB
 MEASURING_MEMORY = 500 * MIB  # memory for the measures of one checkpoint, if training computes them (`measure: during`)
-SHARD_FLOOR = (
-    32 * MIB
-)  # part of a shard's memory that does not grow with its number of runs: half on the device, half on the host
+# Part of a shard's memory that does not grow with its number of runs: half on the device, half in main memory.
+SHARD_FLOOR = 32 * MIB
 # Factor for memory that allocators reserve and do not use. With this factor, the estimate exceeded the peaks that were
 # measured for shards of 1 to 6 runs with p = 13 to 113.
 ALLOCATOR_FACTOR = 1.15
@@ -39,7 +39,7 @@ class Device(NamedTuple):
     memory: float  # bytes
     flops: float  # float32 operations per second, without tensor cores
     bandwidth: float  # bytes per second; infinite if memory traffic is ignored
-    overhead: float  # seconds of each update besides its operations, such as for starting kernels
+    overhead: float  # seconds of each update besides those for its operations, such as for starting kernels
     efficiency: float  # fraction of `flops` and of `bandwidth` that an update is expected to reach
 
 
@@ -98,16 +98,16 @@ def examples_per_update(run: Run) -> int:
 
 
 def examples_per_evaluation(run: Run) -> int:
-    """Return the number of examples of one evaluation: all pairs with an answer, or the training and test sequences."""
+    """Return the number of examples of one evaluation: pairs with a right answer, or training and test sequences."""
     if not run.on_sequences:
         return _pair_count(run)
     return (run.split.examples or run.batch_size) + run.split.test_examples
 
 
 def update_flops(run: Run) -> int:
-    """Return the floating-point operations of one update of one run, forward and backward, without softmaxes and AdamW.
+    """Return the floating-point operations of one update of one run, without softmaxes and the optimizer.
 
-    A multiply-add is two operations. A backward pass costs twice its forward pass.
+    A multiply-add is two operations. A backward pass costs twice its forward pass; both are included.
     """
     multiply_adds = {
         "pairs": _pairs_multiply_adds,
@@ -120,11 +120,11 @@ def update_flops(run: Run) -> int:
 def _pairs_multiply_adds(run: Run) -> int:
     """Return the number of multiply-adds in one forward pass by the fast path, `models.pairs`.
 
-    For N training pairs, h heads, m neurons and c outputs:
+    For N pairs per update, h heads, m neurons and c outputs:
 
     logits   N m c            activations of the neurons times W_L = W_out W_U
-    bags     2h N (m + c')    a bag is a pair's weighted sum of 2h table rows; c' is c rounded up to a multiple of 16,
-                              the width to which `models.pairs` pads outputs
+    bags     2h N (m + c')    a bag is a pair's weighted sum of 2h table rows, for the neurons and for the logits of the
+                              skip connection; c' is c rounded up to a multiple of 16, as `models.pairs` pads outputs
     tables                    products of weight matrices, independent of N
     """
     net = Architecture.of(run)
@@ -142,7 +142,7 @@ def _pairs_multiply_adds(run: Run) -> int:
 def _general_multiply_adds(run: Run) -> int:
     """Return the number of multiply-adds in one forward pass by `models.forward_at_answers`: logits at answer positions only.
 
-    Before the first attention, products are computed once for each token and once for each position.
+    Products before the first attention are computed for tokens and positions, not for every example.
     """
     net, layout, examples, answers = Architecture.of(run), run.task.layout, examples_per_update(run), _answer_count(run)
     heads_width, answer_rows = net.heads * net.d_head, examples * answers
@@ -159,8 +159,8 @@ def _general_multiply_adds(run: Run) -> int:
     ):
         total = _short_multiply_adds(run)
     elif uses_table and net.layers == 1 and answers == 1:
-        # Table rows are gathered twice in the forward and in the backward pass. The backward pass also has two products
-        # with all table rows. The sum is divided by 3, because `update_flops` multiplies by 3.
+        # Table rows are gathered twice in the forward pass and twice in the backward pass, which also has two products
+        # with all table rows. The count is divided by 3, because `update_flops` multiplies by 3.
         table_rows = layout.input_length * net.vocabulary
         attention = answer_rows * heads_width * (4 * layout.input_length + 2 * table_rows) // 3
         total = net.d_model * heads_width * (3 * table_rows + answer_rows) + attention
@@ -186,13 +186,14 @@ def _general_multiply_adds(run: Run) -> int:
 def _short_multiply_adds(run: Run) -> int:
     """Return the number of multiply-adds before the last MLP by `models.short_sequences`, for a network of several layers.
 
-    The stream at the first position depends only on the token there, so it is computed once for each token.
+    The residual stream at the first position depends only on the token there, so it is computed once for each token.
     """
     net, length, examples = Architecture.of(run), run.task.layout.input_length, examples_per_update(run)
     heads_width, tokens, rows = net.heads * net.d_head, net.vocabulary, length * net.vocabulary
     neurons = 0 if net.attention_only else net.d_mlp
     mlp = net.d_model * neurons
-    # the first layer: tables with a row for each token at each position, and each example's sums of their rows
+    # the first layer: tables with a row for each token at each position, and bags, the sums of table rows of each
+    # example
     tables = 3 * rows * net.d_model * heads_width + rows**2 * heads_width + rows * heads_width * net.d_model
     tables += rows * mlp + rows * heads_width * neurons + heads_width * mlp
     bags = sum(net.heads * (position + 1) + 1 for position in range(1, length)) * (net.d_model + neurons)
@@ -218,7 +219,7 @@ def _any_design_multiply_adds(run: Run) -> int:
     net, examples = Architecture.of(run), examples_per_update(run)
     if net.mlp_input is not None:
         inputs, hidden = float(_mlp_inputs(net)), (net.layers - 1) * net.d_mlp**2
-        if net.mlp_input == "one_hot":  # no gradient of the input, so two products in place of three
+        if net.mlp_input == "one_hot":  # the input has no gradient, so an update has two products, not three
             inputs = inputs * 2 / 3
         return int(examples * (inputs * net.d_mlp + hidden + net.d_mlp * net.outputs))
     length, heads_width = run.task.layout.input_length, net.heads * net.d_head
@@ -265,8 +266,8 @@ def update_bytes(run: Run) -> int:
 class Memory(NamedTuple):
     """Peak memory of training a shard, in bytes, without the memory that the process takes before it loads a run."""
 
-    device: int
-    host: int
+    device: int  # on the device that trains
+    host: int  # in main memory, for checkpoints and training states
 
 
 def memory(run: Run, runs: int = 1) -> Memory:
@@ -306,9 +307,9 @@ def memory(run: Run, runs: int = 1) -> Memory:
 
 
 def _state_size(run: Run) -> int:
-    """Return how many numbers a training state has per parameter: the parameter itself, and the buffers.
+    """Return how many numbers a training state has per parameter: the parameter and its entries in the buffers.
 
-    The optimizer and the gradient filter each have their buffers.
+    Buffers are the tensors that the optimizer and the gradient filter keep between updates.
     """
     optimizer = {"adamw": 3, "adam": 3, "sgd": 2, "lion": 2, "muon": 4}[run.training.optimizer]
     filter_buffers = {"grokfast_ema": 1, "grokfast_ma": run.training.grokfast_window}
@@ -362,7 +363,8 @@ def capacity(run: Run, device_memory: float, usable_fraction: float = 0.8) -> in
         Number of runs; may be 0.
     """
     usable_memory = device_memory * usable_fraction - CUDA_DEVICE_FLOOR
-    of_100_runs = memory(run, 100).device  # so many that memory that does not grow with their number hardly counts
+    # memory of 100 runs, so that the part that does not grow with the number of runs hardly counts
+    of_100_runs = memory(run, 100).device
     return max(0, int(usable_memory / of_100_runs * 100))
 
 
@@ -390,8 +392,9 @@ def seconds(run: Run, runs: int, device: Device) -> float:
 def measuring_seconds(run: Run, core: Device) -> float:
     """Estimate the time in which one core measures all checkpoints of a run.
 
-    Measuring a checkpoint takes a tenth of a second plus the time of 0.5 to 2.6 updates on all examples of an evaluation. These
-    numbers are fitted to the times that this project's cubes record. Single experiments took half to twice the estimate.
+    Measuring a checkpoint takes a tenth of a second plus the time of 0.5 to 2.6 updates on all examples of an
+    evaluation. These numbers are fitted to the times that this project's cubes record. Single experiments took between
+    half and twice the estimate.
 
     Args:
         run: the run.
@@ -421,7 +424,7 @@ def _uses_fast_path(run: Run) -> bool:
 
 
 def _pair_count(run: Run) -> int:
-    """Return the number of pairs with an answer."""
+    """Return the number of pairs with a right answer."""
     return int(run.task.defined().sum())
 
 

@@ -1,8 +1,8 @@
 """Filters of the gradient, between the backward pass and the optimizer; `training.gradient_filter` selects one.
 
-A filter changes the gradient [run, parameter] in place. The tensors that it remembers between updates are its `buffers`, which
-a training state contains like the buffers of the optimizer. To add a filter, write a class with the methods of `NoFilter` and
-add it to `FILTERS`.
+A filter changes the gradient [run, parameter] in place. The tensors that it keeps between updates are its `buffers`,
+which a training state contains like the buffers of the optimizer. To add a filter, write a class with the methods of
+`NoFilter` and add it to `FILTERS`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class NoFilter:
     """Leaves the gradient unchanged; the base class of the other filters.
 
     Args:
-        recipe: the recipe of the runs.
+        recipe: section `training` of the runs.
         parameters: the weights, [run, parameter].
         pieces: the columns of each tensor in a row of parameters.
 
     Attributes:
-        buffers: tensors that the filter remembers between updates, by name, each with a leading dimension `run`.
+        buffers: tensors that the filter keeps between updates, by name, each with a leading dimension `run`.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
@@ -47,7 +47,7 @@ class GrokfastEMA(NoFilter):
     """Grokfast-EMA (Lee et al. 2024, arXiv:2405.20233): add an exponential average of the gradients to the gradient.
 
     The average has the decay rate `grokfast_decay` and starts as the first gradient. It is multiplied by `grokfast_factor`
-    before it is added.
+    before it is added to the gradient.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
@@ -66,8 +66,8 @@ class GrokfastEMA(NoFilter):
 class GrokfastMA(NoFilter):
     """Grokfast-MA (Lee et al. 2024, arXiv:2405.20233): add the mean of the last gradients to the gradient.
 
-    The mean is over a window of `grokfast_window` gradients, the current one included. It is multiplied by `grokfast_factor`
-    before it is added. Until the window is full, the gradient stays unchanged. A training state contains the window.
+    The mean is over a window of the last `grokfast_window` gradients, the current one included, and is multiplied by
+    `grokfast_factor`. Until the window is full, the gradient stays unchanged. A training state contains the window.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
@@ -81,7 +81,7 @@ class GrokfastMA(NoFilter):
         window, size = self.buffers["last_gradients"], self.recipe.grokfast_window
         window.index_copy_(1, (count.long() % size)[None], gradient[:, None])
         # The mean is computed again at each update: gradients shrink by orders of magnitude, and a running sum would keep the
-        # rounding errors of the first ones.
+        # rounding errors of the first gradients.
         weight = (count + 1 >= size) * self.recipe.grokfast_factor  # 0 until the window is full
         for run_gradient, run_window in zip(gradient, window, strict=True):
             run_gradient.add_(run_window.mean(0) * weight)
@@ -90,8 +90,8 @@ class GrokfastMA(NoFilter):
 class OrthoGrad(NoFilter):
     """⊥Grad (Prieto et al. 2025, arXiv:2501.04697): remove the component of the gradient along the weights.
 
-    As in their code, the gradient of each tensor of each layer is projected separately, then scaled to the norm that it had
-    before the projection.
+    As in the authors' code, the gradient of each tensor of each layer is projected separately, then scaled to the norm
+    that it had before the projection.
     """
 
     _EPSILON = 1e-30  # avoids a division by 0 for weights or gradients of norm 0

@@ -50,7 +50,7 @@ def train(
     training is finished are skipped.
 
     Args:
-        runs: runs of one task, model and recipe; seeds, weight decay and the choice of training pairs may differ.
+        runs: runs of the same shape, that is, of one group of `launcher.shards.group_by_shape`.
         dataset: the store with the training pairs of each run, `results/<experiment>/dataset.zarr`.
         folder: folder of the runs, `results/<experiment>/runs`; each run has its own folder in it.
         device: `cpu` or `cuda`.
@@ -135,7 +135,7 @@ class _GroupTraining:
         optimizers = importlib.import_module(optimizer_module(self.runs[0]))
         self.objective = objectives.Objective(self.runs, masks, self.device)
         self.optimizer = optimizers.Optimizer(self.runs, [starting_weights(run) for run in self.runs], self.device)
-        # the losses of as many updates are fetched from the device at a time
+        # losses are fetched at every checkpoint, so `capacity` is the largest number of updates between two checkpoints
         self.step = Step(self.objective, self.optimizer, capacity=int(np.diff(self.checkpoint_epochs).max()))
 
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
@@ -170,7 +170,7 @@ class _GroupTraining:
                     self._save()
                     last_save = time.monotonic()
                 if show_due:
-                    train_loss, test_loss = self.evaluations[-1].max(axis=0)[:2]  # the largest of the runs
+                    train_loss, test_loss = self.evaluations[-1].max(axis=0)[:2]  # the largest over the runs
                     progress.show(self.epoch, train_loss, test_loss)
             if ending := self._ending():
                 self.seconds = earlier_seconds + time.monotonic() - start_time
@@ -221,7 +221,7 @@ class _GroupTraining:
         self.observers = [self.observers[i] for i in remaining if self.observers]
 
     def _evaluate(self) -> bool:
-        """Compute the losses and accuracies if they are due; leave them on the device, so that nothing waits for it.
+        """Compute the losses and accuracies if they are due; leave them on the device, so that training does not wait.
 
         Returns:
             Whether an evaluation was due; false also if this epoch was evaluated before an interruption.
@@ -234,7 +234,7 @@ class _GroupTraining:
         return True
 
     def _fetch(self) -> None:
-        """Copy losses and evaluations from the device; this waits until the device has finished."""
+        """Copy losses and evaluations from the device; block until the device has computed them."""
         self.train_loss[:, self.fetched_epochs : self.epoch] = self.step.losses()
         self.fetched_epochs = self.epoch
         self.evaluations += [values.cpu().numpy() for values in self.unfetched_evaluations]
@@ -287,8 +287,8 @@ class _GroupTraining:
 
         Args:
             runs: indices of the runs.
-            written: number of their checkpoints that are written or queued for writing.
-            pending: their checkpoints that are neither written nor queued, each [run, parameter].
+            written: number of checkpoints of each of these runs that are written or queued for writing.
+            pending: checkpoints that are neither written nor queued, each [run, parameter].
         """
         state = {name: tensor.numpy() for name, tensor in self.optimizer.state().items()}
         evaluations = np.stack(self.evaluations)
@@ -343,7 +343,7 @@ class _GroupTraining:
         If all weights are kept, the last training state is written too.
 
         Args:
-            ending: indices of these runs.
+            ending: indices of the runs that end.
         """
         unwritten, is_kept = self.current_block, self.epoch in self.kept_epochs
         if not is_kept:  # the last checkpoint of a run that stops early is kept, whatever the schedule

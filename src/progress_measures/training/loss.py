@@ -1,9 +1,9 @@
 """Losses and their gradients with respect to the logits.
 
-`training.loss`, `training.precision` and `training.label_smoothing` select the loss. It is a function of logits and labels that
-returns each run's mean loss and its gradient with respect to the logits. The backward passes that are written by hand therefore
-serve every loss. To add a loss, copy `stablemax`, add the copy to `OTHER_LOSSES`, and its name to `Training.loss` in
-`experiments/schema.py`.
+`training.loss`, `training.precision` and `training.label_smoothing` select the loss. A loss is a function of logits and
+labels that returns each run's mean loss and its gradient with respect to the logits. The backward passes of the
+networks, some of which are written by hand, therefore work with every loss. To add a loss, copy `stablemax`, add the
+copy to `OTHER_LOSSES`, and its name to `Training.loss` in `experiments/schema.py`.
 
 A network that has grokked can have a loss of 1e-7 or less. In float32, rounding erases so small a loss and its gradient, and
 the loss rises suddenly ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Training
 
 Criterion = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""A loss: from logits and labels to each run's mean loss [run] and its gradient with respect to the logits."""
+"""A loss: maps logits and labels to each run's mean loss [run] and its gradient with respect to the logits."""
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,7 +110,7 @@ def differentiable(logits: Tensor, labels: Tensor, criterion: Criterion) -> Tens
         criterion: a loss, such as `criterion_of` returns.
 
     Returns:
-        Loss [run] in nats.
+        Loss [run], in the unit of the criterion.
     """
     return _Criterion.apply(logits, labels, criterion)
 
@@ -226,7 +226,7 @@ def criterion_of(recipe: Training) -> Criterion:
 def loss_dtype(recipe: Training) -> torch.dtype:
     """Return the type of the losses that a recipe's criterion returns.
 
-    `arithmetic` is the type of weights and logits, `precision` that in which the loss is computed from them.
+    `arithmetic` is the type of weights and logits, `precision` the type in which the loss is computed from the logits.
     """
     return torch.float64 if "float64" in (recipe.precision, recipe.arithmetic) else torch.float32
 

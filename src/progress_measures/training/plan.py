@@ -209,8 +209,8 @@ def _plural(number: int, noun: str) -> str:
 def core_flops() -> float:
     """Measure the float32 operations per second of one core, in products of two 512 x 512 matrices.
 
-    The result is that of the fastest of many products, in CPU time of all threads of this process. Other processes therefore
-    affect it only through the caches and the core that they share with it.
+    The fastest of 100 products counts, in CPU time of all threads of this process. Other processes therefore affect the
+    result only through the caches and the core that they share with this process.
     """
     a, b = np.ones((512, 512), np.float32), np.ones((512, 512), np.float32)
     best = float("inf")

@@ -36,9 +36,9 @@ def _scheduled(schedule: CheckpointSchedule, last: int) -> NDArray[np.int64]:
 def kept_epochs(training: Training) -> NDArray[np.int64]:
     """Return the epochs of the checkpoints whose weights are stored, ascending: [checkpoint].
 
-    If `training.keep` is a list of epochs or a schedule, the checkpoints nearest to its epochs and the last one are stored.
-    Epoch 0 of a schedule is left out, because the weights at epoch 0 follow from the seed. A run that stops early also
-    stores its last checkpoint, whose epoch need not be among the returned ones.
+    If `training.keep` is a list of epochs or a schedule, the checkpoints nearest to its epochs and the last checkpoint
+    are stored. Epoch 0 of a schedule is left out, because the weights at epoch 0 follow from the seed. A run that stops
+    early also stores its last checkpoint, whose epoch need not be among the returned ones.
     """
     epochs, keep = checkpoint_epochs(training), training.keep
     if keep == "all":

@@ -23,7 +23,7 @@ class Interrupted(Exception):
 
 @contextlib.contextmanager
 def collected(signals: Iterable[int]) -> Iterator[list[int]]:
-    """Append each of these signals to a list when it arrives; restore the earlier handlers on exit.
+    """Append each given signal to a list when it arrives; restore the earlier handlers on exit.
 
     Args:
         signals: numbers of the signals to collect.

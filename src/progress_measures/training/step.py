@@ -1,8 +1,9 @@
 """The update of runs that train together: computed directly on a CPU, replayed as a CUDA graph on a GPU.
 
 An update of a one-layer network consists of dozens of small kernels, which a GPU finishes faster than Python can launch
-them. A CUDA graph is captured once and then launches all of them with one call. During an update, nothing may wait for the
-device, so losses stay on it until `Step.losses` copies them: at each checkpoint, and when progress is shown or a state saved.
+them. A CUDA graph is captured once and then launches all of them with one call. During an update, nothing may wait for
+the device, so losses stay on the device until `Step.losses` copies them: at each checkpoint, and when progress is shown
+or a state saved.
 """
 
 from __future__ import annotations

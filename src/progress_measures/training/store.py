@@ -39,7 +39,8 @@ from progress_measures.training.schedule import evaluation_epochs, kept_epochs
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# Checkpoints per block. Larger blocks make fewer files (a mainline run has 250); smaller blocks make smaller states.
+# Checkpoints per block. Larger blocks make fewer files (a run with the paper's main settings has 250); smaller blocks
+# make smaller saved states.
 BLOCK = 20
 
 # Metadata of an array that, besides its shape, must equal what this package writes. Other metadata may change with the
@@ -60,7 +61,7 @@ class RunStore:
         run: settings of the run; training does not resume from states with other settings.
         code: fingerprint of the code that trains the run; training does not resume from states of other code.
         code_of_measures: fingerprint of the code that measures the run while it trains; empty if the run is measured after
-            training. Training does not resume from states with another one.
+            training. Training does not resume from states with another fingerprint.
 
     Attributes:
         epochs: epochs whose weights are stored: [checkpoint].
@@ -123,7 +124,7 @@ class RunStore:
         return states
 
     def resume(self, path: Path) -> State:
-        """Return the arrays of a state, by name; restore attributes and epochs of `checkpoints.zarr` to those of this run."""
+        """Return a state's arrays by name; set the attributes and epochs of `checkpoints.zarr` to those of this run."""
         group = self._checkpoints()
         if group.attrs.asdict() != self._attributes():
             group.attrs.put(self._attributes())
@@ -164,7 +165,7 @@ class RunStore:
             self._create_group(temporary)
 
     def _create_group(self, store: Path | MemoryStore) -> zarr.Group:
-        """Create the group of `checkpoints.zarr`, with the epochs and with arrays for the weights, which contain NaN."""
+        """Create the group of `checkpoints.zarr`, with the epochs and with arrays for the weights, filled with NaN."""
         group = zarr.create_group(store, attributes=self._attributes())
         epoch = group.create_array(
             "epoch", shape=self.epochs.shape, dtype="int64", dimension_names=["epoch"], config=_STORE_ALL_CHUNKS

@@ -1,4 +1,6 @@
-"""Trains the runs of an experiment: packs them into shards, submits the shards to a pool, waits until all are trained.
+"""Trains the runs of an experiment in jobs, and waits until all are trained.
+
+A shard is a set of runs that one job trains together. A pool is where jobs run.
 
     shards       decides which runs train together in one job
     submission   the record on disk of the submitted jobs

@@ -1,4 +1,7 @@
-"""Runs one job of a submission in this process: `python -m progress_measures.training.launcher FOLDER INDEX`."""
+"""Runs one job of a submission in this process: `python -m progress_measures.training.launcher FOLDER INDEX`.
+
+FOLDER is the folder of the submission, INDEX the index of the job in it.
+"""
 
 import sys
 

@@ -59,7 +59,7 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
     """
 
     def jobs_left(in_progress: set[str]) -> list[JobSpec]:
-        """Return jobs for all runs that are neither trained nor in progress; `in_progress` contains `<run> <hash>`."""
+        """Return jobs for all runs that are neither trained nor in `in_progress`, which has entries `<run> <hash>`."""
         names_in_progress = {entry.split()[0] for entry in in_progress}
         unfinished = [run for run in runs if _record_of_training(run, any_code) is None]
         to_submit = [run for run in unfinished if _name_and_hash(run) not in in_progress]
@@ -192,8 +192,8 @@ def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Submissio
 def cancel(experiment: str | None = None) -> Iterator[str]:
     """Cancel the jobs of one experiment, or of all experiments.
 
-    First a request to cancel the job is written to its submission's folder. The process that waits for the job then does not
-    submit it again, even if the pool does not respond.
+    Before the pool is called, a request to cancel each job is written to the folder of its submission. The process that
+    waits for the job then does not submit it again, even if the pool does not respond.
 
     Args:
         experiment: name of the experiment; None for all experiments.
@@ -259,7 +259,7 @@ def gpus() -> list[Gpu]:
 
 @functools.cache
 def _pools() -> list[Pool]:
-    """Return the pools that may have jobs of this working directory, for listing and canceling: they start no job."""
+    """Return the pools that may have jobs of this working directory; they list and cancel jobs, and start none."""
     return [LocalPool(at_once=0), *([SlurmPool(settings=None)] if shutil.which("squeue") else [])]
 
 

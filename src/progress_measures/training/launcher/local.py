@@ -1,7 +1,8 @@
 """The pool of this machine: it runs each job in one process, the worker, and gives each worker one GPU if there are GPUs.
 
-Like a job of a cluster, a worker continues when the process that started it ends. A later process finds the worker by its id
-and command line, and reads from the worker's environment which GPU it uses. The pool therefore stores only the ids of workers.
+Like a job of a cluster, a worker continues when the process that started it ends. A later process finds the worker by
+process id and command line, and reads from the worker's environment which GPU the worker uses. The pool therefore
+stores only the process ids of workers.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class LocalPool:
         return [specs]
 
     def submit(self, submissions: list[Submission]) -> None:
-        """Accept the jobs of submissions; `poll` starts them as other jobs end."""
+        """Accept the jobs of submissions; `poll` starts them as soon as fewer than `at_once` jobs run."""
         self._accepted.update(submission.name for submission in submissions)
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
@@ -159,11 +160,12 @@ class LocalPool:
         submission.save()
 
     def _status(self, submission: Submission, index: int) -> JobStatus:
-        """Return the status of a job: from its process if it is on this machine, else from its last progress."""
+        """Return the status of a job: from its process if it runs on this machine, else from its last progress."""
         if submission.host != self._host:
             return _remote_status(submission, index)
         if submission.ids[index] is None:
-            # The worker may run without a recorded id, if the process that started it was killed before recording the id.
+            # The worker may run without a recorded id: the process that started it may have been killed before
+            # recording it.
             job = (str(submission.folder), str(index))
             submission.ids[index] = next((str(worker.pid) for worker in _workers() if worker.job == job), None)
         pid = submission.ids[index]

@@ -1,4 +1,4 @@
-"""The pool of a Slurm cluster: a submission is a job array, or a single job, submitted through submitit.
+"""The pool of a Slurm cluster: a submission is a job array, or a single job, submitted by the library submitit.
 
     slurm_commands   calls squeue, sacct, scancel, scontrol and sinfo
     slurm_status     decides the status of a job from all that is known about it
@@ -68,9 +68,7 @@ class SlurmSettings(BaseModel):
         description="`--time`. A job that needs longer saves, is requeued and resumes. With a shorter limit than "
         f"{MIN_MINUTES} minutes, the signal to save could come before training starts.",
     )
-    at_once: int = Field(
-        8, ge=1, description="Jobs of one command that run at a time; its job arrays share this number."
-    )
+    at_once: int = Field(8, ge=1, description="Jobs of one command that run at a time, in all its job arrays together.")
 
 
 @dataclasses.dataclass
@@ -130,7 +128,8 @@ class SlurmPool:
     def submit(self, submissions: list[Submission]) -> None:
         """Submit each submission as a job array; the arrays share the number of jobs that run at a time.
 
-        If Slurm does not respond, `poll` looks for the array by its name, and submits it if it is not in the queue.
+        If Slurm does not respond, `poll` searches the queue for the array's name, and submits the array if it is not
+        listed.
 
         Raises:
             UserError: Slurm rejects an array; this array and those after it are not submitted.
@@ -148,7 +147,7 @@ class SlurmPool:
                 raise
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs; submit again what was not submitted, and cancel again what should have ended."""
+        """Return the status of all jobs; repeat submissions not taken by Slurm and cancellations without effect."""
         names = [submission.name for submission in submissions]
         listed = slurm_commands.squeue(names)
         if listed is not None:
@@ -252,7 +251,7 @@ class SlurmPool:
         """Submit a job array, and record the numbers of its jobs; without a clear answer, set the time of the next call.
 
         Raises:
-            UserError: Slurm rejects it.
+            UserError: Slurm rejects the array.
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.helpers import clean_env
@@ -282,8 +281,8 @@ class SlurmPool:
     def _confirm(self, submission: Submission, numbers: set[int]) -> None:
         """Decide from the numbers of the arrays that `squeue` lists whether Slurm has taken a submission.
 
-        If an array is listed, the lowest number is recorded and other arrays are canceled. If none is, `sbatch` is called again
-        when the next call is due; after the last call, the submission is given up.
+        If arrays are listed, the lowest number is recorded and the other arrays are canceled. If none is listed,
+        `sbatch` is called again when the next call is due; after the last call, the submission is given up.
 
         Args:
             submission: the submission.
@@ -380,8 +379,8 @@ def _by_job(submissions: list[Submission], lines: list[Line]) -> dict[tuple[str,
 def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
     """Call `scancel` for jobs; return the error message, or None.
 
-    `scancel` gets the submission's name if the jobs have no numbers yet, the number of the array if these are all of its jobs
-    that have not ended, otherwise the number of each job.
+    `scancel` gets the submission's name if the jobs have no numbers yet, the number of the array if `jobs` contains
+    all of its jobs that have not ended, otherwise the number of each job.
     """
     arguments = []
     for submission, jobs_of_submission in itertools.groupby(jobs, key=lambda job: job[0]):
@@ -398,7 +397,7 @@ def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
 
 
 def _live_lines(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
-    """Return the lines of the jobs that wait or run, without completing ones; None if neither `squeue` nor `sacct` responds."""
+    """Return the lines of waiting or running, not completing jobs; None if neither `squeue` nor `sacct` responds."""
     submissions = list({submission.name: submission for submission, _ in jobs}.values())
     names = [submission.name for submission in submissions]
     since = min(datetime.fromisoformat(submission.submitted) for submission in submissions)

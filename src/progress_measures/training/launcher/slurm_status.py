@@ -35,8 +35,8 @@ UNSATISFIABLE = {
     "InvalidQOS": "qos is unknown",
     "QOSNotAllowed": "qos may not use this partition",
 }
-# What slurmstepd writes into a job's log when memory runs out. The job's state often is FAILED, because only one of the
-# processes that Slurm starts for a job is killed.
+# What slurmstepd, Slurm's daemon for a running job, writes into the job's log when memory runs out. The job's state
+# often is FAILED, because only one of the processes that Slurm starts for a job is killed.
 OUT_OF_MEMORY = re.compile(
     r"^.*(?:oom[-_ ]kill|(?<!CUDA )out[ _]of[ _]memory|exceeded (?:job |step )?memory limit).*$", re.I | re.M
 )
@@ -46,10 +46,10 @@ class Evidence(NamedTuple):
     """What is known about a job at a poll."""
 
     line: Line | None  # line of the job in `squeue`, else in `sacct`
-    previous: Line | None = None  # its line at the last earlier poll that had one
+    previous: Line | None = None  # the last line of the job that an earlier poll found
     responds: bool = True  # whether `squeue` or `sacct` responded
-    unlisted: int = 0  # polls in a row, with this one, in which neither `squeue` nor `sacct` lists it
-    silent: float = 0.0  # seconds since its last sign of life
+    unlisted: int = 0  # polls in a row, with this one, in which neither `squeue` nor `sacct` lists the job
+    silent: float = 0.0  # seconds since the job's last sign of life
     recorded: bool = False  # the job has recorded its end
     cancel_requested: bool = False  # the job is requested to end
     began: bool = False  # the job has written a log
@@ -57,9 +57,9 @@ class Evidence(NamedTuple):
 
 
 def status(evidence: Evidence) -> JobStatus:
-    """Return the status of a job."""
+    """Return the status of a job that the evidence implies."""
     line, previous = evidence.line, evidence.previous
-    if not evidence.responds:  # the state at the last poll that had one is assumed
+    if not evidence.responds:  # the last listed state is assumed
         state = LIVE.get(previous.state, UNKNOWN) if previous else UNKNOWN
         return JobStatus(state, "squeue does not respond")
     if line and line.state in LIVE:
@@ -95,7 +95,7 @@ def _status_if_live(line: Line, cancel_requested: bool) -> JobStatus:
 
 
 def _status_if_exited(evidence: Evidence) -> JobStatus:
-    """Return how a job ended that has not recorded its end."""
+    """Return the status of a job that has ended without recording its end."""
     line, previous = evidence.line, evidence.previous
     if evidence.cancel_requested or (line and line.state == "CANCELLED"):
         return JobStatus(EXITED, f"Slurm state: {_readable(line)}" if line else "canceled", canceled=True)

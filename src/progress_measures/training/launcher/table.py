@@ -14,10 +14,11 @@ from rich.table import Table
 from progress_measures.training.launcher.slurm_status import UNSATISFIABLE
 from progress_measures.training.progress import duration
 
-STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}  # of `rich`, by state
+# styles of the library `rich`, by state of a job
+STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}
 NOTABLE = ("failed", "canceled", "unknown")  # states for which a log always gets a line
 ENDED = ("done", "failed", "canceled")
-SHARDS_IN_A_LINE = 3  # running shards whose losses fit in a line of a log
+SHARDS_IN_A_LINE = 3  # largest number of running shards whose losses fit in a line of a log
 
 
 class JobRow(NamedTuple):

@@ -35,7 +35,7 @@ def wait(
     jobs_left: Callable[[set[str]], list[JobSpec]],
     retries: int = 2,
 ) -> None:
-    """Run jobs in a pool until each has succeeded.
+    """Run jobs in a pool and wait until each has succeeded.
 
     Args:
         pool: where the jobs run.
@@ -71,7 +71,7 @@ class _Submissions:
         self.submissions: list[Submission] = []
         self._status: dict[Key, JobStatus] = {}
         self._outcome: dict[Key, str] = {}  # done, failed, canceled, or superseded: a later job trains its runs
-        self._reasons: dict[Key, str] = {}  # how each failed or canceled job ended
+        self._reasons: dict[Key, str] = {}  # why each failed or canceled job ended
         self.polled = False  # whether `poll` was called
 
     def adopt(self, received: list[int]) -> None:
@@ -218,7 +218,7 @@ class _Submissions:
 
 
 def _undecided(submission: Submission, index: int, status: JobStatus) -> bool:
-    """Return whether the state of a job of an earlier process is unknown, or the job is canceled and has not ended."""
+    """Return whether the state of an earlier process's job is unknown, or the job is canceled and has not ended."""
     return status.state == UNKNOWN or (status.state != EXITED and submission.cancel_requested(index))
 
 

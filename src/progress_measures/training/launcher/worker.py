@@ -91,11 +91,11 @@ def train_runs(context: JobContext, runs: list[dict[str, Any]], device: str, thr
 
 
 class OnSlurm:
-    """A job as a callable for submitit. Submitit decides which jobs are requeued, and how often.
+    """A job as a callable for submitit, a library that decides which jobs are requeued, and how often.
 
-    Slurm sends SIGUSR2 before the time limit and, on clusters with `send_user_signal`, at a preemption. Training saves its
-    state and stops. The signal is then passed on to submitit, which has Slurm requeue the job. The requeued job resumes from the
-    state on disk.
+    Slurm sends SIGUSR2 before the time limit and, on clusters with `send_user_signal`, at a preemption. Training saves
+    its state and stops. The signal is then raised again, and submitit's handler makes Slurm requeue the job. The
+    requeued job resumes from the state on disk.
 
     Args:
         folder: folder of the submission.

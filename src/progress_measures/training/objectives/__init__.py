@@ -1,10 +1,10 @@
 """Losses of runs that train together, in three modules; `objective_module` selects the module that trains a run.
 
-- `pairs`: the exact fast path, for one-layer networks of the paper's design on pairs.
+- `pairs`: one-layer networks of the paper's design on pairs, by the fast path: exact computation from small tables.
 - `general`: other networks of the paper's design, in any size and on any task.
-- `any_design`: networks of any other design, such as with norms or gated MLPs, or without attention, by torch's autograd alone.
-  It also trains all networks that compute in bfloat16, because torch's autocast does not convert the products of the backward
-  passes that are written by hand in the other two modules.
+- `any_design`: networks of any other design, such as with norms or gated MLPs, or without attention; torch's autograd
+  computes their gradients. It also trains all networks that compute in bfloat16, because torch's autocast does not convert
+  the products of the backward passes that are written by hand in the other two modules.
 
 Each module has a class `Objective`. Before each update, its `prepare` writes the examples and dropout masks of the update
 into tensors, from which `loss` reads them. On a GPU, the updates replay a CUDA graph, which always reads the same tensors.

@@ -1,6 +1,6 @@
-"""Losses and accuracies of networks of any design; gradients are those of torch's autograd.
+"""Losses and accuracies of networks of any design, with gradients from torch's autograd.
 
-The other two modules of objectives use backward passes that are written by hand.
+The other two modules of objectives, `pairs` and `general`, use backward passes that are written by hand.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class GeneralObjective:
     Args:
         runs: runs of the same shape.
         train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. For a task
-            on sequences its values are not used, because the examples follow from the settings of the runs.
+            on sequences the values are not used, because the examples follow from the settings of the runs.
         device: the device of the weights.
 
     Attributes:
@@ -83,7 +83,7 @@ class GeneralObjective:
     def evaluate(self, weights: forward_at_answers.Weights) -> dict[str, Tensor]:
         """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test examples.
 
-        Without a fixed training set, the training examples are those that `prepare` wrote.
+        On sequences without a fixed training set, the training examples are those that `prepare` wrote.
         """
         quantities: dict[str, Tensor] = {}
         with torch.no_grad():

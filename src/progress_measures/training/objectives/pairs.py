@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PairsObjective:
-    """Losses of one-layer networks on pairs; their runs train together and share task, shape and loss precision.
+    """Losses of one-layer networks on pairs, of runs that train together and share task, shape and loss precision.
 
     Args:
         runs: runs of the same shape.

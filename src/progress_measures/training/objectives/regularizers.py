@@ -74,9 +74,9 @@ class _L1(torch.autograd.Function):
 def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
     """Return the weights unchanged; the backward pass adds the gradient of the penalty, rate · sum of |w|.
 
-    The recorded loss excludes the penalty, so loss curves with and without it can be compared. The backward pass adds the
-    penalty's gradient with factor 1, whatever the factor of the loss in the differentiated quantity. So this quantity must be
-    the plain sum of the losses, as in `BatchOptimizer.step`.
+    The recorded loss excludes the penalty, so loss curves with and without it can be compared. The backward pass adds
+    the gradient of the penalty unscaled, even if the loss is scaled before it is differentiated. The differentiated
+    quantity must therefore be the plain sum of the losses, as in `BatchOptimizer.step`.
 
     Args:
         weights: tensors by name.

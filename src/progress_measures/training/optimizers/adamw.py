@@ -22,7 +22,7 @@ class AdamW(BatchOptimizer):
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)
-        self._steps = torch.zeros((), device=device)  # a copy of `count`, because Adam increments it
+        self._steps = torch.zeros((), device=device)  # a copy of `count`, because torch's Adam increments its argument
 
     def update(self, gradient: Tensor) -> None:
         """Decay the weights, then apply Adam."""
@@ -32,7 +32,8 @@ class AdamW(BatchOptimizer):
     def adam(self, gradient: Tensor, rate: Tensor) -> None:
         """Apply torch's fused Adam, without weight decay.
 
-        The class `Adam` is not used: importing it would also import torch's compiler, which takes as long as importing torch.
+        torch's class `Adam` is not used: importing it would also import torch's compiler, which takes as long as
+        importing torch.
 
         Args:
             gradient: [run, parameter].

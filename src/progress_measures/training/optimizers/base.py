@@ -1,4 +1,4 @@
-"""What all optimizers share: the weights of runs that train together as one array, learning rates, and states.
+"""What all optimizers share: the weights of runs that train together as one array, learning rates, and saved states.
 
 The parameters of a run are one row of a [run, parameter] tensor, and the weights are views of it. An update is therefore
 a few passes over one array, whatever the number of tensors. Weight decay may differ between runs. One update is:
@@ -7,7 +7,7 @@ gradient of the loss → gradient filter → clipping → the optimizer's rule �
 
 The recipe may leave out the filter, the clipping and the last step, which keeps the norm fixed.
 
-No result of a run depends on the other runs: operations are elementwise, or for one run at a time.
+No result of a run depends on the other runs: every operation is elementwise or processes one run at a time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BatchOptimizer(ABC):
         device: the device that trains.
 
     Attributes:
-        buffers: names of the tensors that the optimizer remembers between updates, each [run, parameter] and at first 0.
+        buffers: names of the tensors that the optimizer keeps between updates, each [run, parameter] and at first 0.
         parameters: [run, parameter], padded with zeros to a multiple of 16 columns.
         weights: tensors by name, with a leading dimension `run`: views of `parameters`.
         pieces: the columns of each tensor in a row of `parameters`.
@@ -101,7 +101,8 @@ class BatchOptimizer(ABC):
     def step(self, loss: Tensor) -> None:
         """Update the weights of all runs, given their losses [run].
 
-        The sum of the losses is differentiated. A run's weights affect only its loss, so each run gets its own gradient.
+        The sum of the losses is differentiated. A run's weights affect only the loss of this run, so each run gets its
+        own gradient.
         """
         gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
         rows = [gradient.flatten(1) for gradient in gradients]

@@ -1,4 +1,4 @@
-"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): a step is the sign of a mean of gradients, times the rate."""
+"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): a step is the sign of an average gradient, times the rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ class Lion(BatchOptimizer):
     buffers = ("mean",)
 
     def update(self, gradient: Tensor) -> None:
-        """Subtract rate · sign(β1 · mean + (1 - β1) · gradient), with decoupled weight decay; then update the mean with β2."""
+        """Decay the weights and subtract rate · sign(β1 · mean + (1 - β1) · gradient); then update the mean with β2.
+
+        β1 and β2 are `training.betas`; the mean is the exponential moving average of the gradients. Weight decay is
+        decoupled.
+        """
         beta1, beta2 = self.recipe.betas
         mean = self.buffer("mean")
         self.decay_weights()

@@ -1,7 +1,7 @@
-"""Muon (Jordan et al. 2024): momentum whose matrices are orthogonalized; AdamW for all other tensors.
+"""Muon (Jordan et al. 2024): steps that are the orthogonalized momentum of each matrix; AdamW for all other tensors.
 
-torch's Muon takes one matrix at a time and orthogonalizes in bfloat16. Here the matrices of all runs, layers and heads are
-stacked, and the arithmetic is that of the weights.
+torch's Muon takes one matrix at a time and orthogonalizes in bfloat16. Here the matrices of all runs and layers are
+stacked, and orthogonalized in the precision of the weights.
 
 Muon trains the matrices of attention and MLPs. As the authors recommend, AdamW trains embeddings, position vectors, the
 unembedding (W_out in an MLP without attention), biases, and the weights of norms. Weight decay is decoupled for all tensors.
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 ITERATIONS = 5  # of the Newton-Schulz iteration, as the authors recommend
-# Coefficients of the polynomial a x + b x^3 + c x^5. Applied `ITERATIONS` times, it moves singular values between 0 and 1, except
-# those close to 0, to about 0.7 … 1.2.
+# Coefficients a, b, c of the polynomial a x + b x^3 + c x^5. Applied `ITERATIONS` times, the polynomial moves singular
+# values between 0 and 1, except those close to 0, to about 0.7 … 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _EPSILON = 1e-7  # smallest norm by which a matrix is divided
 
@@ -96,7 +96,7 @@ def newton_schulz(matrices: Tensor) -> Tensor:
     """
     a, b, c = COEFFICIENTS
     is_tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if is_tall else matrices  # the product x x^T is then the smaller one
+    x = matrices.mT if is_tall else matrices  # of x x^T and x^T x, x x^T is then the smaller
     x = x / norms_of_rows(matrices.flatten(1)).clamp_min(_EPSILON)[..., None]
     for _ in range(ITERATIONS):
         gram = multiply(x, x.mT)
