@@ -350,7 +350,7 @@ def disk(run: Run) -> int:
     return int((1 if keeps_all else 0.84) * len(kept_epochs(run.training)) * weights + 3 * state)
 
 
-def capacity(run: Run, device_memory: float, usable_fraction: float = 0.8) -> int:
+def same_shape_runs_that_fit(run: Run, device_memory: float, usable_fraction: float = 0.8) -> int:
     """Return how many runs of the same shape fit into the memory of a GPU.
 
     Args:
