@@ -90,7 +90,7 @@ def test_operations_at_answer_positions_are_counted(monkeypatch, run):
     from torch.utils.flop_counter import FlopCounterMode
 
     from progress_measures.models.initialize import initial_weights
-    from progress_measures.training.objectives.general import Objective
+    from progress_measures.training.objectives.paper_design import Objective
 
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: "torch")
     monkeypatch.setattr("progress_measures.models.attention.BACKENDS", [SDPBackend.MATH])
