@@ -29,9 +29,9 @@ from progress_measures.errors import UserError
 from progress_measures.files import write_json
 
 GROKKING_EPOCHS = 1600  # by then the quickstart's networks grok; one without key frequencies costs less to measure
-UPDATES = {"mainline": 120, "repeated_subsequence": 40, "two_layer": 20, "five_digit_addition": 300}
+TIMED_UPDATES = {"mainline": 120, "repeated_subsequence": 40, "two_layer": 20, "five_digit_addition": 300}
 """Experiments whose updates are timed, and the number of updates: a few seconds of training each."""
-SWEEP = {"measure": "during", "keep": "last"}
+MEASURES_ONLY = {"measure": "during", "keep": "last"}
 """Settings of training with which only measures and the last weights are stored, for revisions that have them."""
 
 Samples = dict[str, list[float]]
@@ -109,7 +109,7 @@ def peak_size(folder: Path) -> Iterator[list[float]]:
 def measuring_costs(revision: Revision, checkpoints: int) -> Samples:
     """Return what it costs to measure a network that has grokked, and its disk space, with the commands of the workflow.
 
-    The disk space is that of a second training, with the settings `SWEEP`, if the revision has these settings.
+    The disk space is that of a second training, with the settings `MEASURES_ONLY`, if the revision has these settings.
 
     Args:
         revision: the revision.
@@ -119,9 +119,9 @@ def measuring_costs(revision: Revision, checkpoints: int) -> Samples:
     intervals = {"epochs": every * (checkpoints - 1), "checkpoint_every": every, "evaluate_every": every}
     settings = single_run_settings(revision.settings("quickstart"), **intervals)
     usages, disk = _trained_and_measured(revision, "bench_measure", settings)
-    if SWEEP.keys() <= revision.training_fields():
-        sweep = settings | {"training": settings["training"] | SWEEP}
-        _, disk = _trained_and_measured(revision, "bench_sweep", sweep)
+    if MEASURES_ONLY.keys() <= revision.training_fields():
+        measures_only = settings | {"training": settings["training"] | MEASURES_ONLY}
+        _, disk = _trained_and_measured(revision, "bench_measures_only", measures_only)
     cpu, memory = (sum(usage["cpu"] for usage in usages), max(usage["memory"] for usage in usages))
     return {"measure_cpu": [cpu / checkpoints], "measure_memory": [memory / 1e3], "disk": [disk]}
 
@@ -152,7 +152,7 @@ def quickstart_cost(revision: Revision) -> Samples:
 
 def update_cost(revision: Revision, experiment: str) -> Samples:
     """Return the CPU time of an update in ms, from two trainings that differ only in the number of updates: all else cancels."""
-    updates, cpu = UPDATES[experiment], []
+    updates, cpu = TIMED_UPDATES[experiment], []
     for epochs in (updates // 4, updates // 4 + updates):  # both include the slower first updates
         intervals = {"epochs": epochs, "checkpoint_every": epochs, "evaluate_every": epochs}
         revision.write("bench_update", single_run_settings(revision.settings(experiment), **intervals))
@@ -191,7 +191,9 @@ def against(
 
     from progress_measures.training.machine import describe_machine
 
-    steps = [(dry_run_cost,), *((update_cost, name) for name in UPDATES)] * rounds + [(measuring_costs, checkpoints)]
+    steps = [(dry_run_cost,), *((update_cost, name) for name in TIMED_UPDATES)] * rounds + [
+        (measuring_costs, checkpoints)
+    ]
     samples: tuple[Samples, Samples] = ({}, {})
     with tempfile.TemporaryDirectory(prefix="bench-against-") as folder:
         sides = copies(revision, Path(folder))

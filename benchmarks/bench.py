@@ -123,8 +123,8 @@ def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Wei
         weights: Weights of the mainline's first run late in training; by default `converged_weights`.
 
     Returns:
-        Times in milliseconds, peak memory in MiB, and under `roofline` the arithmetic rate and its fraction of
-        the rate of a large matrix product. `late` contains the times late in training, or the reason why they are missing.
+        Times in milliseconds, peak memory in MiB, and under `arithmetic_rates` the arithmetic rate and its fraction
+        of the rate of a large matrix product. `late` contains the times late in training, or the reason why they are missing.
     """
     set_up(threads)
     run = notebook_run()
@@ -137,7 +137,7 @@ def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Wei
         result["late"] = _compare_training(mainline_run(), late, threads, epochs, blocks, warm_up=30)
     except UserError as error:
         result["late"] = {"skipped": str(error)}
-    result["roofline"] = _roofline(run, result["ms_per_update"], threads)
+    result["arithmetic_rates"] = _arithmetic_rates(run, result["ms_per_update"], threads)
     result["peak_memory_mib"] = peak_memory(threads)
     return result
 
@@ -417,7 +417,7 @@ def _medians(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _roofline(run: Run, ms_per_update: float, threads: int) -> dict[str, float]:
+def _arithmetic_rates(run: Run, ms_per_update: float, threads: int) -> dict[str, float]:
     """Return the arithmetic rates of an update and of a large float32 matrix product in GFLOP/s, and their ratio.
 
     The product has 2048³ multiplications and as many additions. The shortest of ten repetitions counts, because other load can
@@ -428,7 +428,7 @@ def _roofline(run: Run, ms_per_update: float, threads: int) -> dict[str, float]:
     ms = min(_medians({"product": product}, 1, 1)["product"] for _ in range(10))
     peak = 2 * 2048**3 / ms / 1e6
     achieved = cost.update_flops(run) / ms_per_update / 1e6
-    return {"gemm_gflops": peak, "update_gflops": achieved, "share": achieved / peak}
+    return {"gemm_gflops": peak, "update_gflops": achieved, "fraction_of_gemm": achieved / peak}
 
 
 def peak_memory(threads: int, epochs: int = 100) -> float:
@@ -493,11 +493,11 @@ def notes(results: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
     train = results.get("train", {})
     if train:
-        roofline = train["roofline"]
+        rates = train["arithmetic_rates"]
         lines += [
             f"peak memory of a mainline run: {train['peak_memory_mib']:.0f} MiB",
-            f"arithmetic rate of an update: {roofline['update_gflops']:.0f} GFLOP/s, {roofline['share']:.0%} of the "
-            f"{roofline['gemm_gflops']:.0f} GFLOP/s of a large float32 matrix product",
+            f"arithmetic rate of an update: {rates['update_gflops']:.0f} GFLOP/s, {rates['fraction_of_gemm']:.0%} of the "
+            f"{rates['gemm_gflops']:.0f} GFLOP/s of a large float32 matrix product",
         ]
     lines += [
         f"{what}, late: skipped, {part['late']['skipped']}"

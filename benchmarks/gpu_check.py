@@ -35,7 +35,7 @@ TESTS_LIMIT, BENCH_LIMIT = 70.0, 45.0  # seconds for the tests and the benchmark
 MARGIN = 15.0  # seconds for the comparison after training
 COMPARED_EPOCHS = (50, 100, 1000)  # train losses are compared from epoch 0 up to each of these
 TOLERANCE = 1e-3  # relative, up to the first of `COMPARED_EPOCHS`; two kinds of CPU differ by 0.2 % at epoch 100
-GROKKED = 0.01  # nat; a run counts as grokked at the first evaluation with a test loss below this
+GROKKED_LOSS = 0.01  # nat; a run counts as grokked at the first evaluation with a test loss below this
 
 
 def output_of(command: list[str], limit: float) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def compared_with_cpu(histories: list[xr.Dataset], published: xr.Dataset) -> dic
 
     Returns:
         The largest relative difference of the train loss up to each of `COMPARED_EPOCHS`, and the epochs at which the test
-        loss is first below `GROKKED` on both devices (None if it never is).
+        loss is first below `GROKKED_LOSS` on both devices (None if it never is).
     """
     differences = dict.fromkeys(COMPARED_EPOCHS, 0.0)
     grokked: dict[str, list[int | None]] = {"gpu": [], "cpu": []}
@@ -102,8 +102,8 @@ def compared_with_cpu(histories: list[xr.Dataset], published: xr.Dataset) -> dic
 
 
 def _first_epoch_below(loss: xr.DataArray, dim: str) -> int | None:
-    """Return the first epoch, a coordinate along `dim`, at which a loss is below `GROKKED`; None if it never is."""
-    epochs = loss[dim][(loss < GROKKED).values]
+    """Return the first epoch, a coordinate along `dim`, at which a loss is below `GROKKED_LOSS`; None if it never is."""
+    epochs = loss[dim][(loss < GROKKED_LOSS).values]
     return int(epochs[0]) if epochs.size else None
 
 

@@ -36,7 +36,7 @@ def test_commands_of_a_dry_run():
     ]
 
 
-@pytest.mark.parametrize("name", [*against.UPDATES, "quickstart"])
+@pytest.mark.parametrize("name", [*against.TIMED_UPDATES, "quickstart"])
 def test_experiment_of_one_run(name):
     settings = read_yaml(ROOT / f"config/experiments/{name}.yaml")
     derived = against.single_run_settings(settings, epochs=30, checkpoint_every=30, evaluate_every=30)

@@ -11,7 +11,7 @@ from progress_measures.models.design import Design
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.training.objectives import pairs as fast
-from progress_measures.training.objectives.general import Objective
+from progress_measures.training.objectives.paper_design import Objective
 from progress_measures.training.objectives.regularizers import Dropout
 from support import reference_training
 from support.comparing import TOLERANCE, assert_close_tensors
@@ -148,7 +148,7 @@ def test_evaluation_in_pieces_equals_evaluation_at_once(monkeypatch):
     (run,) = sequence_runs("repeated_subsequence")
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     at_once = Objective([run], NO_PAIRS[:1], CPU).evaluate(weights)
-    monkeypatch.setattr("progress_measures.training.objectives.general.MAX_PATTERN_ENTRIES", 7 * 2 * 18**2)
+    monkeypatch.setattr("progress_measures.training.objectives.paper_design.MAX_PATTERN_ENTRIES", 7 * 2 * 18**2)
     objective = Objective([run], NO_PAIRS[:1], CPU)
     assert len(objective._test) > 3
     for name, value in objective.evaluate(weights).items():

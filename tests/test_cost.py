@@ -90,7 +90,7 @@ def test_operations_at_answer_positions_are_counted(monkeypatch, run):
     from torch.utils.flop_counter import FlopCounterMode
 
     from progress_measures.models.initialize import initial_weights
-    from progress_measures.training.objectives.general import Objective
+    from progress_measures.training.objectives.paper_design import Objective
 
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: "torch")
     monkeypatch.setattr("progress_measures.models.attention.BACKENDS", [SDPBackend.MATH])
@@ -154,7 +154,7 @@ def test_memory_includes_the_masks_of_dropout(layers):
 
 def test_capacity_of_a_gpu_fills_its_memory():
     run = MAINLINE[0]
-    run_count = cost.capacity(run, 40e9)
+    run_count = cost.same_shape_runs_that_fit(run, 40e9)
     used = cost.CUDA_DEVICE_FLOOR + cost.memory(run, run_count).device
     assert 0.75 * 40e9 < used <= 0.81 * 40e9
     assert runs_that_fit(MAINLINE, 40e9) == run_count

@@ -175,7 +175,12 @@ def changed_figures(sources, file, old, new):
     [
         ("figures/notebooks.py", 'wave="cos"', 'wave="sin"', {"demo/18_key_cos", "subtraction/19_key_cos"}),
         ("figures/demo.py", "neuron=5", "neuron=6", {"demo/25_neuron5_2d"}),
-        ("figures/mod_addition.py", "ROW = 4", "ROW = 5", {"mod_addition/21_W_U_row", "mod_addition/22_W_U_fourier"}),
+        (
+            "figures/mod_addition.py",
+            "UNEMBEDDING_ROW = 4",
+            "UNEMBEDDING_ROW = 5",
+            {"mod_addition/21_W_U_row", "mod_addition/22_W_U_fourier"},
+        ),
         ("figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"paper/fig07"}),
         (
             "figures/plots/integer_plots.py",

@@ -16,8 +16,8 @@ from progress_measures.measures.registry import DERIVED_FAMILIES
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.transformer import forward
 from progress_measures.training.objectives.any_design import AnyDesignObjective
-from progress_measures.training.objectives.general import GeneralObjective
 from progress_measures.training.objectives.pairs import PairsObjective
+from progress_measures.training.objectives.paper_design import PaperDesignObjective
 from support.networks import random_weights, solving_weights
 
 P = 13
@@ -176,7 +176,7 @@ def test_losses_of_quotients_are_over_all_pairs_with_a_nonzero_divisor():
         np.testing.assert_allclose(accuracy, np.mean([answers[pair] for pair in pairs]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("objective", [PairsObjective, GeneralObjective, AnyDesignObjective])
+@pytest.mark.parametrize("objective", [PairsObjective, PaperDesignObjective, AnyDesignObjective])
 def test_training_evaluates_pairs_with_an_answer_only(objective):
     run = run_of("a/b", P)
     weights = random_weights(run, np.random.default_rng(42))

@@ -29,7 +29,7 @@ from progress_measures.importing.settings import Options
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.models.design import Design
 from progress_measures.models.native import native_weights
-from progress_measures.models.network import activations
+from progress_measures.models.network import logits_and_activations
 from progress_measures.models.transformer import forward
 from progress_measures.models.transformer_lens_bridge import network_of
 from progress_measures.tasks.split import train_order
@@ -595,7 +595,7 @@ def test_fast_path_includes_attention_biases_exactly(rng):
     tokens = torch.from_numpy(run.task.token_layout.sequences(a, b))
     hook = "blocks.0.mlp.hook_post"
     (before, (neurons_before,)), (after, (neurons_after,)) = (
-        activations({k: torch.from_numpy(w)[None] for k, w in w.items()}, tokens, 2, Design(), [hook])
+        logits_and_activations({k: torch.from_numpy(w)[None] for k, w in w.items()}, tokens, 2, Design(), [hook])
         for w in (weights, native)
     )
     np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)

@@ -31,19 +31,19 @@ def test_numbers_are_those_of_the_cube(mainline):
     ranges, *told = story(mainline)
     assert ranges.startswith("5 runs. Each range is over the runs: the earliest and the latest epoch")
     lines = dict(line.split("  ", 1) for line in told)
-    assert list(lines) == ["Memorization", "Circuit formation", "Grokking", "Algorithm"]
+    assert list(lines) == ["Memorized", "Circuit formation begins", "Grokked", "Final algorithm"]
     memorization = (
         f"at epoch {span(memorized)}: all training pairs are right, and {span(accuracy, '{:.1f}')} % of the test pairs."
     )
-    assert memorization in lines["Memorization"]
+    assert memorization in lines["Memorized"]
     assert (
         f"at epoch {span(mainline.memorization_end.values)}: the excluded loss begins to rise"
-        in lines["Circuit formation"]
+        in lines["Circuit formation begins"]
     )
-    assert f"falls below 1 nat at epoch {span(restricted)}." in lines["Circuit formation"]
-    assert f"at epoch {span(grokked)}: 99 % of the test pairs" in lines["Grokking"]
-    assert f"falls below 1 nat at epoch {span(test)}." in lines["Grokking"]
-    assert "seed0: 1 5 7 29;" in lines["Algorithm"]
+    assert f"falls below 1 nat at epoch {span(restricted)}." in lines["Circuit formation begins"]
+    assert f"at epoch {span(grokked)}: 99 % of the test pairs" in lines["Grokked"]
+    assert f"falls below 1 nat at epoch {span(test)}." in lines["Grokked"]
+    assert "seed0: 1 5 7 29;" in lines["Final algorithm"]
 
 
 def test_one_run_has_no_ranges_and_runs_that_never_grok_are_named(mainline):

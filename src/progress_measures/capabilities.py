@@ -1,7 +1,8 @@
 """Capabilities: what a run provides and what a measure requires.
 
 A measure applies to a run if the run provides every capability that the measure requires; nothing else decides which
-measures apply. A task declares its capabilities; the function `provides` adds the capabilities of the network and its data.
+measures apply. A task declares its capabilities; the function `capabilities_of` adds the capabilities of the network and its
+data.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ CAPABILITIES = {
 """What a run can provide and a measure can require; each text completes the sentence `The measure requires …`."""
 
 
-def provides(run: Run) -> frozenset[str]:
+def capabilities_of(run: Run) -> frozenset[str]:
     """Return the capabilities of a run, which are keys of `CAPABILITIES`, from its task, model and data."""
     model, imported = run.model, run.imported
     weights = imported is None or not imported.logits_only

@@ -142,7 +142,7 @@ def training_code(wildcards: Wildcards) -> list[str]:
     )
 
 
-def source_records(wildcards: Wildcards) -> list[str]:
+def records_to_start_from(wildcards: Wildcards) -> list[str]:
     """Return the files `trained.json` of other experiments from whose weights an experiment's runs start; empty for most."""
     runs = runs_of(wildcards.experiment).values()
     sources = {run.start_from.experiment for run in runs if run.start_from}
@@ -260,7 +260,7 @@ def declaration_of(
         exit_with(error)
 
 
-def labels(
+def report_labels(
     kind: str, name: str, load: Callable[[str], Figure | Table]
 ) -> dict[str, str]:
     """Return the labels of a figure or table in Snakemake's report: its number, by which the report sorts, and its title.

@@ -28,7 +28,9 @@ rule figure:
                 wildcards.replacement or wildcards.figure
             ).partition("/")[0],
             subcategory="figures",
-            labels=lambda wildcards: labels("figure", wildcards.figure, load_figure),
+            labels=lambda wildcards: report_labels(
+                "figure", wildcards.figure, load_figure
+            ),
         ),
     log:
         "results/logs/figures/{replacement}{figure}{of_run}.log",

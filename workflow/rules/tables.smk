@@ -21,7 +21,9 @@ rule table:
             caption="../report/table.rst",
             category=lambda wildcards: wildcards.table.partition("/")[0],
             subcategory="tables",
-            labels=lambda wildcards: labels("table", wildcards.table, load_table),
+            labels=lambda wildcards: report_labels(
+                "table", wildcards.table, load_table
+            ),
         ),
     log:
         "results/logs/tables/{table}.log",

@@ -18,7 +18,7 @@ rule train:
     input:
         "results/{experiment}/dataset.zarr",
         training_code,
-        source_records,
+        records_to_start_from,
     output:
         "results/{experiment}/trained.json",
     log:

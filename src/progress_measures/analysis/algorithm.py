@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 VARIABLES = ("gradient_symmetricity", "distance_irrelevance", "test_accuracy")
 """Variables that `networks_at_last_checkpoint` reads."""
 
-GENERALIZED = 0.99
+NEAR_PERFECT_ACCURACY = 0.99
 """Smallest test accuracy of a network that generalizes. It is high because the networks of Zhong et al., with which ours are
-compared, have 100 %. Claims use the lower bound `GENERALIZES` of `progress_measures.analysis.runs`."""
+compared, have 100 %. Claims use the lower bound `GENERALIZATION_ACCURACY` of `progress_measures.analysis.runs`."""
 
 PIZZA_LIMIT = 0.4
 """Distance irrelevance up to which a network is a typical Pizza; that of typical Clocks is larger, up to 1 (Zhong et al.,
 section 4)."""
 
 
-class Network(NamedTuple):
+class ClockPizzaMeasures(NamedTuple):
     """Gradient symmetricity and distance irrelevance of one network.
 
     Attributes:
@@ -32,7 +32,7 @@ class Network(NamedTuple):
         symmetricity: its gradient symmetricity, -1 to 1: the mean cosine between the gradients of a logit with respect to the
             embeddings of a and of b.
         irrelevance: its distance irrelevance, 0 to 1: near 1 if the correct logit hardly depends on a - b.
-        generalized: whether its test accuracy is at least `GENERALIZED`.
+        generalized: whether its test accuracy is at least `NEAR_PERFECT_ACCURACY`.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Network(NamedTuple):
 
 
 ZHONG_NETWORKS = (
-    Network("network A, a Pizza", symmetricity=0.9937, irrelevance=0.17, generalized=True),
-    Network("network B, a Clock", symmetricity=0.3336, irrelevance=0.85, generalized=True),
+    ClockPizzaMeasures("network A, a Pizza", symmetricity=0.9937, irrelevance=0.17, generalized=True),
+    ClockPizzaMeasures("network B, a Clock", symmetricity=0.3336, irrelevance=0.85, generalized=True),
 )
 """Two example networks of Zhong et al.: network A has constant attention, network B trained attention (section 4)."""
 
 
-def networks_at_last_checkpoint(cube: xr.Dataset) -> list[Network]:
+def networks_at_last_checkpoint(cube: xr.Dataset) -> list[ClockPizzaMeasures]:
     """Return the network of each run at the run's last checkpoint. A run for which one of the measures is NaN is left out.
 
     Args:
@@ -59,5 +59,5 @@ def networks_at_last_checkpoint(cube: xr.Dataset) -> list[Network]:
     for run in cube.run.values:
         symmetricity, irrelevance, accuracy = (float(last[name].sel(run=run)) for name in VARIABLES)
         if symmetricity == symmetricity and irrelevance == irrelevance:  # neither is NaN
-            networks.append(Network(str(run), symmetricity, irrelevance, accuracy >= GENERALIZED))
+            networks.append(ClockPizzaMeasures(str(run), symmetricity, irrelevance, accuracy >= NEAR_PERFECT_ACCURACY))
     return networks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.crossings import first_reaching
-from progress_measures.analysis.runs import GENERALIZES
+from progress_measures.analysis.runs import GENERALIZATION_ACCURACY
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,4 +32,4 @@ def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:
 
 def generalization_epochs(cube: xr.Dataset) -> NDArray[np.float64]:
     """Return the epoch of each run's first evaluation with a test accuracy of at least 95 %, or infinity: [run]."""
-    return first_reaching(cube.history_test_accuracy, GENERALIZES)
+    return first_reaching(cube.history_test_accuracy, GENERALIZATION_ACCURACY)

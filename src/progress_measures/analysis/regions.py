@@ -27,10 +27,10 @@ REGIONS = ("comprehension", "grokking", "memorization", "confusion")
 VARIABLES = ("history_train_accuracy", "history_test_accuracy")
 """Variables of a cube from which the regions are computed."""
 
-AXES = ("weight_decay", "train_fraction")
+DIAGRAM_SETTINGS = ("weight_decay", "train_fraction")
 """Settings that span the phase diagram."""
 
-LEARNED = 0.9
+LEARNED_ACCURACY = 0.9
 """Accuracy at which a set of pairs is learned."""
 
 MIN_GROKKING_DELAY = 1000
@@ -43,7 +43,7 @@ def accuracy_delays(cube: xr.Dataset) -> NDArray[np.float64]:
     The delay is negative if the test pairs are learned first, infinite for a run that learns only training pairs, 0 for a run
     that learns only test pairs, and NaN for a run that learns neither.
     """
-    train, test = (first_reaching(cube[name], LEARNED) for name in VARIABLES)
+    train, test = (first_reaching(cube[name], LEARNED_ACCURACY) for name in VARIABLES)
     return lead(test, np.where(np.isinf(train) & np.isfinite(test), test, train))
 
 
@@ -54,8 +54,8 @@ def regions(cube: xr.Dataset) -> NDArray[np.int64]:
 
 
 def spans_diagram(cube: xr.Dataset) -> bool:
-    """Return whether both settings of `AXES` vary among the runs of a cube."""
-    return all(len(np.unique(cube[name])) > 1 for name in AXES)
+    """Return whether both settings of `DIAGRAM_SETTINGS` vary among the runs of a cube."""
+    return all(len(np.unique(cube[name])) > 1 for name in DIAGRAM_SETTINGS)
 
 
 def diagram(cube: xr.Dataset) -> xr.Dataset:
@@ -73,9 +73,9 @@ def diagram(cube: xr.Dataset) -> xr.Dataset:
     measured = cube.drop_vars(list(cube.data_vars)).assign(
         region=("run", regions(cube).astype(float)),
         delay=("run", accuracy_delays(cube)),
-        test_learned=("run", first_reaching(cube.history_test_accuracy, LEARNED)),
+        test_learned=("run", first_reaching(cube.history_test_accuracy, LEARNED_ACCURACY)),
     )
-    return grid(measured, *AXES)
+    return grid(measured, *DIAGRAM_SETTINGS)
 
 
 class PowerLaw(NamedTuple):

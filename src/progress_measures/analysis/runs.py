@@ -14,7 +14,7 @@ from progress_measures.tasks import TASKS
 from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order
 
-GENERALIZES = 0.95
+GENERALIZATION_ACCURACY = 0.95
 """Test accuracy from which a network counts as one that generalizes: in claims and in comparisons of recipes."""
 
 

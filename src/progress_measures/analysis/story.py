@@ -17,7 +17,7 @@ VARIABLES = (
 )
 """Variables that `story` reads."""
 
-GROKKED = 0.99
+GROKKED_ACCURACY = 0.99
 """Grokking is dated at the first evaluation with at least this test accuracy; the grokking time of `describe` uses the loss."""
 
 LOW_LOSS = 1.0
@@ -55,17 +55,17 @@ def story(cube: xr.Dataset) -> list[str]:
         return _range(values, runs, "{:,.0f}")
 
     memorized = first_reaching(cube.history_train_accuracy, 1)
-    grokked = first_reaching(cube.history_test_accuracy, GROKKED)
+    grokked = first_reaching(cube.history_test_accuracy, GROKKED_ACCURACY)
     accuracy = 100 * at_epochs(cube.history_test_accuracy.rename(history_epoch="epoch"), memorized)
     explained = 100 * last_checkpoint(cube.logit_fraction_explained_cosines).values
     lines = {
-        "Memorization": f"at epoch {epoch(memorized)}: all training pairs are right, and "
+        "Memorized": f"at epoch {epoch(memorized)}: all training pairs are right, and "
         f"{_range(accuracy, runs, '{:.1f}', ' %')} of the test pairs.",
-        "Circuit formation": f"at epoch {epoch(cube.memorization_end.values)}: the excluded loss begins to rise; the restricted "
-        f"loss falls below 1 nat at epoch {epoch(first_below(cube.restricted_loss, LOW_LOSS))}.",
-        "Grokking": f"at epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss falls below 1 nat at epoch "
+        "Circuit formation begins": f"at epoch {epoch(cube.memorization_end.values)}: the excluded loss begins to rise; "
+        f"the restricted loss falls below 1 nat at epoch {epoch(first_below(cube.restricted_loss, LOW_LOSS))}.",
+        "Grokked": f"at epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss falls below 1 nat at epoch "
         f"{epoch(first_below(cube.history_test_loss, LOW_LOSS))}.",
-        "Algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the final logits.",
+        "Final algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the final logits.",
     }
     width = max(map(len, lines))
     summary = [f"{title:{width}}  {line}" for title, line in lines.items()]

@@ -189,15 +189,15 @@ def describe_networks(judgment: Judgment) -> str:
         if failing and judgment.holding:
             parts[-1] += f", not in {', '.join(failing)}"
     if judgment.authors and judgment.authors.holds is not None:
-        parts.append(f"authors' network: {_word(judgment.authors.holds)}")
+        parts.append(f"authors' network: {_holds_or_fails(judgment.authors.holds)}")
     for control in dict.fromkeys(outcome.cube for outcome in judgment.controls):
         outcomes = [outcome.holds for outcome in judgment.controls if outcome.cube == control]
         count = f" in {sum(map(bool, outcomes))} of {len(outcomes)}" if any(outcomes) and len(outcomes) > 1 else ""
-        parts.append(f"{control}: {_word(any(outcomes))}{count}")
+        parts.append(f"{control}: {_holds_or_fails(any(outcomes))}{count}")
     return "; ".join(parts)
 
 
-def _word(holds: bool) -> str:
+def _holds_or_fails(holds: bool) -> str:
     return HOLDS if holds else "fails"
 
 

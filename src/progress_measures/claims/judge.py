@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.runs import GENERALIZES
+from progress_measures.analysis.runs import GENERALIZATION_ACCURACY
 from progress_measures.analysis.select import caveats, keep_only, select_run
 from progress_measures.claims.registry import Quantity, Values, load_quantity
 from progress_measures.claims.schema import FOLDER, Claim, Condition, Population, load_populations
@@ -25,7 +25,10 @@ MOST, FEW = 0.8, 0.2
 """A claim holds if its rule holds in at least the fraction `MOST` of the networks, and differs if the rule holds in at most the
 fraction `FEW`."""
 
-LEARNED = {"memorization": ("train_accuracy", 0.99), "generalization": ("test_accuracy", GENERALIZES)}
+NEEDED_ACCURACIES = {
+    "memorization": ("train_accuracy", 0.99),
+    "generalization": ("test_accuracy", GENERALIZATION_ACCURACY),
+}
 """For each value of a claim's field `needs`: an accuracy, and the minimum of it that a network must have at its last checkpoint
 to be judged."""
 
@@ -239,7 +242,7 @@ def _has_learned(claim: Claim, run_cube: xr.Dataset) -> bool:
     """Return whether a network has learned what the claim needs."""
     if claim.needs is None:
         return True
-    accuracy, minimum = LEARNED[claim.needs]
+    accuracy, minimum = NEEDED_ACCURACIES[claim.needs]
     return accuracy in run_cube and bool(run_cube[accuracy][-1] >= minimum)
 
 
@@ -247,7 +250,7 @@ def _no_network_judged(claim: Claim) -> str:
     """Return a sentence that says why no network is judged."""
     if claim.needs is None:
         return "No network has the values that the rule needs."
-    accuracy, minimum = LEARNED[claim.needs]
+    accuracy, minimum = NEEDED_ACCURACIES[claim.needs]
     return f"No network is judged: the rule needs a final {accuracy.replace('_', ' ')} of at least {minimum:.0%}."
 
 
@@ -267,7 +270,7 @@ class _Measurements:
         self._maps_of = maps_of
         self._maps: dict[tuple[str, int], xr.Dataset] = {}
         self._variables = {variable for name in quantity_names for variable in load_quantity(name).variables}
-        self._variables |= {accuracy for accuracy, _ in LEARNED.values()}
+        self._variables |= {accuracy for accuracy, _ in NEEDED_ACCURACIES.values()}
         self._values: dict[tuple[str, str, int], Values] = {}
         self._networks: dict[tuple[str, int], xr.Dataset] = {}
 

@@ -222,9 +222,9 @@ def _rules() -> dict[str, Any]:
     """Return the attributes of the cube that state the rules for key frequencies and phases."""
     return {
         "key_frequency_rule": "at the last checkpoint, the frequency explains at least "
-        f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_CLUSTER_FRACTION:.0%} of all neurons",
+        f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_SHARE_OF_NEURONS:.0%} of all neurons",
         "key_cluster_fraction": keys.CLUSTER_FRACTION,
-        "key_share_of_neurons": keys.KEY_CLUSTER_FRACTION,
+        "key_share_of_neurons": keys.KEY_SHARE_OF_NEURONS,
         **phases.THRESHOLDS,
     }
 

@@ -576,7 +576,7 @@ class Run(Section):
     @cached_property
     def provides(self) -> frozenset[str]:
         """Capabilities of the run, which decide the measures that apply to it; see `capabilities.CAPABILITIES`."""
-        return capabilities.provides(self)
+        return capabilities.capabilities_of(self)
 
     @property
     def on_sequences(self) -> bool:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.analysis.pair_maps import neuron_maps
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, neuron_maps
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.analysis.runs import operand_count
 from progress_measures.figures.plots.curves import curves_by_frequency, ratio_with_phases
 from progress_measures.figures.plots.fourier_basis import basis_waves, wave_product
 from progress_measures.figures.plots.neurons import (
-    MAPS,
-    MAPS_AND_FRACTIONS,
+    ACTIVATIONS_AND_FRACTIONS,
     activation_maps,
     component_map,
     in_2d_fourier_basis,
@@ -44,7 +43,7 @@ figure(
         "demo/05_neurons5": "TransformerLens demo, looking at activations",
         "demo/20_neurons5b": "TransformerLens demo, analyze neurons",
     },
-    variables=MAPS_AND_FRACTIONS,
+    variables=ACTIVATIONS_AND_FRACTIONS,
     size=(6.8, 2.7),
     caption={
         "demo/05_neurons5": """Activations after the ReLU of the first run's first five neurons, over all pairs, at the
@@ -65,8 +64,8 @@ figure(
     variables=("key_frequency",),
     size=(6.8, 5.6),
     caption="""The constant vector, the cosine and sine of frequencies 1 to 3, and the cosine of frequency 4, each as a
-    unit vector over the numbers. Points: entries of the vector, one per number. Line: the same function between the
-    numbers.""",
+    unit vector over the operand values. Points: entries of the vector, one per operand value. Line: the same function
+    between them.""",
 )
 
 figure(
@@ -77,9 +76,9 @@ figure(
     reference="TransformerLens demo, analyze the embedding",
     variables=("key_frequency",),
     size=(6.8, 3.4),
-    caption="""Cosine and sine of frequencies 13 and 14, each as a unit vector over the numbers. If p is too small for
-    these frequencies, the two highest are shown. Points: entries of the vector, one per number. Line: the same function
-    between the numbers.""",
+    caption="""Cosine and sine of frequencies 13 and 14, each as a unit vector over the operand values. If p is too small
+    for these frequencies, the two highest are shown. Points: entries of the vector, one per operand value. Line: the same
+    function between them.""",
 )
 
 
@@ -91,7 +90,7 @@ figure(
     size=(5.2, 2.6),
 )
 def interference(fig: Figure, cube: xr.Dataset) -> None:
-    """Mean over the first run's key frequencies k of cos(2πkx/p), for every number x.
+    """Mean over the first run's key frequencies k of cos(2πkx/p), for every integer x from 0 to p - 1.
 
     The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x; the text gives the largest of
     these values. In the logits, x is a + b - c for the output c. The right answer c therefore gets the largest logit.
@@ -114,7 +113,7 @@ def interference(fig: Figure, cube: xr.Dataset) -> None:
         va="top",
     )
     ax.axhline(0, color="#555555", lw=0.5)
-    ax.set(xlabel="Number x", ylabel="Mean of the key cosines", xlim=(-1, p))
+    ax.set(xlabel="Integer x", ylabel="Mean of the key cosines", xlim=(-1, p))
 
 
 figure(
@@ -122,7 +121,7 @@ figure(
     plot=partial(activation_maps, neurons=[0]),
     title="Activation of the demo network's neuron 0",
     reference="TransformerLens demo, analyze neurons",
-    variables=MAPS_AND_FRACTIONS,
+    variables=ACTIVATIONS_AND_FRACTIONS,
     size=(3.6, 3.6),
     caption="""Activation after the ReLU of the first run's neuron 0, over all pairs, at the end of training. The title
     gives the frequency k that explains most of the neuron's variance over pairs, and the fraction that it explains.""",
@@ -136,7 +135,7 @@ figure(
     variables=("key_frequency",),
     size=(3.8, 3.2),
     caption="""Product cos(wa) cos(wb) over all pairs, with w = 2πk/p and k = 47. Both cosines are scaled to unit
-    vectors over the numbers. Frequency 47 is the demo's highest key frequency; if p is too small for it, the highest
+    vectors over the operand values. Frequency 47 is the demo's highest key frequency; if p is too small for it, the highest
     frequency is shown.""",
 )
 
@@ -148,7 +147,7 @@ figure(
     variables=("key_frequency",),
     size=(3.8, 3.2),
     caption="""Product of cos(wa) and the constant vector over b, over all pairs, with w = 2πk/p and k = 47. Both
-    factors are scaled to unit vectors over the numbers. Frequency 47 is the demo's highest key frequency; if p is too
+    factors are scaled to unit vectors over the operand values. Frequency 47 is the demo's highest key frequency; if p is too
     small for it, the highest frequency is shown. In the demo's figure, the cosine varies along b, although the title
     names a.""",
 )
@@ -158,7 +157,7 @@ figure(
     plot=partial(neuron_in_2d_fourier_basis, neuron=0),
     title="2D Fourier components of the demo network's neuron 0",
     reference="TransformerLens demo, analyze neurons",
-    variables=(*MAPS, "key_frequency"),
+    variables=(*ACTIVATION_VARIABLES, "key_frequency"),
     size=(6.8, 3.4),
     caption="""2D Fourier components of the first run's neuron 0 after the ReLU, at the end of training. Each component
     is the coefficient on the product of a Fourier basis function of a (row) and one of b (column). The component that
@@ -172,7 +171,7 @@ figure(
     plot=partial(neuron_in_2d_fourier_basis, neuron=5),
     title="2D Fourier components of the demo network's neuron 5",
     reference="TransformerLens demo, analyze neurons",
-    variables=(*MAPS, "key_frequency"),
+    variables=(*ACTIVATION_VARIABLES, "key_frequency"),
     size=(6.8, 3.4),
     caption="""2D Fourier components of the first run's neuron 5 after the ReLU, at the end of training. Each component
     is the coefficient on the product of a Fourier basis function of a (row) and one of b (column). The component that
@@ -264,7 +263,7 @@ def neurons_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     "demo/32_sin17_inputs",
     title="2D Fourier components of the neurons' contribution to one sine over the outputs, in the demo network",
     reference="TransformerLens demo, read off the neuron-logit weights",
-    variables=(*MAPS, "W_L_fourier", "key_frequency"),
+    variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "key_frequency"),
     size=(6.8, 3.4),
 )
 def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:

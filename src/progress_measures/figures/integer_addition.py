@@ -16,7 +16,7 @@ from progress_measures.analysis.integer_sums import (
     failures,
     probe,
 )
-from progress_measures.figures.plots.curves import LOSSES, two_scales
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, two_scales
 from progress_measures.figures.plots.integer_plots import maps_by_correlation, pc_scores
 from progress_measures.figures.plots.style import COLORS, panel_letters, panels, signed_map
 from progress_measures.figures.registry import figure
@@ -30,7 +30,7 @@ figure(
     plot=two_scales,
     title="Training curve of integer addition",
     reference="Integer addition notebook, model training",
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch
     axis, without epoch 0. The network memorizes its training pairs within about a hundred epochs and generalizes to the test
     pairs thousands of epochs later. In this section the notebook calls the task Fibonacci; the task is addition.""",

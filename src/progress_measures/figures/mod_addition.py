@@ -17,7 +17,7 @@ from progress_measures import fourier
 from progress_measures.analysis.clusters import cluster_frequencies, cluster_spectra
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.embedding import operand_embedding
-from progress_measures.analysis.pair_maps import attention_map, neuron_map, spectrum_2d
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, attention_map, neuron_map, spectrum_2d
 from progress_measures.analysis.runs import operand_count
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.interactive_page import page_axis, page_layout
@@ -37,11 +37,10 @@ from progress_measures.figures.plots.neuron_panels import (
     coefficient_bar,
     contribution_spectra,
     head_contributions,
-    neuron_label,
+    one_line_neuron_title,
     spectrum_map,
     spectrum_panel,
 )
-from progress_measures.figures.plots.neurons import MAPS
 from progress_measures.figures.plots.one_by_one import all_heads, first_neurons, one_by_one, side_by_side
 from progress_measures.figures.plots.style import (
     COLORS,
@@ -165,7 +164,7 @@ figure(
         "mod_addition/03_neurons_inputs": "Modular addition blog, looking around",
         "mod_addition/12_neurons_inputs2": "Modular addition blog, using the Fourier basis",
     },
-    variables=(*MAPS, *BEST_FREQUENCY),
+    variables=(*ACTIVATION_VARIABLES, *BEST_FREQUENCY),
     size=(6.8, 2.2),
     animation=one_by_one(prepare_panel=activation_panel, select_indices=first_neurons(count=3)),
     caption={
@@ -375,7 +374,7 @@ figure(
     ),
     title="The first ten neurons in the 2D Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
-    variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
+    variables=(*ACTIVATION_VARIABLES, *BEST_FREQUENCY, "key_frequency"),
     size=(6.8, 3.9),
     animation=one_by_one(
         prepare_panel=spectrum_panel, select_indices=first_neurons(count=10), decorate=coefficient_bar
@@ -519,7 +518,7 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
     "mod_addition/19_cluster_fourier",
     title="Each neuron cluster in the 2D Fourier basis",
     reference="Modular addition blog, finding key frequencies",
-    variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
+    variables=(*ACTIVATION_VARIABLES, *BEST_FREQUENCY, "key_frequency"),
     size=(6.8, 2.6),
 )
 def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
@@ -545,7 +544,7 @@ def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
     "mod_addition/20_neuron0_zoom",
     title="Products of cos and sin of a with cos and sin of b in neuron 0",
     reference="Modular addition blog, from quadratic terms to sums of angles",
-    variables=(*MAPS, *BEST_FREQUENCY),
+    variables=(*ACTIVATION_VARIABLES, *BEST_FREQUENCY),
     size=(3.4, 2.8),
 )
 def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
@@ -566,12 +565,12 @@ def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
         color = "white" if abs(products[i, j]) > 0.6 * largest else "black"
         ax.text(j, i, f"{products[i, j]:.1f}", ha="center", va="center", color=color)
     names = [f"cos {k}", f"sin {k}"]
-    ax.set(xticks=[0, 1], xticklabels=names, yticks=[0, 1], yticklabels=names, title=neuron_label(cube, 0))
+    ax.set(xticks=[0, 1], xticklabels=names, yticks=[0, 1], yticklabels=names, title=one_line_neuron_title(cube, 0))
     ax.set(xlabel="Component over b", ylabel="Component over a")
     fig.colorbar(image, ax=ax, label="Coefficient", shrink=0.8)
 
 
-ROW = 4  # the row of W_U that the blog post shows: a dimension of the residual stream
+UNEMBEDDING_ROW = 4  # the row of W_U that the blog post shows: a dimension of the residual stream
 
 
 @figure(
@@ -586,11 +585,11 @@ def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
 
     All values are from the first run at the end of training. As a function of c, the row is a sum of a few sinusoids.
     """
-    row = cube.W_U.isel(run=0).sel(residual=ROW)
+    row = cube.W_U.isel(run=0).sel(residual=UNEMBEDDING_ROW)
     ax = fig.subplots()
     ax.plot(row.output, row, color=COLORS["weights"], lw=1)
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
-    ax.set(xlabel="Output c", ylabel=f"Entry of $W_U$'s row {ROW}", xlim=(0, row.sizes["output"] - 1))
+    ax.set(xlabel="Output c", ylabel=f"Entry of $W_U$'s row {UNEMBEDDING_ROW}", xlim=(0, row.sizes["output"] - 1))
 
 
 @figure(
@@ -607,7 +606,7 @@ def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     and numbered, hold nearly all of the row's squared norm.
     """
     p = operand_count(cube)  # outputs that are not residues mod p come last, and are left out
-    squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=ROW).values)
+    squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=UNEMBEDDING_ROW).values)
     ax = fig.subplots()
     component_bars(ax, squares, frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Squared coefficient")

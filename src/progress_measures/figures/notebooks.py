@@ -112,7 +112,7 @@ figure(
         """Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Each head has
         a separate color scale. {insert} Each title gives the frequency k that explains most of the attention's
         variance over pairs, and the fraction that it explains.""",
-        subtraction="""Each head attends almost only to one of the two numbers. Its small variation over pairs is
+        subtraction="""Each head attends almost only to one of the two operands. Its small variation over pairs is
         periodic.""",
     ),
 )
@@ -127,7 +127,7 @@ figure(
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
     size=(4.6, 2.6),
-    caption="""Singular values of the first run's embedding W_E of the numbers, at the end of training. A few singular
+    caption="""Singular values of the first run's embedding W_E of the operand values, at the end of training. A few singular
     values are large, two for each key frequency; most others are close to zero. Dashed: a tenth of the largest.""",
 )
 
@@ -139,9 +139,9 @@ figure(
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
     size=(6.8, 3.4),
-    caption="""Left singular vectors of the embedding W_E of the numbers, one per column, by descending singular value.
+    caption="""Left singular vectors of the embedding W_E of the operand values, one per column, by descending singular value.
     Left: all vectors. Right: the first 16. All values are from the first run at the end of training. Vectors with large
-    singular values are sinusoids over the numbers, or sums of a few sinusoids; most others look like noise.""",
+    singular values are sinusoids over the operand values, or sums of a few sinusoids; most others look like noise.""",
 )
 
 figure(
@@ -153,7 +153,7 @@ figure(
     variables=("W_E",),
     size=(4.6, 2.6),
     caption="""Singular values of a matrix of independent standard normal entries, with the shape of the embedding of
-    the numbers. The singular values fall almost linearly, and none stands out. Dashed: a tenth of the largest.""",
+    the operand values. The singular values fall almost linearly, and none stands out. Dashed: a tenth of the largest.""",
 )
 
 figure(
@@ -165,7 +165,7 @@ figure(
     variables=("W_E",),
     size=(6.8, 3.4),
     caption="""Left singular vectors of a matrix of independent standard normal entries, one per column, by descending
-    singular value. The matrix has the shape of the embedding of the numbers. Left: all vectors. Right: the first 16.
+    singular value. The matrix has the shape of the embedding of the operand values. Left: all vectors. Right: the first 16.
     The vectors show no structure.""",
 )
 
@@ -177,10 +177,10 @@ figure(
     reference=sections(demo="analyze the embedding", subtraction="3.2"),
     variables=("W_E", "key_frequency"),
     size=(6.8, 5.0),
-    caption="""The first eight left singular vectors of the embedding W_E of the numbers. All values are from the first
-    run at the end of training. Each vector is a sinusoid over the numbers, or a sum of a few sinusoids. Each title gives the
-    number of the vector, the frequency k that holds most of its squared norm, and the fraction that it holds. Colors mark key
-    frequencies.""",
+    caption="""The first eight left singular vectors of the embedding W_E of the operand values. All values are from the first
+    run at the end of training. Each vector is a sinusoid over the operand values, or a sum of a few sinusoids. Each title gives
+    the number of the vector, the frequency k that holds most of its squared norm, and the fraction that it holds. Colors mark
+    key frequencies.""",
 )
 
 figure(
@@ -192,7 +192,7 @@ figure(
     variables=("key_frequency",),
     size=(4.6, 3.6),
     caption=by_source(
-        """All vectors of the orthonormal Fourier basis over the numbers, one per row. The first row is the constant;
+        """All vectors of the orthonormal Fourier basis over the operand values, one per row. The first row is the constant;
         cosine and sine of each frequency from 1 on follow. {insert}""",
         demo="The demo has the sine before the cosine.",
     ),
@@ -217,7 +217,7 @@ figure(
     reference=sections(demo="analyze the embedding", subtraction="3.4"),
     variables=("W_E", "key_frequency"),
     size=(5.2, 3.8),
-    caption="""The embedding W_E in the Fourier basis over the numbers. Rows are Fourier components, columns are
+    caption="""The embedding W_E in the Fourier basis over the operand values. Rows are Fourier components, columns are
     dimensions of the residual stream. All values are from the first run at the end of training. Only the rows of the
     key frequencies, labeled on the right, are visibly different from zero.""",
 )
@@ -255,8 +255,8 @@ figure(
     reference=sections(demo="key frequencies", subtraction="3.5"),
     variables=("key_frequency",),
     size=(6.8, 3.4),
-    caption="""The cosine of each key frequency of the first run, as a unit vector over the numbers. Points: entries of
-    the vector, one per number. Line: the same function between the numbers.""",
+    caption="""The cosine of each key frequency of the first run, as a unit vector over the operand values. Points:
+    entries of the vector, one per operand value. Line: the same function between them.""",
 )
 
 # ---- neurons and logits
@@ -307,7 +307,7 @@ figure(
     plot=curves.losses_with_phases,
     title=by_source("Training curve of {task}, with its phases"),
     reference=sections(demo="loss curves", subtraction="4.2.1"),
-    variables=curves.LOSSES_WITH_PHASES,
+    variables=curves.HISTORY_LOSSES_AND_PHASE_ENDS,
     size=(5.2, 3.2),
     caption=by_source(
         """Train and test loss of the first run, with the phases that a rule finds. For its network, the {notebook}
@@ -351,7 +351,7 @@ figure(
     plot=partial(curves.losses_of_projected_neurons, names=("restricted",)),
     title=by_source("Restricted loss of {task}"),
     reference=sections(demo="restricted loss", subtraction="4.3"),
-    variables=("restricted_loss_neurons", *curves.LOSSES_AND_PHASE_ENDS),
+    variables=("restricted_loss_neurons", *curves.CHECKPOINT_LOSSES_AND_PHASE_ENDS),
     size=(5.2, 3.2),
     caption=by_source(
         """Train, test and restricted loss of the first run. As in the {notebook}, the restricted loss is the loss on
@@ -368,7 +368,7 @@ figure(
     plot=partial(curves.losses_of_projected_neurons, names=("excluded", "restricted")),
     title=by_source("Excluded and restricted loss of {task}"),
     reference=sections(demo="excluded loss", subtraction="4.4"),
-    variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.LOSSES_AND_PHASE_ENDS),
+    variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.CHECKPOINT_LOSSES_AND_PHASE_ENDS),
     size=(5.2, 3.2),
     caption=by_source(
         """Train, test, restricted and excluded loss of the first run. As in the {notebook}, restricted and excluded

@@ -11,7 +11,7 @@ from progress_measures.errors import UserError
 _CATALOG = Catalog(kind="figure", package="progress_measures.figures", attribute="draw", shared=("plots",))
 figure_ids, figure_module, figure_fingerprint = _CATALOG.ids, _CATALOG.module, _CATALOG.fingerprint
 
-EXPERIMENTS = {
+EXPERIMENT_OF_SOURCE = {
     "demo": "transformer_lens_demo",
     "integer_addition": "integer_addition",
     "subtraction": "subtraction",
@@ -144,8 +144,8 @@ def figure(
         title: one line that describes the figure.
         reference: the published figure, section or definition that the figure is based on, or `not in the sources`.
         variables: variables that the figure reads from each cube.
-        experiment: the experiment or experiments whose cubes the figure is drawn from; by default, the one that `EXPERIMENTS`
-            gives for the source, or else `mainline`.
+        experiment: the experiment or experiments whose cubes the figure is drawn from; by default, the one that
+            `EXPERIMENT_OF_SOURCE` gives for the source, or else `mainline`.
         size: width and height in inches.
         plot: the drawing function, if `figure` is used as a statement.
         caption: what the figure shows and what to notice; by default, the docstring of the drawing function.
@@ -162,7 +162,7 @@ def figure(
     def declare(draw: Callable[..., object]) -> Callable[..., object]:
         for name in ids or (id_of(draw.__module__),):
             source = name.partition("/")[0]
-            experiments = experiment or EXPERIMENTS.get(source, "mainline")
+            experiments = experiment or EXPERIMENT_OF_SOURCE.get(source, "mainline")
             _CATALOG.add(
                 Figure(
                     id=name,

@@ -13,7 +13,7 @@ from progress_measures.figures.interactive_page import (
     page_layout,
     scale_buttons,
 )
-from progress_measures.figures.plots.curves import LOSSES, ratio_with_phases, two_scales
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, ratio_with_phases, two_scales
 from progress_measures.figures.plots.fourier_basis import basis_waves, key_waves
 from progress_measures.figures.plots.style import COLORS, label
 from progress_measures.figures.registry import figure
@@ -50,7 +50,7 @@ figure(
     plot=two_scales,
     title="Training curve of modular subtraction",
     reference="Modular subtraction notebook, section 3",
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     page=losses_page,
     caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch
     axis, without epoch 0. The network memorizes within a few hundred epochs. The test loss then stays on a plateau far above
@@ -64,8 +64,8 @@ figure(
     reference="Modular subtraction notebook, section 3.3",
     variables=("key_frequency",),
     size=(6.8, 4.0),
-    caption="""The constant vector, and cosine and sine of frequencies 1 and 2, each as a unit vector over the numbers
-    0 to p - 1. Points: entries of the vector, one per number. Line: the same function between the numbers.""",
+    caption="""The constant vector, and cosine and sine of frequencies 1 and 2, each as a unit vector over the operand
+    values. Points: entries of the vector, one per operand value. Line: the same function between them.""",
 )
 
 figure(
@@ -77,7 +77,7 @@ figure(
     variables=("key_frequency",),
     size=(6.8, 3.4),
     caption="""Cosine and sine of two frequencies near half of the highest frequency, each as a unit vector over the
-    numbers 0 to p - 1. Points: entries of the vector, one per number. Line: the same function between the numbers.""",
+    operand values. Points: entries of the vector, one per operand value. Line: the same function between them.""",
 )
 
 figure(
@@ -87,9 +87,9 @@ figure(
     reference="Modular subtraction notebook, section 3.3",
     variables=("key_frequency",),
     size=(6.8, 2.2),
-    caption="""Cosine and sine of the highest frequency, (p - 1)/2, each as a unit vector over the numbers 0 to
-    p - 1. Points: entries of the vector, one per number. Line: the same function between the numbers. The entries of
-    two neighboring numbers are almost opposite.""",
+    caption="""Cosine and sine of the highest frequency, (p - 1)/2, each as a unit vector over the operand values. Points:
+    entries of the vector, one per operand value. Line: the same function between them. The entries of two neighboring
+    operand values are almost opposite.""",
 )
 
 figure(
@@ -99,8 +99,8 @@ figure(
     reference="Modular subtraction notebook, section 3.5",
     variables=("key_frequency",),
     size=(6.8, 3.4),
-    caption="""The sine of each key frequency of the first run, as a unit vector over the numbers 0 to p - 1. Points:
-    entries of the vector, one per number. Line: the same function between the numbers.""",
+    caption="""The sine of each key frequency of the first run, as a unit vector over the operand values. Points:
+    entries of the vector, one per operand value. Line: the same function between them.""",
 )
 
 figure(

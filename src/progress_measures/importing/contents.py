@@ -60,9 +60,9 @@ CONFIG_KEYS = (
     "params",
 )
 # Numbers of updates before each checkpoint, train loss and test loss; `progress-measures export` writes these keys.
-UPDATES, TRAIN_UPDATES, TEST_UPDATES = ("updates", "train_updates", "test_updates")
-EPOCHS = ("checkpoint_epochs", "epochs")  # number of the last update before each checkpoint, counted from 0
-STEPS = ("global_step", "step")  # number of updates
+UPDATES_KEY, TRAIN_UPDATES_KEY, TEST_UPDATES_KEY = ("updates", "train_updates", "test_updates")
+EPOCH_KEYS = ("checkpoint_epochs", "epochs")  # number of the last update before each checkpoint, counted from 0
+STEP_KEYS = ("global_step", "step")  # number of updates
 
 AFTER_UPDATE = "e means e + 1 updates: counted from 0 and saved after the update"
 IS_UPDATE_COUNT = "it is the number of updates"
@@ -73,7 +73,8 @@ MAX_ENTRIES = 100_000  # of a file, in all nested mappings together
 _TRAIN_LOSSES = ("train_losses", "train_loss", "training_losses")
 _TEST_LOSSES = ("test_losses", "val_losses", "valid_losses", "test_loss", "val_loss", "valid_loss", "eval_losses")
 _HISTORIES = ("history", "metrics", "losses", "logs", "log", "results")
-_INTERPRETED = (UPDATES, TRAIN_UPDATES, TEST_UPDATES, *EPOCHS, "train_indices")  # fields that this module reads
+# fields that this module reads
+_INTERPRETED = (UPDATES_KEY, TRAIN_UPDATES_KEY, TEST_UPDATES_KEY, *EPOCH_KEYS, "train_indices")
 # The key of a checkpoint in a mapping: text or none, and a number.
 _NUMBERED = re.compile(
     r"(?:(epochs?|steps?|global_step|iter(?:ation)?s?|updates?|checkpoint|ckpt)[_\-=: ]*)?(\d{1,12})"
@@ -164,7 +165,7 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     network = _network_of(loaded)
     if network is not None:
         layout = "tensors with other fields beside them" if network.other_fields else "a bare state dict"
-        return _contents_of_network(network, network.other_fields, layout, path, is_authors=False)
+        return _contents_of_network(network, network.other_fields, layout, path, one_loss_per_update=False)
     if isinstance(loaded, list):
         return _contents_of_run(loaded, "", {}, path)
     if not isinstance(loaded, Mapping):
@@ -199,7 +200,7 @@ def _contents_under_known_keys(
     if run_key is None:
         assert last is not None
         assert network_key is not None
-        is_authors = network_key in NETWORK_KEYS
+        one_loss_per_update = network_key in NETWORK_KEYS
         others = [
             f"{name}, another network beside `{network_key}` (--key {name})"
             for name, value in other_fields.items()
@@ -209,7 +210,7 @@ def _contents_under_known_keys(
         ]
         last = last._replace(skipped=[*last.skipped, *others])
         return _contents_of_network(
-            last, last.other_fields | other_fields, f"one network under `{network_key}`", path, is_authors
+            last, last.other_fields | other_fields, f"one network under `{network_key}`", path, one_loss_per_update
         )
     contents = _contents_of_run(loaded[run_key], run_key, other_fields, path)
     last_epoch, source = _last_epoch(other_fields, path)
@@ -238,7 +239,9 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
         level = list(itertools.islice(inner, MAX_ENTRIES))
     else:
         if _is_nested(loaded):
-            return _contents_of_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
+            return _contents_of_network(
+                _Network(_flattened(loaded)), {}, "nested tensors", path, one_loss_per_update=False
+            )
         raise _no_network_error(
             path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}"
         )
@@ -248,7 +251,7 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
         and _is_nested(loaded)
         and {n.rpartition(".")[2] for n in _flattened(loaded)} <= _LAYER_TENSORS
     ):
-        return _contents_of_network(_Network(_flattened(loaded)), {}, "nested tensors", path, is_authors=False)
+        return _contents_of_network(_Network(_flattened(loaded)), {}, "nested tensors", path, one_loss_per_update=False)
     first_name, first = candidates[0]
     different = [name for name, value in candidates[1:] if not _have_same_tensors(value, first)]
     if different:
@@ -281,7 +284,7 @@ def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
         raise _no_network_error(path, f"a {type(value).__name__} under {key:.80}")
     layout = f"one network under `{key}`" if parts else "nested tensors"
     all_fields = (network.other_fields | other_fields) if parts else network.other_fields
-    return _contents_of_network(network, all_fields, layout, path, is_authors=False)
+    return _contents_of_network(network, all_fields, layout, path, one_loss_per_update=False)
 
 
 def _no_network_error(path: Path, description: str) -> UserError:
@@ -386,7 +389,7 @@ def _without_lightning_module(network: _Network) -> _Network:
 
 
 def _contents_of_network(
-    network: _Network, other_fields: Mapping[str, Any], layout: str, path: Path, is_authors: bool
+    network: _Network, other_fields: Mapping[str, Any], layout: str, path: Path, one_loss_per_update: bool
 ) -> Contents:
     """Return the contents of a file with one network.
 
@@ -395,12 +398,12 @@ def _contents_of_network(
         other_fields: the fields beside it.
         layout: description of how the file is arranged.
         path: the file.
-        is_authors: whether the network is under one of the `NETWORK_KEYS`, as in the files of the paper's authors, in which
-            the list of train losses has one entry per update.
+        one_loss_per_update: whether the list of train losses has one entry per update, as in the files of the paper's authors,
+            which have the network under one of the `NETWORK_KEYS`.
     """
     if _is_lightning(other_fields):
         network = _without_lightning_module(network)
-    epoch, source = _last_epoch(other_fields, path, one_loss_per_update=is_authors)
+    epoch, source = _last_epoch(other_fields, path, one_loss_per_update=one_loss_per_update)
     contents = _with_records(
         Contents([network.state], None if epoch is None else [epoch], layout), other_fields, "", path
     )
@@ -472,9 +475,9 @@ def _epochs_of_run(
     numbered: list[tuple[int, str, Contents]], is_mapping: bool, key: str, other_fields: Mapping[str, Any], path: Path
 ) -> tuple[list[int], str, list[str]]:
     """Return the number of updates before each checkpoint, how it was found, and descriptions of what was assumed."""
-    if UPDATES in other_fields:
-        return _epochs_under(other_fields, len(numbered), path, UPDATES), f"`{UPDATES}`: {IS_UPDATE_COUNT}", []
-    for name in EPOCHS:
+    if UPDATES_KEY in other_fields:
+        return _epochs_under(other_fields, len(numbered), path, UPDATES_KEY), f"`{UPDATES_KEY}`: {IS_UPDATE_COUNT}", []
+    for name in EPOCH_KEYS:
         if name in other_fields:
             epochs = [epoch + 1 for epoch in _epochs_under(other_fields, len(numbered), path, name)]
             return epochs, f"`{name}`: {AFTER_UPDATE}", []
@@ -508,14 +511,16 @@ def _last_epoch(
         path: the file.
         one_loss_per_update: whether the file lists one train loss per update, so that it has as many losses as updates.
     """
-    values = {name: other_fields[name] for name in (UPDATES, *STEPS, "epoch") if other_fields.get(name) is not None}
+    values = {
+        name: other_fields[name] for name in (UPDATES_KEY, *STEP_KEYS, "epoch") if other_fields.get(name) is not None
+    }
     numbers: dict[str, int] = {}
     for name in values:
         counts = _counts_under(values, name, path)
         if not counts.size:
             raise UserError(f"{path}: `{name}` is empty; expected a number of updates.")
         numbers[name] = int(counts[-1])
-    for name in (UPDATES, *STEPS):
+    for name in (UPDATES_KEY, *STEP_KEYS):
         if name in numbers and numbers[name] >= numbers.get("epoch", 0):  # a smaller `step` counts within one epoch
             return numbers[name], f"`{name}` {numbers[name]}: {IS_UPDATE_COUNT}"
     losses = len(_numbers_under(other_fields, "train_losses", path))
@@ -618,12 +623,12 @@ def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses
     train, test = _first_losses(loaded, _TRAIN_LOSSES, path), _first_losses(loaded, _TEST_LOSSES, path)
     if not train.size:
         return None, None
-    train_losses = _stated_losses(loaded, TRAIN_UPDATES, train, path) or Losses(np.arange(len(train)), train)
+    train_losses = _stated_losses(loaded, TRAIN_UPDATES_KEY, train, path) or Losses(np.arange(len(train)), train)
     if not test.size:
         return train_losses, None
     interval = max(1, round(len(train) / len(test)))
     delay = int(run_key == "checkpoints")  # the notebooks' key: their test losses are one update later
-    test_losses = _stated_losses(loaded, TEST_UPDATES, test, path)
+    test_losses = _stated_losses(loaded, TEST_UPDATES_KEY, test, path)
     return train_losses, test_losses or Losses(np.arange(len(test)) * interval + delay, test)
 
 

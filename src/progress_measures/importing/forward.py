@@ -22,7 +22,7 @@ from progress_measures.importing.settings import ComputedNetwork, Options, opera
 from progress_measures.importing.sizes import Sizes
 from progress_measures.section import MAX_OPERANDS
 from progress_measures.tasks import PairTask
-from progress_measures.tasks.tokens import PAPER, TokenLayout
+from progress_measures.tasks.tokens import PAPER_LAYOUT, TokenLayout
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -111,7 +111,7 @@ def _sizes(
     tokens = (
         Choice(options.tokens, "option")
         if options.tokens
-        else Choice(PAPER, "assumed", "the paper's layout (--tokens)")
+        else Choice(PAPER_LAYOUT, "assumed", "the paper's layout (--tokens)")
     )
     read = Choice("last", "assumed", "the logits at the last position (--read)")
     read = read if options.read is None else Choice(options.read, "option")

@@ -35,7 +35,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Model
 from progress_measures.importing.contents import StateDict
-from progress_measures.tasks.tokens import PAPER, TokenLayout
+from progress_measures.tasks.tokens import PAPER_LAYOUT, TokenLayout
 from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent / "formats"
@@ -175,7 +175,7 @@ class Format:
             raise UserError(validation_message(error, self._path)) from None
         try:
             # n is unknown here; a wrong layout is an error for any n
-            TokenLayout.parse(str(settings.get("tokens", PAPER)), 1)
+            TokenLayout.parse(str(settings.get("tokens", PAPER_LAYOUT)), 1)
         except ValueError as error:
             raise UserError(f"{self._path}: tokens: {error}.") from None
         read = settings.get("read", "last")

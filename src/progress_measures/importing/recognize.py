@@ -168,7 +168,9 @@ def pair_logits(
     tokens = torch.from_numpy(layout.sequences(*np.divmod(pairs, layout.operand_count)))
     with np.errstate(over="ignore", invalid="ignore"):
         tensors = {name: torch.from_numpy(np.ascontiguousarray(w, dtype))[None] for name, w in weights.items()}
-    logits, _ = network.activations(tensors, tokens, answer_position, design_of(Model.model_validate(section)), [])
+    logits, _ = network.logits_and_activations(
+        tensors, tokens, answer_position, design_of(Model.model_validate(section)), []
+    )
     return logits.numpy()
 
 

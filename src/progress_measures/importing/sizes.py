@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from progress_measures.errors import UserError
 from progress_measures.importing.findings import Choice
 from progress_measures.section import MAX_OPERANDS
-from progress_measures.tasks.tokens import PAPER, TokenLayout
+from progress_measures.tasks.tokens import PAPER_LAYOUT, TokenLayout
 
 
 class Sizes(NamedTuple):
@@ -58,7 +58,7 @@ def find_sizes(
                 "the network has two positions, too few for the layout `a b =`. State the layout, such as --tokens 'a b'."
             )
         else:
-            tokens = Choice(PAPER, "assumed", "the paper's layout (--tokens)")
+            tokens = Choice(PAPER_LAYOUT, "assumed", "the paper's layout (--tokens)")
     if modulus is None:
         modulus = Choice(
             _operand_count(tokens.value, vocabulary, outputs), "tensors", f"{vocabulary} tokens, {outputs} outputs"

@@ -20,8 +20,8 @@ from progress_measures.tasks.split import train_order
 FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of indices (.txt, .csv, .json, .npy)"
 """The forms of the option `--split`."""
 
-FRACTIONS = (0.3, 0.25, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
-SEEDS = (0, 1, 42, 598, 999)  # common ones; 598 and 999 are those of the notebooks
+COMMON_TRAIN_FRACTIONS = (0.3, 0.25, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
+COMMON_SEEDS = (0, 1, 42, 598, 999)  # common ones; 598 and 999 are those of the notebooks
 """Fractions and seeds that are tried against a file's losses, besides those that the file states."""
 
 MAX_LOSS_RATIO = 1.5
@@ -192,9 +192,9 @@ def _inferred_split(
     # distance from the file's losses, whether the file states seed and fraction, the split
     fitting: list[tuple[float, bool, ImportedSplit]] = []
     tried = 0
-    for seed in dict.fromkeys([*seeds, *SEEDS]):
+    for seed in dict.fromkeys([*seeds, *COMMON_SEEDS]):
         for method in ("shuffle", "randperm"):
-            for tried_fraction in dict.fromkeys([*fractions, *FRACTIONS]):
+            for tried_fraction in dict.fromkeys([*fractions, *COMMON_TRAIN_FRACTIONS]):
                 split = _seeded_split(method, seed, tried_fraction, defined, Choice("", "inferred", sources))
                 assert split.train is not None
                 tried += 1

@@ -290,11 +290,13 @@ class Checkpoint:
             pre, logits = (tensor[0].numpy() for tensor in tensors)
             return pre, np.maximum(pre, 0), logits
         module = f"blocks.{run.model.layers - 1}.mlp"
-        hooks = [] if run.model.attention_only else [f"{module}.hook_pre", f"{module}.hook_post"]
+        activation_names = [] if run.model.attention_only else [f"{module}.hook_pre", f"{module}.hook_post"]
         design, position = design_of(run.model), run.task.answer_position
-        output_logits, neurons = network.activations(weights, self.context.tokens, position, design, hooks)
+        output_logits, neurons = network.logits_and_activations(
+            weights, self.context.tokens, position, design, activation_names
+        )
         logits = output_logits.numpy()
-        if not hooks:
+        if not activation_names:
             no_neurons = np.empty((len(logits), 0), dtype=logits.dtype)
             return no_neurons, no_neurons, logits
         pre, post = ((values[:, 0] if values.ndim == 3 else values).numpy() for values in neurons)

@@ -67,12 +67,12 @@ def _with_attention(checkpoint: Checkpoint, attention: Array) -> Array:
     return logits(checkpoint, at_equals(checkpoint) + head_outputs(checkpoint, attention).sum(0))
 
 
-def _self_attention_zero(checkpoint: Checkpoint) -> Array:
+def _attention_to_equals_zeroed(checkpoint: Checkpoint) -> Array:
     """Remove the attention of `=` to itself."""
     return _with_attention(checkpoint, checkpoint.attention * [1, 1, 0])
 
 
-def _self_attention_removed(checkpoint: Checkpoint) -> Array:
+def _attention_to_equals_shared_out(checkpoint: Checkpoint) -> Array:
     """Remove the attention of `=` to itself, and scale its attention to a and b to a sum of 1."""
     to_operands = checkpoint.attention * [1, 1, 0]
     return _with_attention(checkpoint, to_operands / to_operands.sum(-1, keepdims=True))
@@ -168,9 +168,9 @@ INTERVENTIONS = {
     "MLP skip at its mean": _mlp_skip_mean,
     "attention zeroed": _attention_zero,
     "attention skip zeroed": _attention_skip_zero,
-    "attention to = zeroed": _self_attention_zero,
+    "attention to = zeroed": _attention_to_equals_zeroed,
     # attention to `=` is zero, and attention to a and b is scaled so that its sum is 1
-    "attention to = shared out": _self_attention_removed,
+    "attention to = shared out": _attention_to_equals_shared_out,
     "attention linear in scores": _attention_linear,  # attention to b is 1 minus the linear attention to a
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,

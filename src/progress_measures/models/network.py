@@ -31,8 +31,8 @@ def answer_logits(weights: Weights, tokens: Tensor, position: int, design: Desig
     return transformer.forward(weights, tokens, hook, design, position)[:, :, 0]
 
 
-def activations(
-    weights: Weights, tokens: Tensor, position: int, design: Design, hooks: list[str]
+def logits_and_activations(
+    weights: Weights, tokens: Tensor, position: int, design: Design, activation_names: list[str]
 ) -> tuple[Tensor, list[Tensor]]:
     """Compute the logits and some activations of one network, in groups of examples, without gradients.
 
@@ -41,18 +41,18 @@ def activations(
         tokens: [example, position].
         position: answer position.
         design: how the network computes with its weights.
-        hooks: names of the activations, as in `models.transformer.forward` or `models.mlp.forward`.
+        activation_names: names of the activations, as in `models.transformer.forward` or `models.mlp.forward`.
 
     Returns:
         Logits [example, output], and the activations as a hook receives them, without the dimension `run`. In the last layer of
         a transformer, some have size 1 along `position` or `query`; see `models.transformer.forward`.
     """
     width = max(tensor.shape[-1] for name, tensor in weights.items() if name.startswith("W_"))
-    logits, captured = [], [[] for _ in hooks]  # type: tuple[list[Tensor], list[list[Tensor]]]
+    logits, captured = [], [[] for _ in activation_names]  # type: tuple[list[Tensor], list[list[Tensor]]]
 
     def capture(name: str, value: Tensor) -> None:
-        if name in hooks:
-            captured[hooks.index(name)].append(value[0])
+        if name in activation_names:
+            captured[activation_names.index(name)].append(value[0])
 
     with torch.no_grad():
         for group in tokens.split(max(1, MAX_ENTRIES // (tokens.shape[-1] * width))):

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator, model_validator
 from progress_measures.section import MAX_OPERANDS, Section
 from progress_measures.tasks.groups import Group, find_group, is_prime
 from progress_measures.tasks.split import train_order
-from progress_measures.tasks.tokens import PAPER, TokenLayout
+from progress_measures.tasks.tokens import PAPER_LAYOUT, TokenLayout
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Split
@@ -119,7 +119,7 @@ class PairTask(Task):
     """A task on all pairs of numbers a and b from 0 to n - 1 that have a right answer."""
 
     tokens: str = Field(
-        PAPER,
+        PAPER_LAYOUT,
         description="What stands at each position of the input: `a`, `b`, `a+N` for the value plus N, a fixed token's number, "
         "or `=` for the token after the largest operand token. `a b =` is the paper's layout.",
     )

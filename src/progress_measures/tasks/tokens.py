@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PAPER = "a b ="
+PAPER_LAYOUT = "a b ="
 """The paper's layout: operand values are the tokens 0 … n - 1, and `=` is token n."""
 
 MAX_POSITIONS = 64
@@ -80,7 +80,7 @@ class TokenLayout(NamedTuple):
     @property
     def is_paper(self) -> bool:
         """Whether this is the paper's layout, written `a b =`."""
-        return self.text == PAPER
+        return self.text == PAPER_LAYOUT
 
     @property
     def vocabulary(self) -> int:

@@ -111,7 +111,7 @@ def update_flops(run: Run) -> int:
     """
     multiply_adds = {
         "pairs": _pairs_multiply_adds,
-        "general": _general_multiply_adds,
+        "paper_design": _paper_design_multiply_adds,
         "any_design": _any_design_multiply_adds,
     }
     return 2 * 3 * multiply_adds[_objective(run)](run)
@@ -139,7 +139,7 @@ def _pairs_multiply_adds(run: Run) -> int:
     return neurons_to_logits + bags + scores + values + tables + W_L
 
 
-def _general_multiply_adds(run: Run) -> int:
+def _paper_design_multiply_adds(run: Run) -> int:
     """Return the number of multiply-adds in one forward pass by `models.forward_at_answers`: logits at answer positions only.
 
     Products before the first attention are computed for tokens and positions, not for every example.
@@ -351,7 +351,7 @@ def disk(run: Run) -> int:
     return int((1 if keeps_all else 0.84) * len(kept_epochs(run.training)) * weights + 3 * state)
 
 
-def capacity(run: Run, device_memory: float, usable_fraction: float = 0.8) -> int:
+def same_shape_runs_that_fit(run: Run, device_memory: float, usable_fraction: float = 0.8) -> int:
     """Return how many runs of the same shape fit into the memory of a GPU.
 
     Args:
@@ -413,7 +413,7 @@ def measuring_seconds(run: Run, core: Device) -> float:
 def _objective(run: Run) -> str:
     """Return which of the modules of `objectives` trains a run.
 
-    `pairs` trains one-layer networks of the paper's design on pairs, `general` other networks of the paper's design, and
+    `pairs` trains one-layer networks of the paper's design on pairs, `paper_design` other networks of the paper's design, and
     `any_design` networks of other designs.
     """
     return objective_module(run).rpartition(".")[2]

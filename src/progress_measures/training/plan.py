@@ -22,7 +22,7 @@ from progress_measures.training.progress import duration
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-PAPER = "Nanda et al."  # prefix of the field `reference` in the paper's experiments
+PAPER_REFERENCE = "Nanda et al."  # prefix of the field `reference` in the paper's experiments
 
 
 class PlanRow(NamedTuple):
@@ -74,7 +74,9 @@ def selected_experiments(names: Sequence[str]) -> list[str]:
             selected += experiment_names()
         elif name == "paper":
             selected += [
-                candidate for candidate in experiment_names() if load_experiment(candidate).reference.startswith(PAPER)
+                candidate
+                for candidate in experiment_names()
+                if load_experiment(candidate).reference.startswith(PAPER_REFERENCE)
             ]
         else:
             load_experiment(name)  # raises UserError if there is none

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from progress_measures.training.objectives.general import GeneralObjective
     from progress_measures.training.objectives.pairs import PairsObjective
+    from progress_measures.training.objectives.paper_design import PaperDesignObjective
     from progress_measures.training.optimizers.base import BatchOptimizer
 
 
@@ -28,7 +28,9 @@ class Step:
         capacity: largest number of updates between two calls of `losses`.
     """
 
-    def __init__(self, objective: GeneralObjective | PairsObjective, optimizer: BatchOptimizer, capacity: int) -> None:
+    def __init__(
+        self, objective: PaperDesignObjective | PairsObjective, optimizer: BatchOptimizer, capacity: int
+    ) -> None:
         device = optimizer.parameters.device
         self._objective, self._optimizer = objective, optimizer
         self._losses = torch.zeros(optimizer.parameters.shape[0], capacity, dtype=objective.loss_dtype, device=device)

@@ -15,7 +15,7 @@ from progress_measures.analysis.algorithm import VARIABLES as ALGORITHM_VARIABLE
 from progress_measures.analysis.crossings import first_reaching, lead
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.analysis.recipes import BASELINE, by_recipe, generalization_epochs
-from progress_measures.analysis.runs import GENERALIZES
+from progress_measures.analysis.runs import GENERALIZATION_ACCURACY
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.stops import last_checkpoint
 
@@ -37,7 +37,11 @@ def acceleration(cube: xr.Dataset) -> Values:
     runs = by_recipe(cube)
     epochs = {name: generalization_epochs(part) for name, part in runs.items()}
     delays = {
-        name: float(np.median(lead(late=epochs[name], early=first_reaching(part.history_train_accuracy, GENERALIZES))))
+        name: float(
+            np.median(
+                lead(late=epochs[name], early=first_reaching(part.history_train_accuracy, GENERALIZATION_ACCURACY))
+            )
+        )
         for name, part in runs.items()
     }
     values: Values = {}
@@ -82,13 +86,13 @@ def circuits_by_recipe(cube: xr.Dataset) -> Values:
         last = last_checkpoint(part)
         properties = {
             "sparse": (part.key_frequency.sum("frequency") <= 10)
-            & (last.restricted_accuracy >= GENERALIZES)
+            & (last.restricted_accuracy >= GENERALIZATION_ACCURACY)
             & (last.excluded_accuracy <= 0.2),
             "clock": last.distance_irrelevance > PIZZA_LIMIT,
             "progress": _restricted_first(part),
             "phases": np.logical_and.reduce([np.isfinite(part[name].values) for name in PHASE_ENDS]),
         }
-        generalizes = last.test_accuracy.values >= GENERALIZES
+        generalizes = last.test_accuracy.values >= GENERALIZATION_ACCURACY
         values[f"{name}_generalizing"] = int(generalizes.sum())
         for key, holds in properties.items():
             values[f"{name}_{key}"] = int((np.asarray(holds) & generalizes).sum())
@@ -104,4 +108,6 @@ def _restricted_first(cube: xr.Dataset) -> NDArray[np.bool_]:
     the restricted accuracy is measured only at checkpoints whose weights were kept.
     """
     test = cube.test_accuracy.where(cube.restricted_accuracy.notnull())
-    return first_reaching(cube.restricted_accuracy, GENERALIZES) < first_reaching(test, GENERALIZES)
+    return first_reaching(cube.restricted_accuracy, GENERALIZATION_ACCURACY) < first_reaching(
+        test, GENERALIZATION_ACCURACY
+    )

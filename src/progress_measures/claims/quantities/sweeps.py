@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.regions import AXES, REGIONS, VARIABLES, accuracy_delays, diagram, power_law, regions
+from progress_measures.analysis.regions import (
+    DIAGRAM_SETTINGS,
+    REGIONS,
+    VARIABLES,
+    accuracy_delays,
+    diagram,
+    power_law,
+    regions,
+)
 from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ def delay_exponents(cube: xr.Dataset) -> Values:
     sweep = diagram(cube)
     delay = sweep.delay.where(np.isfinite(sweep.delay) & (sweep.delay > 0))
     values: Values = {}
-    for along, other in (AXES, AXES[::-1]):
+    for along, other in (DIAGRAM_SETTINGS, DIAGRAM_SETTINGS[::-1]):
         fits = {}
         for setting in sweep[other].values:
             points = delay.sel({other: setting}).transpose(along, ...)

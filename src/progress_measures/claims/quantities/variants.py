@@ -25,7 +25,12 @@ from progress_measures.analysis.crossings import (
     median_smooth,
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
-from progress_measures.analysis.runs import GENERALIZES, after_intervention, key_frequencies_of, uniform_loss
+from progress_measures.analysis.runs import (
+    GENERALIZATION_ACCURACY,
+    after_intervention,
+    key_frequencies_of,
+    uniform_loss,
+)
 from progress_measures.analysis.select import first_runs_by_fraction, runs_with
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.measures.numerics import gini
@@ -137,7 +142,7 @@ def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
     columns = {
         name: np.concatenate([table[name] for table in tables]) for name in ("Gini_W_L", "MLP_FVE", "test_accuracy")
     }
-    generalize = columns.pop("test_accuracy") >= GENERALIZES
+    generalize = columns.pop("test_accuracy") >= GENERALIZATION_ACCURACY
     return {name: values[generalize] for name, values in columns.items()} | {"runs": int(generalize.sum())}
 
 
@@ -163,7 +168,7 @@ def skip_zeroed_if_generalizing(*cubes: xr.Dataset) -> Values:
     """
     changes, ratios = [], []
     for cube in cubes:
-        generalizes = cube.test_accuracy.values[:, -1] >= GENERALIZES
+        generalizes = cube.test_accuracy.values[:, -1] >= GENERALIZATION_ACCURACY
         accuracy, original_accuracy = (
             after_intervention(cube, name, "accuracy", split="all") for name in ("MLP skip zeroed", "none")
         )
@@ -283,7 +288,7 @@ def structure_with_count(cube: xr.Dataset) -> Values:
     """
     values = structure(cube)
     conditions = (
-        np.asarray(values["test_accuracy"]) >= GENERALIZES,
+        np.asarray(values["test_accuracy"]) >= GENERALIZATION_ACCURACY,
         np.asarray(values["Gini_W_L"]) >= 0.6,
         np.asarray(values["MLP_FVE"]) >= 0.7,
     )
@@ -369,7 +374,7 @@ def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
 
 def _generalizing(cube: xr.Dataset) -> xr.Dataset:
     """Select the runs with at least 95 % final test accuracy."""
-    return cube.isel(run=cube.test_accuracy.values[:, -1] >= GENERALIZES)
+    return cube.isel(run=cube.test_accuracy.values[:, -1] >= GENERALIZATION_ACCURACY)
 
 
 def _by_dropout(cube: xr.Dataset, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -390,7 +395,7 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
     are evaluated without dropout.
     """
     train = first_reaching(cube.history_train_accuracy, 0.999)
-    test = first_reaching(cube.history_test_accuracy, GENERALIZES)
+    test = first_reaching(cube.history_test_accuracy, GENERALIZATION_ACCURACY)
     late = np.isfinite(test) & (lead(test, train) > 500)
     return {
         "test_accuracy": {
@@ -413,13 +418,13 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
         dropout: runs with dropout.
         decayed: cubes of runs with weight decay.
     """
-    generalizes = dropout.test_accuracy.values[:, -1] >= GENERALIZES
+    generalizes = dropout.test_accuracy.values[:, -1] >= GENERALIZATION_ACCURACY
     columns = {name: np.asarray(column)[generalizes] for name, column in structure(dropout).items()}
     at_rate = {rate: np.isclose(dropout.dropout.values[generalizes], float(rate)) for rate in ("0.2", "0.5")}
     explained = {rate: _mean(columns["logit_FVE"][matches]) for rate, matches in at_rate.items()}
     last_checkpoints = [runs.isel(epoch=-1) for runs in decayed]
     smallest_gini = min(
-        float(runs.gini_W_E.where(runs.test_accuracy >= GENERALIZES).min()) for runs in last_checkpoints
+        float(runs.gini_W_E.where(runs.test_accuracy >= GENERALIZATION_ACCURACY).min()) for runs in last_checkpoints
     )
     return {
         "accuracy_at_0.2": columns["test_accuracy"][at_rate["0.2"]],

@@ -10,7 +10,7 @@ import numpy as np
 from progress_measures.analysis.algorithm import PIZZA_LIMIT
 from progress_measures.analysis.crossings import first_reaching
 from progress_measures.analysis.recipes import by_recipe, generalization_epochs
-from progress_measures.analysis.runs import GENERALIZES
+from progress_measures.analysis.runs import GENERALIZATION_ACCURACY
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import COLORS, label, panel_letters
 from progress_measures.figures.registry import figure
@@ -106,8 +106,8 @@ def _rows(sizes: dict[str, int]) -> dict[str, NDArray[np.float64]]:
 def _events(ax: Axes, cube: xr.Dataset, rows: NDArray[np.float64]) -> None:
     """Draw the events of the networks of one recipe."""
     times = {
-        "train": first_reaching(cube.history_train_accuracy, GENERALIZES),
-        "restricted": first_reaching(cube.restricted_accuracy, GENERALIZES),
+        "train": first_reaching(cube.history_train_accuracy, GENERALIZATION_ACCURACY),
+        "restricted": first_reaching(cube.restricted_accuracy, GENERALIZATION_ACCURACY),
         "test": generalization_epochs(cube),
     }
     for name, (text, marker) in EVENTS.items():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = {"gradient_symmetricity": "#7A4FA3", "distance_irrelevance": "#8C6D31"}
+MEASURE_COLORS = {"gradient_symmetricity": "#7A4FA3", "distance_irrelevance": "#8C6D31"}
 RUN_COLOR = "#333333"
 MAX_MARKED = 20
 """Curves with at most this number of values have a marker at each value: they have values at selected epochs only."""
@@ -43,7 +43,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     left, right = fig.subplots(1, 2, width_ratios=(1.25, 1))
     run_cube = cube.isel(run=0)
-    for name, color in COLORS.items():
+    for name, color in MEASURE_COLORS.items():
         curve = run_cube[name].dropna("epoch")
         markers = {"marker": "o", "ms": 3.5, "lw": 0.8, "ls": ":"} if curve.sizes["epoch"] <= MAX_MARKED else {}
         left.plot(curve.epoch, curve, color=color, label=label(curve), **markers)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.regions import AXES, VARIABLES, diagram, power_law, spans_diagram
+from progress_measures.analysis.regions import DIAGRAM_SETTINGS, VARIABLES, diagram, power_law, spans_diagram
 from progress_measures.figures.plots.style import nothing_to_draw, panel_letters
 from progress_measures.figures.registry import figure
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = ("#0072B2", "#D55E00", "#009E73")
+CURVE_COLORS = ("#0072B2", "#D55E00", "#009E73")
 MIN_LABEL_RATIO = 1.08
 """A tick has a label if its value divided by the value of the tick before exceeds this ratio; nearer labels would overlap."""
 
@@ -44,7 +44,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         return
     sweep = diagram(cube)
     panels = fig.subplots(1, 2, sharey=True)
-    for ax, (x_setting, color_setting) in zip(panels, (AXES, AXES[::-1]), strict=True):
+    for ax, (x_setting, color_setting) in zip(panels, (DIAGRAM_SETTINGS, DIAGRAM_SETTINGS[::-1]), strict=True):
         _power_laws(ax, sweep, x_setting, color_setting)
     panels[0].set_ylabel("Delay (updates)")
     panel_letters(panels)
@@ -62,7 +62,7 @@ def _power_laws(ax: Axes, sweep: xr.Dataset, x_setting: str, color_setting: str)
     delay = sweep.delay.where(np.isfinite(sweep.delay) & (sweep.delay > 0))
     counts = delay.count([dim for dim in delay.dims if dim != color_setting])
     color_values = np.sort(counts[color_setting].values[np.argsort(-counts.values, kind="stable")[:3]])
-    for color, value in zip(COLORS, color_values, strict=False):
+    for color, value in zip(CURVE_COLORS, color_values, strict=False):
         points = delay.sel({color_setting: value}).transpose(x_setting, ...)
         x = np.repeat(points[x_setting].values, points.size // points.sizes[x_setting])
         y = points.values.ravel()

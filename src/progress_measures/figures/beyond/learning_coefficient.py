@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-LOSSES = ("train", "test", "restricted", "excluded")
+LOSS_NAMES = ("train", "test", "restricted", "excluded")
 
 
 @figure(
@@ -29,7 +29,7 @@ LOSSES = ("train", "test", "restricted", "excluded")
     reference="Lau et al. 2023; not in the sources",
     experiment="learning_coefficient",
     variables=(
-        *(f"{name}_loss" for name in LOSSES),
+        *(f"{name}_loss" for name in LOSS_NAMES),
         "learning_coefficient",
         "learning_coefficient_error",
         "learning_coefficient_rhat",
@@ -51,7 +51,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     above, below = fig.subplots(2, 1, sharex=True)
-    for name in LOSSES:
+    for name in LOSS_NAMES:
         above.plot(run_cube.epoch, run_cube[f"{name}_loss"], color=COLORS[name], label=name)
     above.set(title="Losses")
     loss_axis(above, label(run_cube.test_loss, "Loss"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -28,7 +28,7 @@ PANEL_TITLES = {
     title="Train and test loss of other operations and other networks",
     reference="not in the sources; the operations are those of Power et al. 2022",
     experiment=tuple(PANEL_TITLES),
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(6.8, 6.6),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:

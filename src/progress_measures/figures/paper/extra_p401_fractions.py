@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panels
 from progress_measures.figures.registry import figure
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     reference="Nanda et al. 2023, appendix C.2.2",
     experiment="prime_401_fractions",
     several_runs=True,
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss on addition modulo 401, trained on 5, 10 and 20 % of all pairs.

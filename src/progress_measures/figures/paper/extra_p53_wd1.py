@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     reference="Nanda et al. 2023, appendix C.2.2",
     experiment="prime_53",
     several_runs=True,
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

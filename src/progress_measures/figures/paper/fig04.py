@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.pair_maps import attention_map, neuron_map
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, attention_map, neuron_map
 from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.cube.stops import last_checkpoint
-from progress_measures.figures.plots.neurons import MAPS
 from progress_measures.figures.plots.style import pair_map, panel_letters
 from progress_measures.figures.registry import figure
 
@@ -24,7 +23,13 @@ if TYPE_CHECKING:
     title="Periodicity in attention, neurons and logits",
     reference="Nanda et al. 2023, Fig. 4",
     experiment="mainline",
-    variables=(*MAPS, "logit_fourier_norm_2d", "key_frequency", "attention_frequency", "neuron_frequency"),
+    variables=(
+        *ACTIVATION_VARIABLES,
+        "logit_fourier_norm_2d",
+        "key_frequency",
+        "attention_frequency",
+        "neuron_frequency",
+    ),
     size=(6.8, 2.3),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

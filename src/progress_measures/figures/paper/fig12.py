@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.analysis.pair_maps import neuron_map
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, neuron_map
 from progress_measures.cube.stops import last_checkpoint
-from progress_measures.figures.plots.neurons import MAPS
 from progress_measures.figures.plots.style import pair_map, panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     title="Activations of neurons 1 to 4",
     reference="Nanda et al. 2023, Fig. 12",
     experiment="mainline",
-    variables=(*MAPS, "neuron_frequency", "neuron_fraction_explained"),
+    variables=(*ACTIVATION_VARIABLES, "neuron_frequency", "neuron_fraction_explained"),
     size=(6.8, 2.3),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.select import first_runs_by_fraction
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import label_edges, panels
 from progress_measures.figures.registry import figure
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     title="Train and test loss by train fraction",
     reference="Nanda et al. 2023, Fig. 20",
     experiment=("data_fraction_low", "mainline", "data_fraction_high"),
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(6.8, 5.6),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:

@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.select import first_runs_by_fraction
-from progress_measures.figures.plots.curves import LOSSES
+from progress_measures.figures.plots.curves import HISTORY_LOSSES
 from progress_measures.figures.plots.style import COLORS
 from progress_measures.figures.registry import figure
 
@@ -29,7 +29,7 @@ LINE_STYLES: dict[float, dict[str, Any]] = {
     title="Epochs to a small loss by train fraction",
     reference="Nanda et al. 2023, Fig. 21",
     experiment=("data_fraction_low", "mainline", "data_fraction_high"),
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(4.6, 3.2),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:

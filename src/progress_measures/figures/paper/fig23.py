@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import COLORS
 from progress_measures.figures.registry import figure
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     title="Train, test and excluded loss of a two-layer network",
     reference="Nanda et al. 2023, Fig. 23",
     experiment="two_layer",
-    variables=(*LOSSES, "excluded_loss"),
+    variables=(*HISTORY_LOSSES, "excluded_loss"),
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

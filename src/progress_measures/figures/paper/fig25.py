@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import label_edges, panels
 from progress_measures.figures.registry import figure
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     reference="Nanda et al. 2023, Fig. 25",
     experiment="prime_401",
     several_runs=True,
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(6.8, 4.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import COLORS
 from progress_measures.figures.registry import figure
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     title="Train, test and excluded loss without weight decay",
     reference="Nanda et al. 2023, Fig. 26",
     experiment="no_weight_decay",
-    variables=(*LOSSES, "maximal_excluded_loss", "excluded_loss"),
+    variables=(*HISTORY_LOSSES, "maximal_excluded_loss", "excluded_loss"),
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

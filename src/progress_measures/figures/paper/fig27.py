@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panel_letters
 from progress_measures.figures.registry import figure
 
@@ -21,7 +21,7 @@ DECAYS = (0.3, 3.0)
     reference="Nanda et al. 2023, Fig. 27",
     experiment="weight_decay",
     several_runs=True,
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss with weight decay 0.3 (left) and 3 (right).

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from progress_measures.analysis.runs import uniform_loss
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ DROPOUT_RATES, L1_STRENGTHS = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
     title="Train and test loss with dropout and with an l1 penalty",
     reference="Nanda et al. 2023, Fig. 28",
     experiment=("dropout", "l1"),
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(6.8, 4.4),
 )
 def draw(fig: Figure, dropout_cube: xr.Dataset, l1_cube: xr.Dataset) -> None:

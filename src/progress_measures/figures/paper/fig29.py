@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import colormaps
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, losses
 from progress_measures.figures.plots.style import epoch_axis, label, loss_axis, panel_letters
 from progress_measures.figures.registry import figure
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     title="Five-digit addition on fresh sums",
     reference="Nanda et al. 2023, Fig. 29",
     experiment=("five_digit_addition", "five_digit_addition_notebook"),
-    variables=(*LOSSES, "test_loss_by_answer"),
+    variables=(*HISTORY_LOSSES, "test_loss_by_answer"),
     size=(6.8, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset, notebook_cube: xr.Dataset) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses, mark_saved_run
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses, mark_saved_run
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -20,7 +20,7 @@ SAVED_RUN = ((1675, 8.51), (11_386, 1.0), (18_053, 0.204))
     title="Five-digit addition on 700 sums",
     reference="Nanda et al. 2023, Fig. 30",
     experiment=("five_digit_addition_finite_paper", "five_digit_addition_finite_saved", "five_digit_addition_finite"),
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(6.8, 2.6),
 )
 def draw(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     title="Repeated subsequences, fresh sequences at every update",
     reference="Nanda et al. 2023, Fig. 31",
     experiment=("repeated_subsequence", "repeated_subsequence_paper"),
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(6.8, 2.8),
 )
 def draw(fig: Figure, saved_settings_cube: xr.Dataset, stated_settings_cube: xr.Dataset) -> None:

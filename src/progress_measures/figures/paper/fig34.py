@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses, mark_saved_run
+from progress_measures.figures.plots.curves import HISTORY_LOSSES, curve_legend, losses, mark_saved_run
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -22,7 +22,7 @@ SAVED_RUN = ((236, 1.0), (1774, 0.1), (5000, 0.032))
     title="Skip trigrams, 512 or 64 fixed sequences",
     reference="Nanda et al. 2023, Fig. 34",
     experiment=("skip_trigram_finite_paper", "skip_trigram_finite_64"),
-    variables=LOSSES,
+    variables=HISTORY_LOSSES,
     size=(6.8, 2.6),
 )
 def draw(fig: Figure, stated_settings_cube: xr.Dataset, small_network_cube: xr.Dataset) -> None:

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-LOSSES = ("history_train_loss", "history_test_loss")
+HISTORY_LOSSES = ("history_train_loss", "history_test_loss")
 """Variables that `losses` and `two_scales` read."""
 
-LOSSES_WITH_PHASES = (*LOSSES, *PHASE_ENDS)
+HISTORY_LOSSES_AND_PHASE_ENDS = (*HISTORY_LOSSES, *PHASE_ENDS)
 """Variables that `losses_with_phases` reads."""
 
-LOSSES_AND_PHASE_ENDS = ("train_loss", "test_loss", *PHASE_ENDS)
+CHECKPOINT_LOSSES_AND_PHASE_ENDS = ("train_loss", "test_loss", *PHASE_ENDS)
 """Variables that `losses_of_projected_neurons` reads besides `restricted_loss_neurons` and `excluded_loss_neurons`."""
 
 
@@ -53,7 +53,7 @@ def losses(
 
     Args:
         ax: axes to draw on.
-        cube: cube with the variables `LOSSES`.
+        cube: cube with the variables `HISTORY_LOSSES`.
         title: title of the panel.
         last_shown: last epoch on the axis; by default the last trained epoch.
         overlapping: whether train and test loss nearly coincide. If so, the train loss is dashed and on top.
@@ -150,7 +150,8 @@ def losses_of_projected_neurons(fig: Figure, cube: xr.Dataset, names: Sequence[s
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `LOSSES_AND_PHASE_ENDS`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
+        cube: cube with the variables `CHECKPOINT_LOSSES_AND_PHASE_ENDS`, and `restricted_loss_neurons` or
+            `excluded_loss_neurons`.
         names: losses of projected neurons to draw: `restricted`, `excluded` or both. They are also the labels of the curves. A
             run without key frequencies has no such loss.
     """
@@ -174,7 +175,7 @@ def two_scales(fig: Figure, cube: xr.Dataset) -> None:
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `LOSSES`.
+        cube: cube with the variables `HISTORY_LOSSES`.
     """
     left, right = fig.subplots(1, 2)
     last, text = int(cube.history_epoch[-1]), label(cube.history_test_loss, "Cross-entropy")
@@ -203,7 +204,7 @@ def losses_with_phases(fig: Figure, cube: xr.Dataset) -> None:
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `LOSSES_WITH_PHASES`.
+        cube: cube with the variables `HISTORY_LOSSES_AND_PHASE_ENDS`.
     """
     ax = fig.subplots()
     for split in ("train", "test"):

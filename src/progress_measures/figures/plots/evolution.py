@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
-    PreparePanel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
-    Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
+    from progress_measures.figures.plots.one_by_one import Decorate, PreparePanel
 
 MAX_FRAMES = 48  # maximum number of frames of an animation
 CHECKPOINT_NAMES = ("memorized", "circuits formed", "cleaned up", "end")

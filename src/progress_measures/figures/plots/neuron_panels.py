@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
     from numpy.typing import NDArray
 
-    PreparePanel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
+    from progress_measures.figures.plots.one_by_one import PreparePanel
 
 BEST_FREQUENCY = ("neuron_frequency", "neuron_fraction_explained")
 """Variables with the frequency that explains most of each neuron's variance, and the fraction that it explains."""
 
 
-def neuron_label(cube: xr.Dataset, neuron: int) -> str:
+def one_line_neuron_title(cube: xr.Dataset, neuron: int) -> str:
     """Return the title of a neuron of the first run, such as `Neuron 3, k = 14 (97%)`.
 
     Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains.
@@ -67,7 +67,7 @@ def activation_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         values = neuron_map(cube, neuron).values
         image.set_data(values)
         image.set_clim(0, values.max() or 1)
-        ax.set_title(neuron_label(cube, neuron))
+        ax.set_title(one_line_neuron_title(cube, neuron))
 
     return show
 
@@ -143,7 +143,7 @@ def spectrum_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         A function of the index of a neuron that draws it into the panel.
     """
     show = spectrum_map(ax, cube)
-    return lambda neuron: show(spectrum_2d(neuron_map(cube, neuron).values), neuron_label(cube, neuron))
+    return lambda neuron: show(spectrum_2d(neuron_map(cube, neuron).values), one_line_neuron_title(cube, neuron))
 
 
 def head_contributions(neuron_count: int) -> PreparePanel:
@@ -175,7 +175,7 @@ def head_contributions(neuron_count: int) -> PreparePanel:
         def show(neuron: int) -> None:
             for line, values in zip(lines, contributions.sel(neuron=neuron).values, strict=True):
                 line.set_ydata(values)
-            ax.set_title(neuron_label(cube, neuron))
+            ax.set_title(one_line_neuron_title(cube, neuron))
 
         return show
 
@@ -209,7 +209,7 @@ def contribution_spectra(neuron_count: int) -> PreparePanel:
         def show(neuron: int) -> None:
             for line, values in zip(lines, spectra[..., neuron], strict=True):
                 line.set_ydata(values)
-            ax.set_title(neuron_label(cube, neuron))
+            ax.set_title(one_line_neuron_title(cube, neuron))
 
         return show
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.analysis.pair_maps import neuron_map
-from progress_measures.figures.plots.attention import ATTENTION_SCORES
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, neuron_map
 from progress_measures.figures.plots.fourier_basis import component_ticks, frequency_ticks
 from progress_measures.figures.plots.style import COLORS, frequency_colors, pair_map, panel_letters
 from progress_measures.measures.keys import CLUSTER_FRACTION
@@ -20,14 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-MAPS = (*ATTENTION_SCORES, "neuron_value_token", "neuron_value_position", "neuron_offset")
-"""Variables that `neuron_map` reads."""
-
-MAPS_AND_FRACTIONS = (*MAPS, "neuron_frequency_share")
+ACTIVATIONS_AND_FRACTIONS = (*ACTIVATION_VARIABLES, "neuron_frequency_share")
 """Variables that `activation_maps` reads."""
 
 
-def neuron_title(cube: xr.Dataset, neuron: int) -> str:
+def two_line_neuron_title(cube: xr.Dataset, neuron: int) -> str:
     """Return the title of a neuron of the first run: `Neuron 3`, and below it `k = 14 (97%)`.
 
     Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains. For a constant
@@ -49,14 +45,14 @@ def activation_maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> No
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `MAPS_AND_FRACTIONS`.
+        cube: cube with the variables `ACTIVATIONS_AND_FRACTIONS`.
         neurons: indices of the neurons.
     """
     axes = fig.subplots(1, len(neurons), sharey=True, squeeze=False)[0]
     for neuron, ax in zip(neurons, axes, strict=True):
         image = pair_map(ax, neuron_map(cube, neuron), "magma", vmin=0)
         ax.label_outer()
-        ax.set_title(neuron_title(cube, neuron))
+        ax.set_title(two_line_neuron_title(cube, neuron))
         bar = fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation")
         bar.ax.locator_params(axis="x", nbins=3)
     if len(neurons) > 1:
@@ -87,7 +83,7 @@ def neuron_in_2d_fourier_basis(fig: Figure, cube: xr.Dataset, neuron: int) -> No
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `MAPS` and `key_frequency`.
+        cube: cube with the variables `ACTIVATION_VARIABLES` and `key_frequency`.
         neuron: index of the neuron.
     """
     in_2d_fourier_basis(fig, cube, neuron_map(cube, neuron).values, f"Neuron {neuron}")

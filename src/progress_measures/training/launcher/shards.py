@@ -70,7 +70,7 @@ def runs_that_fit(runs: list[Run], device_memory: float, usable_fraction: float 
     Returns:
         Number of runs, as if every run needed as much memory as the largest.
     """
-    return max(1, min(cost.capacity(run, device_memory, usable_fraction) for run in runs))
+    return max(1, min(cost.same_shape_runs_that_fit(run, device_memory, usable_fraction) for run in runs))
 
 
 def _name(runs: list[Run]) -> str:

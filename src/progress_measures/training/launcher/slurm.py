@@ -82,7 +82,7 @@ class _UnconfirmedSubmission:
 
 
 @dataclasses.dataclass
-class _History:
+class _EarlierPolls:
     """What earlier polls have found about a job."""
 
     sign_of_life: float  # time of the last sign of life, which `slurm_status` defines
@@ -117,7 +117,7 @@ class SlurmPool:
             raise UserError("--pool slurm: this machine has no sbatch, squeue, scancel and srun; use --pool local.")
         self.settings, self.poll_seconds, self._clock, self._sleep = settings, poll_seconds, clock, sleep
         self._unconfirmed: dict[str, _UnconfirmedSubmission] = {}
-        self._histories: dict[tuple[str, int], _History] = {}
+        self._earlier_polls: dict[tuple[str, int], _EarlierPolls] = {}
 
     def split(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
         """Split jobs evenly into as few job arrays as the cluster allows."""
@@ -214,25 +214,25 @@ class SlurmPool:
         now, key = self._clock(), (submission.name, index)
         if unconfirmed := self._unconfirmed.get(submission.name):
             return _unconfirmed_status(submission, index, unconfirmed, now)
-        history = self._histories.setdefault(key, _History(now))
+        polls = self._earlier_polls.setdefault(key, _EarlierPolls(now))
         progress = submission.read(index, "progress")
-        if line or progress != history.progress:
-            history.progress, history.sign_of_life = progress, now
-        history.unlisted = 0 if line else history.unlisted + responds  # a poll without a response does not count
+        if line or progress != polls.progress:
+            polls.progress, polls.sign_of_life = progress, now
+        polls.unlisted = 0 if line else polls.unlisted + responds  # a poll without a response does not count
         log = Path(self.log(submission, index))
         requested, recorded = submission.cancel_requested(index), submission.ended(index)
         evidence = Evidence(
             line=line,
-            previous=history.line,
+            previous=polls.line,
             responds=responds,
-            unlisted=history.unlisted,
-            silent=now - history.sign_of_life,
+            unlisted=polls.unlisted,
+            silent=now - polls.sign_of_life,
             recorded=recorded,
             cancel_requested=requested,
             began=log.exists(),
             log_end="" if recorded or (line and line.state in LIVE) else _log_end(log),
         )
-        history.line = line or history.line
+        polls.line = line or polls.line
         result = status(evidence)
         if self.settings is None or recorded:
             return result

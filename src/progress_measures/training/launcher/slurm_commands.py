@@ -11,9 +11,9 @@ import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 
-SECONDS = 60  # time limit of a command; Slurm's own limits are shorter
+TIME_LIMIT_SECONDS = 60  # time limit of a command; Slurm's own limits are shorter
 DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's default
-COLUMNS = "%i|%T|%N|%j|%r"  # id, state, node, name, reason; a reason may contain "|"
+SQUEUE_FORMAT = "%i|%T|%N|%j|%r"  # id, state, node, name, reason; a reason may contain "|"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Line:
 
 def squeue(names: list[str]) -> list[Line] | None:
     """List the jobs with these names, also those that ended less than Slurm's `MinJobAge` ago; None if `squeue` fails."""
-    result = run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", COLUMNS)
+    result = run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", SQUEUE_FORMAT)
     if result.returncode:
         return None
     lines = []
@@ -96,8 +96,10 @@ def partitions() -> str:
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command; return status 1 if it does not exist or does not end in time."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=TIME_LIMIT_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"{command[0]} did not end within {SECONDS} s")
+        return subprocess.CompletedProcess(command, 1, "", f"{command[0]} did not end within {TIME_LIMIT_SECONDS} s")
     except OSError as error:
         return subprocess.CompletedProcess(command, 1, "", str(error))

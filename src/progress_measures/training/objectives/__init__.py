@@ -1,7 +1,7 @@
 """Losses of runs that train together, in three modules; `objective_module` selects the module that trains a run.
 
 - `pairs`: one-layer networks of the paper's design on pairs, by the fast path: exact computation from small tables.
-- `general`: other networks of the paper's design, in any size and on any task.
+- `paper_design`: other networks of the paper's design, in any size and on any task.
 - `any_design`: networks of any other design, such as with norms or gated MLPs, or without attention; torch's autograd
   computes their gradients. It also trains all networks that compute in bfloat16, because torch's autocast does not convert
   the products of the backward passes that are written by hand in the other two modules.
@@ -30,4 +30,4 @@ def objective_module(run: Run) -> str:
         return f"{__name__}.any_design"
     if derived.uses_fast_path(run):
         return f"{__name__}.pairs"
-    return f"{__name__}.{'general' if derived.has_paper_design(run) else 'any_design'}"
+    return f"{__name__}.{'paper_design' if derived.has_paper_design(run) else 'any_design'}"

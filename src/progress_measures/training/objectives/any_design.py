@@ -13,19 +13,19 @@ from torch import Tensor
 
 from progress_measures.models import mlp, transformer
 from progress_measures.models.design import design_of
-from progress_measures.training.objectives.general import GeneralObjective
+from progress_measures.training.objectives.paper_design import PaperDesignObjective
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
     from progress_measures.models.forward_at_answers import DropoutMasks, TokenSequences, Weights
 
 
-class AnyDesignObjective(GeneralObjective):
+class AnyDesignObjective(PaperDesignObjective):
     """Losses at the answer positions of runs that train together, for networks of any design.
 
     Args:
         runs: runs of the same shape and design.
-        train: training pairs, as in `GeneralObjective`.
+        train: training pairs, as in `PaperDesignObjective`.
         device: the device of the weights.
     """
 

@@ -18,7 +18,7 @@ class AdamW(BatchOptimizer):
     """AdamW, with the arguments of `BatchOptimizer`."""
 
     # exponential moving averages of the gradient and of its square
-    buffers: ClassVar[tuple[str, ...]] = ("mean", "mean_of_squares")
+    buffer_names: ClassVar[tuple[str, ...]] = ("mean", "mean_of_squares")
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)

@@ -37,7 +37,7 @@ _CLIP_EPSILON = 1e-6
 class BatchOptimizer(ABC):
     """The weights of a batch of runs, which train together, and their updates.
 
-    A subclass names its `buffers` and defines `update`.
+    A subclass sets `buffer_names` and defines `update`.
 
     Args:
         runs: runs of the same shape and recipe; weight decay and the norm of the weights may differ.
@@ -45,7 +45,7 @@ class BatchOptimizer(ABC):
         device: the device that trains.
 
     Attributes:
-        buffers: names of the tensors that the optimizer keeps between updates, each [run, parameter] and at first 0.
+        buffer_names: names of the tensors that the optimizer keeps between updates, each [run, parameter] and at first 0.
         parameters: [run, parameter], padded with zeros to a multiple of 16 columns.
         weights: tensors by name, with a leading dimension `run`: views of `parameters`.
         pieces: the columns of each tensor in a row of `parameters`.
@@ -54,7 +54,7 @@ class BatchOptimizer(ABC):
         count: number of updates so far, a tensor without dimensions.
     """
 
-    buffers: ClassVar[tuple[str, ...]] = ()
+    buffer_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         self.recipe = recipe = runs[0].training
@@ -70,7 +70,7 @@ class BatchOptimizer(ABC):
         # The rate is a tensor, because a captured CUDA graph would freeze a Python float. On CUDA, Adam reads it in float32.
         self.rate = torch.zeros((), device=device, dtype=torch.float32 if device.type == "cuda" else torch.float64)
         self.count = torch.zeros((), device=device)
-        self._buffers = {name: torch.zeros_like(self.parameters) for name in self.buffers}
+        self._buffers = {name: torch.zeros_like(self.parameters) for name in self.buffer_names}
         dimensions = Architecture.of(runs[0]).parameters
         self.pieces = Pieces({name: dimensions[name] for name in weights[0]})
         self.weights = {

@@ -10,7 +10,7 @@ from progress_measures.training.optimizers.base import BatchOptimizer
 class Lion(BatchOptimizer):
     """Lion, with the arguments of `BatchOptimizer`."""
 
-    buffers = ("mean",)
+    buffer_names = ("mean",)
 
     def update(self, gradient: Tensor) -> None:
         """Decay the weights and subtract rate · sign(β1 · mean + (1 - β1) · gradient); then update the mean with β2.

@@ -33,7 +33,7 @@ _EPSILON = 1e-7  # smallest norm by which a matrix is divided
 class Muon(AdamW):
     """Muon, with the arguments of `BatchOptimizer`."""
 
-    buffers = (*AdamW.buffers, "momentum")
+    buffer_names = (*AdamW.buffer_names, "momentum")
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class SGD(BatchOptimizer):
     """Gradient descent, with the arguments of `BatchOptimizer`."""
 
-    buffers = ("velocity",)
+    buffer_names = ("velocity",)
 
     def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         super().__init__(runs, weights, device)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 
-class GeneralObjective:
+class PaperDesignObjective:
     """Losses at the answer positions of runs that train together; the runs share task, shape and loss precision.
 
     Args:
@@ -138,5 +138,5 @@ class _LabeledExamples(NamedTuple):
     labels: Tensor  # [run, example x answer]
 
 
-Objective = GeneralObjective
+Objective = PaperDesignObjective
 """Every objective module has its class under this name."""
