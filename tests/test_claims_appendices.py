@@ -208,6 +208,19 @@ def test_losses_diverge_before_cleanup():
     assert late["largest_over_initial"].item() == pytest.approx(90 / 4.7)
 
 
+def test_restricted_accuracy_in_mid_formation_is_read_between_the_ends_of_two_phases():
+    test, restricted = steps((0, 0.1), (6000, 1)), steps((0, 0.1), (2000, 0.95))
+    measured = curves.restricted_accuracy_on_test_pairs(
+        with_phases(ends=[1000, 5000, 7000], test_accuracy=test, restricted_accuracy_test=restricted)
+    )
+    assert measured["lead"] == [4000]
+    assert measured["excess_in_mid_formation"] == pytest.approx([0.85])
+    no_phases = curves.restricted_accuracy_on_test_pairs(
+        with_phases(ends=[np.nan] * 3, test_accuracy=test, restricted_accuracy_test=restricted)
+    )
+    assert np.isnan(no_phases["excess_in_mid_formation"]).all()
+
+
 def test_train_loss_is_flat_from_epoch_1400():
     losses = {
         "excluded_loss": EXCLUDED,

@@ -23,9 +23,11 @@ from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment
 from progress_measures.explorer.payload import pack
 from progress_measures.files import write_store
+from progress_measures.importing.contents import Contents
 from progress_measures.importing.import_network import import_network, recognize, report
 from progress_measures.importing.names import Format, best_match, formats
 from progress_measures.importing.settings import Options
+from progress_measures.importing.splits import TrainAndTestLoss, find_split
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.models.design import Design
 from progress_measures.models.native import native_weights
@@ -325,6 +327,15 @@ def test_split_can_be_a_file_of_indices(folder, trained, kind):
     _, recognized = recognize(save(state_dicts.authors(trained[0][400])), Options(split=f"split.{kind}"))
     assert (np.flatnonzero(recognized.split.train) == indices).all()
     assert recognized.experiment.imported.settings["split_method"] == "listed"
+
+
+def test_listed_training_pairs_without_a_right_answer_are_refused(folder):
+    defined = np.ones((5, 5), dtype=bool)
+    defined[:, 0] = False  # a / 0
+    np.save("split.npy", [1, 6, 10, 15])
+    with pytest.raises(UserError) as refusal:
+        find_split("split.npy", Contents([], None, ""), TrainAndTestLoss(None, None), np.zeros((5, 5)), defined)
+    assert "2 of the 4 training pairs have no right answer, such as (2, 0)" in str(refusal.value)
 
 
 def test_without_a_split_only_all_pairs_are_measured(folder, trained):

@@ -153,12 +153,12 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None or any(measurements.cube(name) is None for name in claim.cubes):
         return Judgment(claim, measured={}, verdict=verdict)
-    shown, missing_runs = _shown_cubes(claim, measurements)
+    shown, caveat = _shown_cubes(claim, measurements)
     if not shown:
-        return Judgment(claim, measured={}, verdict=verdict, incomplete=missing_runs)
+        return Judgment(claim, measured={}, verdict=verdict, incomplete=caveat)
     measured = _measure(claim, shown)
-    if missing_runs:
-        return Judgment(claim, measured, verdict=verdict, incomplete=missing_runs)
+    if caveat:
+        return Judgment(claim, measured, verdict=verdict, incomplete=caveat)
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
         return Judgment(claim, measured, RECORDED)
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
@@ -195,10 +195,10 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
     """Apply the claim's rule to each network, and return the judgment with these outcomes and their verdict."""
     cube_name = claim.cubes[0]
     population = load_populations().get(cube_name, Population())
-    missing_runs = ""
+    caveat = ""
     if population.networks:
         members = [(name, i) for name in population.networks for i in measurements.runs(name)]
-        missing_runs = caveats(cube for name in population.networks if (cube := measurements.cube(name)) is not None)
+        caveat = caveats(cube for name in population.networks if (cube := measurements.cube(name)) is not None)
     else:
         runs = measurements.runs(cube_name)
         members = [(cube_name, i) for i in (runs if claim.runs is None else [runs[i] for i in claim.runs])]
@@ -210,7 +210,7 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
         networks=tuple(networks),
         authors=measurements.outcome(claim, authors_cube, index=0) if authors_cube else None,
         controls=tuple(outcome for outcome in controls if outcome.holds is not None),
-        incomplete=missing_runs,
+        incomplete=caveat,
     )
     if not networks:
         return judgment._replace(verdict=CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim))
@@ -228,14 +228,14 @@ def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dat
     attribute `first_run` of the first cube names: runs that the first cube lacks then do not matter.
     """
     cubes = [cube for name in claim.cubes if (cube := measurements.cube(name)) is not None]
-    missing_runs = caveats(cubes)
+    caveat = caveats(cubes)
     if claim.runs is None:
-        return cubes, missing_runs
+        return cubes, caveat
     if claim.runs == [0] and cubes[0].attrs.get("first_run") == cubes[0].run.values[0]:
-        missing_runs = caveats(cubes[1:])
-    if missing_runs or max(claim.runs) >= cubes[0].sizes["run"]:
-        return [], missing_runs
-    return [cubes[0].isel(run=claim.runs), *cubes[1:]], missing_runs
+        caveat = caveats(cubes[1:])
+    if caveat or max(claim.runs) >= cubes[0].sizes["run"]:
+        return [], caveat
+    return [cubes[0].isel(run=claim.runs), *cubes[1:]], caveat
 
 
 def _has_learned(claim: Claim, run_cube: xr.Dataset) -> bool:

@@ -134,11 +134,10 @@ def find_split(
     """
     if option is not None:
         return _with_doubt(_split_from_option(option, defined), losses, pair_losses, defined)
-    n = len(defined)
     if contents.train_indices is not None:
         detail = "train_indices"
         return _with_doubt(
-            _listed_split(contents.train_indices, n, Choice("", "file", detail)), losses, pair_losses, defined
+            _listed_split(contents.train_indices, defined, Choice("", "file", detail)), losses, pair_losses, defined
         )
     return _inferred_split(contents, losses, pair_losses, defined)
 
@@ -256,7 +255,7 @@ def _split_from_option(option: str, defined: NDArray[np.bool_]) -> ImportedSplit
         return _seeded_split(seeded[1], int(seeded[2]), float(seeded[3]), defined, Choice("", "option", ""))
     if not Path(option).is_file():
         raise UserError(f"--split {option:.80}: expected {FORMS}; FRACTION lies between 0 and 1.")
-    return _listed_split(_read_indices(Path(option)), len(defined), Choice("", "option", option))
+    return _listed_split(_read_indices(Path(option)), defined, Choice("", "option", option))
 
 
 def _seeded_split(method: str, seed: int, fraction: float, defined: NDArray[np.bool_], choice: Choice) -> ImportedSplit:
@@ -273,13 +272,21 @@ def _seeded_split(method: str, seed: int, fraction: float, defined: NDArray[np.b
     return _split_from_indices(indices, n, method, seed, fraction, name, choice)
 
 
-def _listed_split(indices: NDArray[Any], n: int, choice: Choice) -> ImportedSplit:
+def _listed_split(indices: NDArray[Any], defined: NDArray[np.bool_], choice: Choice) -> ImportedSplit:
     """Check a list of training pairs, as indices a · n + b, and return the split."""
+    n = len(defined)
     if not indices.size or len(set(indices.tolist())) < indices.size or not 0 <= indices.min() <= indices.max() < n**2:
         raise UserError(f"split from {choice.detail}: expected distinct indices a · {n} + b, from 0 to {n**2 - 1}.")
     if indices.size == n**2:
         raise UserError(
             f"split from {choice.detail}: all {n**2} pairs are training pairs, which leaves no test pairs; give --split none."
+        )
+    without_answer = indices[~defined.ravel()[indices.astype(np.int64)]]
+    if without_answer.size:
+        a, b = divmod(int(without_answer[0]), n)
+        raise UserError(
+            f"split from {choice.detail}: {without_answer.size} of the {indices.size} training pairs have no right answer, "
+            f"such as ({a}, {b}). Correct the list, or give the operation that the network learned (--operation)."
         )
     return _split_from_indices(indices, n, "listed", seed=None, fraction=None, name="a list", choice=choice)
 

@@ -97,10 +97,11 @@ def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
 
 @measure(dims=BY_HEAD, units="1", long_name="Induction score", requires={"repeats", "attention"}, reference=INDUCTION)
 def induction_score(checkpoint: SequenceCheckpoint) -> Array:
-    """Attention from an answer position to earlier tokens that equal the answer and follow a copy of the current token.
+    """Attention from an answer position to tokens that equal the answer and follow an earlier copy of the current token.
 
-    The attention is summed over these tokens, then averaged over the answers of 64 test examples. An earlier copy of the
-    current token that is followed by a token other than the answer occurs by chance and does not count.
+    The current token is the one at the answer position. The attention is summed over these tokens, then averaged over the
+    answers of 64 test examples. An earlier copy of the current token that is followed by a token other than the answer occurs
+    by chance and does not count.
     """
     tokens, positions, labels = checkpoint.context.pattern_examples
     example = np.arange(len(tokens))[:, None]

@@ -289,7 +289,8 @@ def memory(run: Run, runs: int = 1) -> Memory:
         # An update stores activations for the backward pass. An evaluation stores one layer's activations of the examples that
         # it processes at once, and the logits in float64, for one run at a time.
         evaluated = examples_per_evaluation(run)
-        examples_at_once = min(evaluated, max(1, MAX_PATTERN_ENTRIES // (net.heads * run.task.layout.input_length**2)))
+        attention_entries = net.heads * run.task.layout.input_length**2 * runs  # per example
+        examples_at_once = min(evaluated, max(1, MAX_PATTERN_ENTRIES // attention_entries))
         # An evaluation frees each activation after its last use. In a transformer of another design than the paper's, about a
         # third of one layer's activations exist at a time.
         is_other_transformer = _objective(run) == "any_design" and net.mlp_input is None

@@ -197,6 +197,7 @@ def restricted_accuracy_on_test_pairs(cube: xr.Dataset) -> Values:
     """
     middle = ((cube.memorization_end + cube.circuit_formation_end) / 2).values
     nearest = cube.epoch.values[np.abs(cube.epoch.values[:, None] - middle).argmin(0)]
+    nearest = np.where(np.isfinite(middle), nearest, np.nan)  # a run without these phases has no middle
     test, restricted = (first_reaching(cube[name], 0.9) for name in ("test_accuracy", "restricted_accuracy_test"))
     return {
         "lead": lead(test, restricted),

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 MEASURE_COLORS = {"gradient_symmetricity": "#7A4FA3", "distance_irrelevance": "#8C6D31"}
 RUN_COLOR = "#333333"
-MAX_MARKED = 20
-"""Curves with at most this number of values have a marker at each value: they have values at selected epochs only."""
 
 
 @figure(
@@ -35,17 +33,19 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     averaged over random a, b and outputs. Distance irrelevance is the standard deviation of the correct logit over
     pairs with equal a − b, averaged over a − b and divided by the standard deviation over all pairs. (a) Both measures
     of the first run, to about twice the epoch at which cleanup ends, with the phases that a rule finds. Before training
-    both are near 1. If the cube has values at 20 epochs or fewer, dots mark the values, and dotted lines connect the
+    both are near 1. If the cube has values at selected epochs only, dots mark the values, and dotted lines connect the
     dots. (b) All runs at their last checkpoint; runs without values there are left out. Here a run generalizes if its
     test accuracy is at least 99 %. Stars: the networks A and B of Zhong et al., a Pizza and a Clock. Shaded: the
     distance irrelevance of typical Pizzas, at most 0.4; typical Clocks have larger values. The standard error of the
     gradient symmetricity is about 0.01, less than the size of a dot.
     """
+    from progress_measures.cube.structure import MAX_MOMENTS  # slow to import
+
     left, right = fig.subplots(1, 2, width_ratios=(1.25, 1))
     run_cube = cube.isel(run=0)
     for name, color in MEASURE_COLORS.items():
         curve = run_cube[name].dropna("epoch")
-        markers = {"marker": "o", "ms": 3.5, "lw": 0.8, "ls": ":"} if curve.sizes["epoch"] <= MAX_MARKED else {}
+        markers = {"marker": "o", "ms": 3.5, "lw": 0.8, "ls": ":"} if curve.sizes["epoch"] <= MAX_MOMENTS else {}
         left.plot(curve.epoch, curve, color=color, label=label(curve), **markers)
     left.set(ylabel="Measure", title=f"Over training, {cube.run.values[0]}")
     left.set_ylim(min(0, *left.get_ylim()), 1.05)

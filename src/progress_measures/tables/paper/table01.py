@@ -66,7 +66,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     coefficients of the projection on cos w_k a cos w_k b and on sin w_k a sin w_k b; if it is a sine, on sin w_k a cos
     w_k b and on cos w_k a sin w_k b. "Single" is the coefficient on cos w_k(a + b) in a cosine row, on sin w_k(a + b)
     in a sine row. FVE is the fraction of the projection's variance over pairs that this one function explains. Left:
-    the paper's network. Right: our first run at the end of training. The two networks have different key frequencies,
+    the paper's network. Right: the first run at the end of training. The two networks have different key frequencies,
     so the two halves of a row do not correspond.
     """
     return paper_beside_ours(published_rows("paper.table1"), measured_rows(cube.isel(run=0)))

@@ -24,7 +24,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
 
     The fit of the attention A_0 is 0.5 + alpha (cos w_k a - cos w_k b) + beta (sin w_k a - sin w_k b), where k is the
     frequency that explains most of the variance of A_0 over pairs, and w_k = 2 pi k/p. FVE is the fraction of this
-    variance that the fit explains. Left: the paper's network. Right: our first run at the end of training. The order of
+    variance that the fit explains. Left: the paper's network. Right: the first run at the end of training. The order of
     heads is arbitrary, so the two heads in a row do not correspond.
     """
     paper_rows = [

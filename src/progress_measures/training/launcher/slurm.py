@@ -128,6 +128,8 @@ class SlurmPool:
     def submit(self, submissions: list[Submission]) -> None:
         """Submit each submission as a job array; the arrays share the number of jobs that run at a time.
 
+        Each array runs at least one job at a time, so that more arrays than `at_once` run more jobs than that.
+
         If Slurm does not respond, `poll` searches the queue for the array's name, and submits the array if it is not
         listed.
 
