@@ -23,7 +23,7 @@ def edit(opened: OpenRun, epoch: int, function: str, path: Path) -> None:
         opened: the run.
         epoch: epoch of a stored checkpoint.
         function: `FILE.py:FUNCTION`. The function takes and returns a dictionary of arrays by the names of the tensors, as
-            `open_run(…).weights(epoch)` gives them.
+            `open_run(…).weights(epoch)` returns it.
         path: the safetensors file to write.
 
     Raises:

@@ -64,8 +64,9 @@ def reachable_modules(*modules: str) -> set[str]:
 def statement_fingerprint(module: str, index: int) -> str:
     """Return the hash of one statement at the top level of a module and of all code that it uses: 16 hexadecimal digits.
 
-    Declarations of other figures or tables are left out, unless this statement uses a name that they define. Statements that
-    neither declare, define nor import anything are always hashed, because they may change what other statements define.
+    An import, assignment, definition, or declaration of another figure or table is hashed only if a hashed statement
+    uses a name that it binds. Other statements, such as calls and `if` or `for` blocks, are always hashed, because they
+    may change what other statements define.
 
     Args:
         module: Full name of the module.
@@ -260,7 +261,9 @@ def _bindings(module: str) -> dict[str, list[int | tuple[str, str]]]:
 
 
 def _other_statements(module: str, declarers: set[str]) -> list[int]:
-    """Return the indices of statements that neither define nor import a name, nor declare a figure or table.
+    """Return the indices of statements other than imports, assignments, definitions, texts and declarations.
+
+    A block such as `if` or `for` is among them even if it assigns a name.
 
     Args:
         module: Full name of the module.

@@ -42,7 +42,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align_right
 
 
 def file_list(paths: Sequence[str | Path]) -> str:
-    """Format paths for one line: one path, files that differ only in the suffix as `path.{pdf,svg,png}`, or all paths."""
+    """Format paths in one line: `path.{pdf,svg,png}` if only the suffixes differ, otherwise all paths, with commas."""
     stems = {str(Path(path).with_suffix("")) for path in paths}
     if len(paths) > 1 and len(stems) == 1:
         return f"{stems.pop()}.{{{','.join(Path(path).suffix[1:] for path in paths)}}}"

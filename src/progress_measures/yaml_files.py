@@ -68,7 +68,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)  # `010`
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file: strings, numbers, true, false, None, lists and dictionaries. An empty file is None.
+    """Read a YAML file: strings, numbers, true, false, None, lists and dictionaries. An empty file gives None.
 
     Raises:
         UserError: The file does not exist, cannot be read, is not valid YAML, or uses an unsupported feature.

@@ -59,9 +59,10 @@ def phase_so_far(measures_so_far: xr.Dataset) -> str:
 
     The rules for phase ends are applied to the measures so far. They find no end before the test loss has fallen, so until
     then memorization and circuit formation cannot be distinguished. The excluded loss requires the key frequencies of the
-    final network; the end of memorization is found from the maximal excluded loss instead, which is the largest excluded
-    loss of any single frequency. The final level of the test loss is its median over the last fraction `FINAL_FRACTION` of
-    training. An end of cleanup in this last part of training does not count, because the level may still fall.
+    final network. The end of memorization is therefore found from the maximal excluded loss: the largest loss over the
+    training pairs after one frequency is removed from the logits. Cleanup ends where the test loss has nearly fallen to
+    its final level, the median over the last fraction `FINAL_FRACTION` of the epochs so far. An end of cleanup among
+    these last epochs does not count, because the level may still fall.
 
     Args:
         measures_so_far: measures of one run over `epoch`, with `test_loss` and `maximal_excluded_loss`.

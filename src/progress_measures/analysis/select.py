@@ -66,8 +66,8 @@ def keep_only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
          "head": "heads", "other_head": "heads"}  # fmt: skip
-"""The setting that gives the length of each dimension. For `singular_value` it is an upper bound, because W_L has no more
-singular values than outputs."""
+"""The setting that gives the length of each dimension. For `singular_value`, the singular values of W_L = W_out W_U
+[neuron, output], it is an upper bound, because W_L has no more singular values than outputs."""
 
 
 def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
@@ -110,7 +110,7 @@ def select_run(cube: xr.Dataset, index: int) -> xr.Dataset:
 
 
 ONLY_RUN = "only_run"
-"""Name of the attribute with the name of the run, in a cube that `select_named_run` returns."""
+"""Attribute of a cube that `select_named_run` returns; its value is the name of the run."""
 
 
 def variables_of_first_run(cube: xr.Dataset) -> set[str]:
@@ -143,8 +143,8 @@ def caveats(cubes: Iterable[xr.Dataset]) -> str:
     """Return a note on the cubes for a reader of a figure or table; an empty string if there is nothing to note.
 
     For each cube that lacks runs, the note has a sentence such as `3 of the 9 runs of weight_decay are trained.` For each
-    network that was imported although its file contradicts what was computed, it lists the contradictions. For a cube that
-    `select_named_run` returned, it names the run.
+    network that was imported although it contradicts its file or the options of the import, the note lists the
+    contradictions. For a cube that `select_named_run` returned, the note names the run.
     """
     sentences = []
     for cube in cubes:

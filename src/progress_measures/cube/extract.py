@@ -76,7 +76,7 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
         for family in out_of_date:
             dataset = measuring_pass.dataset(remaining[family])
             if run.training.measure == "during":
-                # these measures were computed at every checkpoint, the others only at those whose weights `training.keep` selects
+                # measures computed in training have values at every checkpoint, the others only where weights are kept
                 measured_in_training = [m for m in measures[family] if m.name in earlier_values[family]]
                 epochs = checkpoint_epochs(run.training)
                 epochs = epochs[epochs <= weights.epochs[-1]]
@@ -284,9 +284,9 @@ class MeasuringPass:
         checkpoint = self._context.checkpoint(weights, epoch)
         at_moment = self._at_moments if epoch in self._selected_epochs else []
         measures = [m for m in (*self._at_each_epoch, *at_moment) if m.name in self._results]
-        # The list holds the checkpoint with the operand values in the order of the task's cyclic group. `checkpoint`
-        # has only a weak reference to it; without the list, each measure would compute intermediate results in this
-        # order again.
+        # The list is built before the loop because it keeps `checkpoint.in_group_order` in memory: the checkpoint with
+        # the operand values in the order of the task's cyclic group. `checkpoint` has only a weak reference to it, so
+        # without the list each measure would compute the intermediate results in this order again.
         for m, ordered in [(m, m.in_required_order(checkpoint)) for m in measures]:
             try:
                 self._results[m.name].append(_value(m, ordered))

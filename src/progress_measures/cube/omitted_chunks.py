@@ -3,8 +3,8 @@
 Earlier versions did not store a chunk of a Zarr array that contains only the fill value (the value that Zarr returns
 for a missing chunk). Their files cannot be distinguished from files that have lost chunks. Before such a chunk is
 stored and the file is marked as complete, the values that the chunk must contain are computed: from the settings of the
-runs, the published weights, or other variables of the cube. If they are not the fill value, or cannot be computed, the
-chunk was lost, not omitted.
+runs, the published weights, or other variables of the cube. If these values are not the fill value, or cannot be
+computed, the chunk counts as lost, and an error is raised.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def store_omitted_chunks(experiment: str, runs: list[Run]) -> list[Path]:
 
 
 def _complete(path: Path, cube: xr.Dataset, runs: list[Run]) -> None:
-    """Store the omitted chunks of a zip file and mark it, after a check that each of them contains only the fill value.
+    """Store the omitted chunks of a zip file, after a check that they hold only fill values, and mark it as complete.
 
     Args:
         path: the zip file.
@@ -161,7 +161,7 @@ def _known_values(names: set[str], run_cube: xr.Dataset, run: Run, first: bool) 
 
 
 def _published_weights(run: Run) -> StoredWeights | None:
-    """Return the published weights of a run, which include the last ones; None if there are none."""
+    """Return the published weights of a run, at its last and perhaps at earlier checkpoints; None if there are none."""
     stored = OpenRun(run.experiment, run.name, published=True)
     try:
         return StoredWeights(stored, np.sort(stored.epochs))

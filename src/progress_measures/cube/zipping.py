@@ -20,7 +20,7 @@ def zip_store(store: Path, path: Path) -> None:
         for file in sorted(file for file in store.rglob("*") if file.is_file()):
             # a fixed date (the earliest that a zip file can have), so that equal folders give equal bytes
             info = zipfile.ZipInfo(file.relative_to(store).as_posix(), (1980, 1, 1, 0, 0, 0))
-            # The root's metadata are a long text, because they repeat those of every array; other large files are already
-            # compressed.
+            # The root's `zarr.json` is a long text, because it repeats the metadata of every array. Other large files
+            # are already compressed.
             compression = zipfile.ZIP_DEFLATED if info.filename == "zarr.json" else zipfile.ZIP_STORED
             archive.writestr(info, file.read_bytes(), compression)

@@ -148,7 +148,7 @@ class Model(Section):
 
     @property
     def weight_count(self) -> int:
-        """Number of weights in the matrices of all layers, without embeddings and unembedding."""
+        """Number of weights in the matrices of a transformer's layers; for an MLP without attention, a rough number."""
         attention = 4 * self.heads * self.d_head if self.mlp_input is None else 0
         neurons = 0 if self.attention_only else (2 + self.gated_mlp) * self.d_mlp
         return self.layers * self.d_model * (attention + neurons)
@@ -585,7 +585,7 @@ class Run(Section):
 
     @property
     def closed_form(self) -> bool:
-        """Whether the fast path can compute the neurons: one layer, an MLP of ReLUs, no norm, tokens as in `a b =`."""
+        """Whether the fast path, `models.pairs`, can compute the neurons; conditions: `derived.closed_form`."""
         return derived.closed_form(self)
 
     @property
@@ -630,7 +630,7 @@ class Run(Section):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings by names without sections, which are coordinates of the cube along `run`."""
+        """All settings by names without sections, such as `weight_decay`; coordinates of the cube along `run`."""
         return self.declared_settings | self.labels | (self.imported.settings if self.imported else {})
 
     @property

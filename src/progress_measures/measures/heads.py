@@ -162,7 +162,7 @@ def _scores(checkpoint: Checkpoint) -> Array:
 )  # fmt: skip
 @cached_per_checkpoint
 def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
-    """Coefficients in the Fourier basis F of C_j[x], the part of head j's attention score that depends on operand x: F C_j."""
+    """F C_j: the part C_j[x] of head j's attention score that depends on the operand x, in the Fourier basis F."""
     return _scores(checkpoint) @ fourier.basis(checkpoint.context.n).T
 
 

@@ -56,7 +56,8 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
 def attention_score_token(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the token: x_= W_Q W_K^T W_E^T / sqrt(d_head).
 
-    x_= is the embedding at `=`. Attention is the softmax over positions of the token's part plus the position's part.
+    x_= is the token plus position embedding at `=`. Attention is the softmax over positions of the token's part plus
+    the position's part.
     """
     return _factors(checkpoint)[0]["W_E"]
 
@@ -71,7 +72,8 @@ def attention_score_token(checkpoint: Checkpoint) -> Array:
 def attention_score_position(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the position: x_= W_Q W_K^T W_pos^T / sqrt(d_head).
 
-    x_= is the embedding at `=`. Attention is the softmax over positions of the token's part plus the position's part.
+    x_= is the token plus position embedding at `=`. Attention is the softmax over positions of the token's part plus
+    the position's part.
     """
     return _factors(checkpoint)[0]["W_pos"]
 
@@ -108,7 +110,7 @@ def neuron_value_position(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def neuron_offset(checkpoint: Checkpoint) -> Array:
-    """Pre-activation of each neuron without attention: x_= W_in + b_in, with x_= the embedding at `=`."""
+    """Pre-activation without attention: x_= W_in + b_in; x_= is the token plus position embedding at `=`."""
     return _factors(checkpoint)[2]
 
 
@@ -143,7 +145,7 @@ def kept_neurons(context: RunContext) -> NDArray[np.int64]:
 def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the token, at the selected epochs.
 
-    The part is x_= W_Q W_K^T W_E^T / sqrt(d_head), where x_= is the embedding at `=`.
+    The part is x_= W_Q W_K^T W_E^T / sqrt(d_head), where x_= is the token plus position embedding at `=`.
     """
     return attention_score_token(checkpoint)
 
@@ -158,7 +160,7 @@ def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
 def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the position, at the selected epochs.
 
-    The part is x_= W_Q W_K^T W_pos^T / sqrt(d_head), where x_= is the embedding at `=`.
+    The part is x_= W_Q W_K^T W_pos^T / sqrt(d_head), where x_= is the token plus position embedding at `=`.
     """
     return attention_score_position(checkpoint)
 
@@ -204,6 +206,6 @@ def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
 def moment_neuron_offset(checkpoint: Checkpoint) -> Array:
     """Pre-activation of at most twelve neurons without attention, at the selected epochs.
 
-    The pre-activation is x_= W_in + b_in, where x_= is the embedding at `=`.
+    The pre-activation is x_= W_in + b_in, where x_= is the token plus position embedding at `=`.
     """
     return neuron_offset(checkpoint)[kept_neurons(checkpoint.context)]

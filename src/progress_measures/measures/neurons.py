@@ -1,10 +1,10 @@
 """Frequency of each neuron, the fraction of its variance that the frequency explains, and mean attention.
 
-A neuron stands for its activation after the ReLU, or another activation function, as a function of the pair, unless
-stated otherwise. A frequency k explains the projection of a neuron on the 2D Fourier block {const, cos k, sin k}^2: the
-products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const. Here w_k = 2πk/p,
-and p is the number of operand values. For subtraction, a - b replaces a + b. In names of variables, `share` is a
-fraction of variance explained.
+Unless stated otherwise, a neuron means its activation after the ReLU, or after the network's other activation function,
+as a function of the pair. A frequency k explains the projection of a neuron on the 2D Fourier block
+{const, cos k, sin k}^2: the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except
+const x const. Here w_k = 2πk/p, and p is the number of operand values. For subtraction, a - b replaces a + b. In names
+of variables, `share` is a fraction of variance explained.
 """
 
 from __future__ import annotations

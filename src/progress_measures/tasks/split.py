@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def train_order(method: str, seed: int, operand_count: int) -> NDArray[np.int64]:
-    """Return all pairs in the order of the split, including pairs without a right answer; the training pairs come first.
+    """Return all pairs in the order of the split; the training pairs are the first of those with a right answer.
 
     Args:
         method: `shuffle` for Python's `random.shuffle`, as in the paper's code; `randperm` for `torch.randperm` on the

@@ -97,7 +97,7 @@ class OrthoGrad(NoFilter):
     _EPSILON = 1e-30  # avoids a division by 0 for weights or gradients of norm 0
 
     def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
-        """Project the gradient, one tensor of one run at a time."""
+        """Project the gradient, one tensor of one layer of one run at a time."""
         for g_row, w_row in zip(gradient, parameters, strict=True):
             for columns in self.pieces.slices:
                 g, w = g_row[columns], w_row[columns]

@@ -30,13 +30,14 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """The first run adds two numbers by the Fourier multiplication algorithm.
 
     Left: the embedding maps the numbers to one circle per key frequency k. The panel shows all numbers in the plane of
-    the embedding's Fourier components cos k and sin k, for the key frequency k with the largest amplitude in the logits;
-    arrows are a and b. Middle: attention and MLP compute cos and sin of w_k(a + b) with w_k = 2πk/p. Each arrow is one key
-    frequency. Its coordinates are cos and sin of w_k(a + b), each times the coefficient of this function in the scalar product
-    of the neurons and the readout vector W_L cos k or W_L sin k; W_L = W_out W_U is the neuron-logit map. Thin ellipses: where
-    the arrows can end at other pairs. Right: each key frequency adds a cosine cos w_k(a + b - c) to the logit of every output
-    c; its amplitude is measured in this network. The sum of these cosines (black) is largest where c is the right answer
-    (dashed line).
+    the embedding's two Fourier components at one k, the key frequency with the largest amplitude in the logits; arrows
+    are a and b. Middle: attention and MLP compute cos and sin of w_k(a + b) with w_k = 2πk/p. W_L = W_out W_U maps
+    neurons to logits; cos_k and sin_k are the vectors over outputs c with entries cos w_k c and sin w_k c, scaled to
+    norm 1. Each arrow is one key frequency. Its horizontal coordinate is the part of the neurons' scalar product with
+    W_L cos_k that is a multiple of cos w_k(a + b). Its vertical coordinate is the part of the scalar product with
+    W_L sin_k that is a multiple of sin w_k(a + b). Thin ellipses: where the arrows can end at other pairs. Right: each
+    key frequency adds a cosine cos w_k(a + b - c) to the logit of every output c, with an amplitude measured in this
+    network. The sum of these cosines (black) is largest where c is the right answer (dashed line).
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
@@ -65,7 +66,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _circle(ax: Axes, embedding: NDArray[np.floating], k: int, operands: dict[str, int], color: str) -> None:
-    """Draw the numbers projected onto the plane of the embedding's Fourier components cos k and sin k."""
+    """Draw the numbers x projected onto the plane of the embedding's Fourier components cos w_k x and sin w_k x."""
     p = len(embedding)
     angle = 2 * np.pi * k * np.arange(p) / p
     components = np.stack([np.cos(angle), np.sin(angle)]) @ embedding

@@ -30,7 +30,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     In the logits, x is a + b - c modulo p, for the pair (a, b) and the output c. Left: the paper's five key
     frequencies. Right: the key frequencies of the first run. Each cosine comes close to 1 at several x, but the sum is
     large only at x = 0, where c is the right answer. The logit of the right answer therefore stands out. Dots mark the sum at
-    x = 0 and the largest sum at any other x; the text at the second dot gives its sum and its x.
+    x = 0 and the largest sum at any other x; the text at the second dot gives the sum and the x of this dot.
     """
     run = str(cube.run.values[0])
     p = 2 * cube.sizes["frequency"] + 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAVED_RUN = ((1675, 8.51), (11_386, 1.0), (18_053, 0.204))
-"""Epoch and test loss of the authors' saved run at its maximum, where it first is below 1, and at its end."""
+"""Epoch and test loss of the authors' saved run: at the largest test loss, at the first one below 1, and at the end."""
 
 
 @figure(
@@ -32,8 +32,8 @@ def draw(
     loss falls early; the test loss falls thousands of epochs later, in steps, some at sudden rises of the train loss.
     Center: learning rate 3e-4 and weight decay 1, with which the train loss falls as in the authors' saved run. Crosses
     are points of the saved run's test loss. Our test loss rises as high, but has not fallen below 1 by epoch 20,000.
-    Right: the 700 fixed sums with the settings of Figure 29 (a), where the sums are fresh at every update; the weight
-    decay is a tenth of that on the left. The test loss stays above the loss of a uniform guess.
+    Right: the settings of Figure 29 (a), but with the 700 fixed sums in place of fresh sums at every update; the weight
+    decay is a tenth of the weight decay on the left. The test loss stays above the loss of a uniform guess.
     """
     axes = panels(fig, count=3, columns=3, sharey=True)
     cubes = (stated_settings, near_saved_run, settings_of_figure_29)

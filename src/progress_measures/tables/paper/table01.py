@@ -1,4 +1,4 @@
-"""Table 1: projected on the key frequencies' Fourier components of W_L, the neurons are cos and sin of w(a + b)."""
+"""Table 1: the neurons' projections on W_L cos_k and W_L sin_k are close to multiples of cos and sin of w_k(a + b)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMATS = for_both_sides({"first": ".1f", "second": ".1f", "single": ".1f", "FVE
 
 
 def published_rows(claim: str) -> list[Row]:
-    """Return the published rows of a claim with our columns, `COLUMNS`; the FVE is a fraction, 0 to 1."""
+    """Return the published rows that a claim quotes, with the columns `COLUMNS`; the FVE is a fraction, 0 to 1."""
     rows = []
     for row in published(claim):
         first, second = sorted(name for name in row if name.startswith("coef_"))

@@ -57,7 +57,7 @@ class Pool(Protocol):
         """
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Stop the jobs or leave them running, as the pool decides, when the waiting process ends.
+        """Stop the jobs when the waiting process ends, or leave them running; which of these depends on the pool.
 
         Returns:
             A message for the user that says what became of the jobs.

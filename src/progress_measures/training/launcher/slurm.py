@@ -1,5 +1,7 @@
 """The pool of a Slurm cluster: a submission is a job array, or a single job, submitted by the library submitit.
 
+This module uses two others:
+
     slurm_commands   calls squeue, sacct, scancel, scontrol and sinfo
     slurm_status     decides the status of a job from all that is known about it
 
@@ -35,7 +37,7 @@ from progress_measures.training.progress import duration
 REQUEUES = 10_000
 SIGNAL_SECONDS = 90  # a job gets the signal to save this long before its time limit; Slurm may send it a minute earlier
 MIN_MINUTES = -(-(SIGNAL_SECONDS + 60) // 60)  # shortest time limit: the signal must not come before the job starts
-# Messages of `sbatch` after which it is open whether Slurm has taken the job. After all other messages, Slurm has not.
+# Messages of `sbatch` after which it is open whether Slurm has taken the job. After any other message, it has not.
 NO_ANSWER = re.compile(
     r"timed out|unable to contact|connect(?:ion)? fail|connection (?:refused|reset)|temporar|zero bytes|not responding"
     r"|unexpected message|transport endpoint|killed for an unknown reason|could not make sense",
@@ -128,7 +130,7 @@ class SlurmPool:
     def submit(self, submissions: list[Submission]) -> None:
         """Submit each submission as a job array; the arrays share the number of jobs that run at a time.
 
-        Each array runs at least one job at a time, so that more arrays than `at_once` run more jobs than that.
+        Each array runs at least one job at a time. So more arrays than `settings.at_once` run more jobs than that.
 
         If Slurm does not respond, `poll` searches the queue for the array's name, and submits the array if it is not
         listed.
@@ -283,8 +285,9 @@ class SlurmPool:
     def _confirm(self, submission: Submission, numbers: set[int]) -> None:
         """Decide from the numbers of the arrays that `squeue` lists whether Slurm has taken a submission.
 
-        If arrays are listed, the lowest number is recorded and the other arrays are canceled. If none is listed,
-        `sbatch` is called again when the next call is due; after the last call, the submission is given up.
+        If arrays are listed and no number is recorded yet, the lowest number is recorded. Arrays with other numbers
+        than the recorded one are canceled. If none is listed, `sbatch` is called again when the next call is due; after
+        the last call, the submission is given up.
 
         Args:
             submission: the submission.
@@ -312,7 +315,7 @@ class SlurmPool:
             slurm_commands.scancel(*map(str, sorted(other_numbers)))
 
     def _write_missing_pickles(self, submission: Submission) -> None:
-        """Write the files from which submitit's jobs start, if the submitting process did not: jobs wait a minute for them."""
+        """Write the files from which submitit's jobs start, where they are missing; jobs wait a minute for them."""
         from submitit.core.utils import DelayedSubmission, JobPaths
 
         assert self.settings is not None
@@ -330,7 +333,7 @@ class SlurmPool:
 
         settings = self.settings
         assert settings is not None
-        # The folder exists before jobs start: Slurm does not create the folder of a job's log.
+        # submitit creates this folder before it calls `sbatch`; Slurm would not create the folder of a job's log.
         executor = SlurmExecutor(folder=submission.folder.absolute() / "slurm", max_num_timeout=REQUEUES)
         executor.update_parameters(
             job_name=submission.name,
@@ -399,7 +402,7 @@ def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
 
 
 def _live_lines(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
-    """Return the lines of waiting or running, not completing jobs; None if neither `squeue` nor `sacct` responds."""
+    """Return the lines of jobs that wait or run (except COMPLETING); None if neither `squeue` nor `sacct` responds."""
     submissions = list({submission.name: submission for submission, _ in jobs}.values())
     names = [submission.name for submission in submissions]
     since = min(datetime.fromisoformat(submission.submitted) for submission in submissions)

@@ -2,9 +2,9 @@
 
 - `pairs`: one-layer networks of the paper's design on pairs, by the fast path: exact computation from small tables.
 - `paper_design`: other networks of the paper's design, in any size and on any task.
-- `any_design`: networks of any other design, such as with norms or gated MLPs, or without attention; torch's autograd
-  computes their gradients. It also trains all networks that compute in bfloat16, because torch's autocast does not convert
-  the products of the backward passes that are written by hand in the other two modules.
+- `any_design`: networks of any other design, such as those with norms or gated MLPs, or without attention; torch's
+  autograd computes their gradients. This module also trains all networks that compute in bfloat16, because torch's
+  autocast does not convert the products of the backward passes that are written by hand in the other two modules.
 
 Each module has a class `Objective`. Before each update, its `prepare` writes the examples and dropout masks of the update
 into tensors, from which `loss` reads them. On a GPU, the updates replay a CUDA graph, which always reads the same tensors.
