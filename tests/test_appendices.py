@@ -151,7 +151,7 @@ def test_description_counts_the_neurons_of_each_network(sizes):
     descriptions = summaries(all_keys)
     for run, neurons in zip(sizes.run.values, (4, 48), strict=True):
         clustered = int(sizes.cluster_size.sel(run=run).sum())
-        assert f"{neurons - clustered} neurons in none" in descriptions[run]
+        assert f"{neurons - clustered} neurons in no cluster" in descriptions[run]
 
 
 OF_NEURON_5 = ("demo/05_neurons5", "demo/20_neurons5b", "demo/25_neuron5_2d")

@@ -55,7 +55,7 @@ def test_one_checkpoint_without_history_is_described(cube):
     alone = cube.isel(epoch=[-1]).drop_vars(["grok_time", "memorization_end", "circuit_formation_end", "cleanup_end"])
     words = summaries(alone)["seed0"]
     assert words.startswith("after 400 epochs")
-    assert "Phases by rule" not in words
+    assert "Ends of the phases" not in words
     assert CLAIMS["paper.fig7.gini"].statement.rstrip(".") not in words
     assert "nan" not in words
 
@@ -112,7 +112,7 @@ def test_restricted_loss_far_above_the_loss_is_compared_with_harmonics(cube):
 def test_published_subtraction_needs_harmonics():
     words = summaries(open_cube(ROOT / published_cube("subtraction")))["seed999"]
     assert "The restricted loss is 225 times the loss over all pairs." in words
-    assert "harmonics 2k and 3k of the key frequencies k, it is 2.03e-07." in words
+    assert "harmonics 2k and 3k of the key frequencies k, the restricted loss is 2.03e-07." in words
 
 
 def test_frequency_without_neurons_is_named(cube):

@@ -1,10 +1,13 @@
 """Prediction of when a network generalizes, from its measures up to an epoch.
 
-T is the first epoch with a test loss below 1 nat. At an epoch t < T, a ridge regression on a few measures at t predicts
-log10(T/t). It is fitted to other runs, at each of their checkpoints before their T. The predictors must not depend on epochs
-after t. This rules out the restricted and excluded losses, which use the final network's key frequencies. Two substitutes
-take their place. One is the maximum, over all frequencies, of the train loss if this frequency alone is removed from the
-logits. The other is the fraction of the logits' sum of squares that the cosines cos w(a + b - c) of all frequencies explain.
+T is the first epoch with a test loss below 1 nat. At an epoch t < T of a run, a ridge regression on a few measures at t
+predicts log10(T/t). The regression is fitted to other runs, at the checkpoints of each run from epoch 100 on that are
+before the run's T.
+
+The predictors must not depend on epochs after t. This rules out the restricted and excluded losses, which use the final
+network's key frequencies. Two substitutes take their place. One is the maximal excluded loss: the largest train loss
+that results if a single frequency is removed from the logits. The other is the fraction of the logits' sum of squares
+that the cosines cos w(a + b - c) of all frequencies explain.
 """
 
 from __future__ import annotations
@@ -170,7 +173,7 @@ def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experim
 
 
 def error_factor(trajectory: Trajectory, predicted: Array) -> Array:
-    """Compute by which factor predictions of T are wrong, predicted / T or T / predicted, whichever is larger.
+    """Compute the factor by which predictions of T are wrong: predicted / T or T / predicted, whichever is larger.
 
     Args:
         trajectory: The trajectory with the true T.
@@ -183,7 +186,7 @@ def error_factor(trajectory: Trajectory, predicted: Array) -> Array:
 
 
 def value_at_fraction(trajectory: Trajectory, values: Array, fraction: float) -> float:
-    """Return the value at the last epoch of a trajectory not after `fraction` times T.
+    """Return the value at the last epoch of a trajectory that is at most `fraction` times T.
 
     Args:
         trajectory: The trajectory with the true T.

@@ -173,8 +173,8 @@ def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
 def failures(cube: xr.Dataset) -> xr.DataArray:
     """Return whether the network's answer differs from a + b: [embedding, a, b].
 
-    The dimension `embedding` says which part of the operands' embedding the network has: the whole, or its mean and some of
-    its principal components.
+    The dimension `embedding` says which part of the operands' embedding is kept: all of it, or its mean and some of its
+    principal components.
     """
     answers = cube.answer_by_embedding.isel(run=0)
     return answers != answers.a + answers.b

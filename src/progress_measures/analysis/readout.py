@@ -1,8 +1,8 @@
-"""Rows of the paper's Tables 1 and 3, the loss of the key cosines alone (section 4.2), and checks of both, from cubes.
+"""Rows of the paper's Tables 1 and 3, and the loss of the key cosines alone (section 4.2), with checks, from cubes.
 
-W_L = W_out W_U. A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c. The
-coordinate `wave` (cos or sin) of the cube says whether the neurons are projected on the vector W_L cos_k or W_L sin_k, where
-cos_k and sin_k have the entries cos w_k c and sin w_k c.
+W_L = W_out W_U. A key cosine is cos w_k(a + b - c) at a key frequency k, as a function of the pair (a, b) and the
+output c, with w_k = 2πk/p and p operand values. The coordinate `wave` (cos or sin) of the cube says whether the neurons
+are projected on the vector W_L cos_k or W_L sin_k, where cos_k and sin_k have the entries cos w_k c and sin w_k c.
 """
 
 from __future__ import annotations
@@ -84,15 +84,16 @@ def cosine_loss(run_cube: xr.Dataset) -> float:
     # at the Nyquist frequency it is sqrt(2) times as large.
     cosine_norms = np.sqrt(p**3 / 2) / np.sqrt(nyquist_factor(p, keys))
     amplitudes = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / cosine_norms
+    # entry x is the logit of the output c with a + b - c = x mod p; the right answer has x = 0
     logits = amplitudes @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
     return float(np.log1p(np.exp(logits[1:] - logits[0]).sum()))
 
 
 def single_term_deviation(rows: list[ReadoutRow]) -> float:
-    """Return how far the rows of Table 1 deviate from the angle-sum identity.
+    """Compute the largest relative deviation of rows of Table 1 from the angle-sum identity.
 
     The deviation of a row is ||s| - (|c1| + |c2|) / 2| / |s|, where c1 and c2 are the coefficients on the two products, and s is
-    the coefficient on the single function cos or sin of w(a + b). By the identity, |c1| = |c2| = |s|.
+    the coefficient on the single function cos or sin of w_k(a + b). By the identity, |c1| = |c2| = |s|.
 
     Args:
         rows: rows of Table 1, as `readout_rows` returns them, of one or more runs.

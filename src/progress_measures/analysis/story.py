@@ -41,7 +41,7 @@ def story(cube: xr.Dataset) -> list[str]:
         what the ranges are.
 
     Raises:
-        UserError: the cube lacks a variable that the lines state.
+        UserError: the cube lacks a variable that the lines require.
     """
     missing = [name for name in VARIABLES if name not in cube]
     if missing:
@@ -65,7 +65,8 @@ def story(cube: xr.Dataset) -> list[str]:
         f"the restricted loss falls below 1 nat at epoch {epoch(first_below(cube.restricted_loss, LOW_LOSS))}.",
         "Grokked": f"at epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss falls below 1 nat at epoch "
         f"{epoch(first_below(cube.history_test_loss, LOW_LOSS))}.",
-        "Final algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the final logits.",
+        "Final algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the sum of squares of "
+        "the final logits.",
     }
     width = max(map(len, lines))
     summary = [f"{title:{width}}  {line}" for title, line in lines.items()]

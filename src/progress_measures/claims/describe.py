@@ -38,7 +38,7 @@ FAR_ABOVE = 10
 """The restricted loss is far above the loss over all pairs if it is at least this many times as large."""
 
 REQUIRED_RATIO = 2
-"""The test loss depends on a frequency if it is at least this many times as large without the frequency."""
+"""The test loss depends on a frequency if the loss is at least this many times as large without it in the logits."""
 
 
 def describe(cube: xr.Dataset) -> str:
@@ -57,7 +57,7 @@ def describe(cube: xr.Dataset) -> str:
 
 
 def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Return the cube of each run, by name: with the dimension `run`, without the padding for larger or longer-trained runs."""
+    """Return the cube of each run, by name, with the dimension `run` and without the padding of small or short runs."""
     return {name: until_stop(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
 
 
@@ -85,7 +85,7 @@ def _table(cube: xr.Dataset, runs: dict[str, xr.Dataset]) -> str:
 
 
 def _cell(name: str, value: xr.DataArray) -> str:
-    """Return a number as the table shows it."""
+    """Return a value as text: accuracies in percent, epochs without decimals, other numbers with three digits."""
     if not np.isfinite(value):
         return "—"
     if name.endswith("accuracy"):
@@ -96,8 +96,9 @@ def _cell(name: str, value: xr.DataArray) -> str:
 def _sentence(run_cube: xr.Dataset) -> str:
     """Return one sentence on a run, for the terminal.
 
-    It says whether the run generalizes, whether training stopped early, which ends of phases are not found, why there are no
-    key frequencies, and which headline claims fail. If the training pairs are unknown, it has the loss over all pairs.
+    It says whether the run generalizes, whether training stopped early, which ends of phases are not found, why there
+    are no key frequencies, and which headline claims fail. If the training pairs are unknown, it states the loss over
+    all pairs.
 
     Args:
         run_cube: cube with a single run, with the dimension `run`.
@@ -137,7 +138,7 @@ def _origin(cube: xr.Dataset) -> list[str]:
 def summaries(cube: xr.Dataset) -> dict[str, str]:
     """Return one paragraph per run, by name of the run, for the explorer.
 
-    It has losses, key frequencies, phases, and which headline claims hold.
+    A paragraph states the run's losses, key frequencies, ends of phases, and which headline claims hold.
     """
     return {name: _paragraph(run) for name, run in _single_runs(cube).items()}
 
@@ -149,6 +150,8 @@ def _stopped_early(run: xr.Dataset) -> bool:
 
 def _paragraph(run_cube: xr.Dataset) -> str:
     """Return the paragraph on a run.
+
+    It begins in lower case, because the explorer shows it after the run's name.
 
     Args:
         run_cube: cube with a single run, with the dimension `run`.
@@ -178,18 +181,20 @@ def _paragraph(run_cube: xr.Dataset) -> str:
 def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
     """Return a sentence with the key frequencies and, if the neurons are known, the number of neurons in each cluster."""
     if "cluster_size" not in run:
-        return f"Key frequencies of the logits (its neurons are not known): {', '.join(map(str, keys))}."
+        return f"Key frequencies, found from the logits (neurons unknown or absent): {', '.join(map(str, keys))}."
     sizes = run.cluster_size.sel(frequency=keys).values
     key_list = ", ".join(f"{k} ({size})" for k, size in zip(keys, sizes, strict=True))
     return (
-        f"Key frequencies (neurons in their clusters): {key_list}; {run.sizes['neuron'] - sizes.sum()} neurons in none."
+        f"Key frequencies (neurons in their clusters): {key_list}; {run.sizes['neuron'] - sizes.sum()} neurons in no "
+        "cluster."
     )
 
 
 def _harmonics(last: xr.Dataset) -> list[str]:
-    """Return a sentence on the restricted loss with and without harmonics if it is far above the loss over all pairs; else none.
+    """Return a sentence on the restricted loss with and without harmonics, or none.
 
-    With harmonics, the logits also keep the frequencies 2k and 3k of each key frequency k.
+    There is a sentence only if the restricted loss is far above the loss over all pairs. With harmonics, the logits
+    also keep the frequencies 2k and 3k of each key frequency k.
     """
     if not {"loss", "restricted_loss_with_harmonics"} <= set(last):
         return []
@@ -198,15 +203,16 @@ def _harmonics(last: xr.Dataset) -> list[str]:
         return []
     return [
         f"The restricted loss is {ratio:.3g} times the loss over all pairs. If the logits also keep the harmonics 2k and 3k of "
-        f"the key frequencies k, it is {_number(loss_with_harmonics)}."
+        f"the key frequencies k, the restricted loss is {_number(loss_with_harmonics)}."
     ]
 
 
 def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> list[str]:
     """Return one sentence for each frequency that has no neuron cluster but on which the test loss depends.
 
-    The harmonics 2k and 3k of key frequencies are skipped, because a ReLU adds them to a wave of frequency k. There is no
-    sentence for a task given by a table, which has no `prime` or `modulus`, because its harmonics are not known.
+    The harmonics 2k and 3k of key frequencies are skipped, because a ReLU adds them to a wave of frequency k. The list
+    is empty for a task without `prime` or `modulus`, such as a table of labels: the harmonics depend on the table, and
+    a cube does not contain the table.
     """
     variables = {"ablated_loss_by_frequency", "cluster_size", "test_loss"}
     if not (variables <= set(last) and {"prime", "modulus"} & set(last.coords)):
@@ -257,11 +263,11 @@ def _losses(last: xr.Dataset) -> str:
 
 
 def _phases(run: xr.Dataset) -> str:
-    """Return a sentence with the epoch at which each phase ends, or the reason why the rule finds no end."""
+    """Return a sentence with the epoch at which each phase ends, or the reason why its rule finds no end."""
     names = dict(zip(PHASES, PHASE_ENDS, strict=False))
     ends = {phase: _epoch(run, name) for phase, name in names.items()}
     ends_found = [f"{phase} ends at epoch {end:,.0f}" for phase, end in ends.items() if np.isfinite(end)]
-    return f"Phases by rule: {'; '.join(ends_found + _missing_phase_ends(run))}."
+    return f"Ends of the phases, found by rules: {'; '.join(ends_found + _missing_phase_ends(run))}."
 
 
 def _missing_phase_ends(run: xr.Dataset) -> list[str]:

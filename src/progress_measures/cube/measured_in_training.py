@@ -34,7 +34,7 @@ def write_measured_in_training(
 
     Args:
         run: settings of the run.
-        measures: the measures.
+        measures: the measures whose values are written; each has the dimension `epoch`.
         values: [checkpoint, …] by name of the measure.
         folder: folder of the run.
     """

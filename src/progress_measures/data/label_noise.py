@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from progress_measures.experiments.schema import Run
 
-_STREAM = 1  # second part of the seed, so that these random numbers differ from others of the split's seed
+_STREAM = 1  # second part of the seed, so that other uses of the split's seed give other random numbers
 
 
 def training_labels(run: Run, train: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -21,11 +21,11 @@ def on_sequences(run: Run) -> bool:
 
 
 def has_paper_design(run: Run) -> bool:
-    """Return whether a network has the paper's design, in any size; the fast forward passes compute only such networks.
+    """Return whether a network has the paper's design, in any size.
 
-    A network of this design has the paper's values of all fields of `model` that decide what a network computes, except
-    `layers`, the sizes, `attention_only`, `mlp_biases` and `doubled_residual`. The answer position of a pair is the
-    last one.
+    `models.forward_at_answers` and the backward passes that are written by hand compute only such networks. A network
+    of this design has the paper's values of all fields of `model` that decide what a network computes, except `layers`,
+    the sizes, `attention_only`, `mlp_biases` and `doubled_residual`. The answer position of a pair is the last one.
     """
     model = run.model
     return (
@@ -67,18 +67,18 @@ def uses_fast_path(run: Run) -> bool:
 
 
 def batch_size(run: Run) -> int:
-    """Return the number of examples per update: `training.batch`, else `split.examples`, else 0: all training pairs."""
+    """Return the examples per update: `training.batch`, else `split.examples`; 0 if all training pairs are used."""
     return run.training.batch or run.split.examples or 0
 
 
 def momentum(run: Run) -> float:
-    """Return m in v = m v + gradient for `sgd`, the decay rate of the mean of gradients for `muon`, 0 for other optimizers."""
+    """Return m of the velocity v = m v + gradient for `sgd`, the decay rate of the mean gradient for `muon`, else 0."""
     by_default = {"sgd": 0.9, "muon": 0.95}.get(run.training.optimizer, 0.0)
     return by_default if run.training.momentum is None else run.training.momentum
 
 
 def adamw_learning_rate(run: Run) -> float:
-    """Return the learning rate of the weights that AdamW trains with the optimizer `muon`; by default `learning_rate`."""
+    """Return the learning rate for what AdamW trains if the optimizer is `muon`; by default `learning_rate`."""
     rate = run.training.adamw_learning_rate
     return run.training.learning_rate if rate is None else rate
 

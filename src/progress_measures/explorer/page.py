@@ -1,7 +1,8 @@
 """Assemble the explorer in one HTML file: its HTML, CSS and JavaScript, plotly.js, and the cubes that `payload` packs.
 
-The page works from a file, without a server; its content security policy forbids all network access. A page of text, such as the
-documentation's page on the algorithm, can contain some of the explorer's views.
+The page works from a file, without a server; its content security policy forbids all network access. A view is one
+interactive plot of the explorer, such as the plot of the losses. A page of text, such as the documentation's page on
+the algorithm, can contain some of the views.
 """
 
 from __future__ import annotations

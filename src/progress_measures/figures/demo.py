@@ -148,7 +148,7 @@ figure(
     size=(3.8, 3.2),
     caption="""Product of cos(wa) and the constant vector over b, over all pairs, with w = 2πk/p and k = 47. Both
     factors are scaled to unit vectors over the operand values. Frequency 47 is the demo's highest key frequency; if p is too
-    small for it, the highest frequency is shown. In the demo's figure, the cosine varies along b, although the title
+    small for it, the highest frequency is shown. In the demo's figure, the cosine varies along b, although its title
     names a.""",
 )
 
@@ -350,8 +350,8 @@ figure(
     variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_ENDS),
     size=(5.2, 3.0),
     caption="""Test loss of the first run divided by its restricted loss at the same epoch. As in the demo, the
-    restricted loss is the loss on test pairs of the logits' mean over pairs plus P W_L. P is the projection of the
-    neurons, as functions of the pair, onto cos and sin of w(a + b) for the key frequencies k; w = 2πk/p and W_L = W_out
-    W_U. Where the ratio is above 1, the key frequencies alone give a lower loss than the full network. The demo's title
-    names the inverse ratio, and the demo divides losses that are one checkpoint apart.""",
+    restricted loss is the loss on test pairs if the logits are replaced by their mean over pairs plus P W_L. P is the
+    projection of the neurons, as functions of the pair, onto cos and sin of w(a + b) for the key frequencies k; w =
+    2πk/p and W_L = W_out W_U. Where the ratio is above 1, the key frequencies alone give a lower loss than the full
+    network. The demo's title names the inverse ratio, and the demo divides losses that are one checkpoint apart.""",
 )

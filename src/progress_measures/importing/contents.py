@@ -1,12 +1,12 @@
 """Find the networks in the data of a file, their epochs, and the records of their training.
 
-Supported layouts: state dicts; dictionaries that contain one under a usual key or any other, with `epoch`, `config`,
+Supported layouts: state dicts; dictionaries that contain a state dict under any key, with `epoch`, `config`,
 `optimizer` or losses beside it; runs of several state dicts, as lists or by epoch; folders of files. Epochs in this
 module count updates. Programs number them in two ways, and `Contents.epochs_source` states which one was assumed. A
 field `epoch` is the index of the last update, from 0, as in the files of the paper's authors and of the notebooks:
-`epoch` e means e + 1 updates. A field `step`, and a number with text such as `step1000` or `epoch100`, is the number of
-updates itself. A number alone counts as `epoch` if it is the name of a file in a folder, or a key in a run under one of
-the `RUN_KEYS`; as another key, it counts as `step`.
+`epoch` e means e + 1 updates, or e updates if the file lists exactly e train losses. A field `step`, and a number with
+text such as `step1000` or `epoch100`, is the number of updates itself. A number alone counts as `epoch` if it is the
+name of a file in a folder, or a key in a run under one of the `RUN_KEYS`; as another key, it counts as `step`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ STEP_KEYS = ("global_step", "step")  # number of updates
 AFTER_UPDATE = "e means e + 1 updates: counted from 0 and saved after the update"
 IS_UPDATE_COUNT = "it is the number of updates"
 
-MAX_NESTING = 8  # of mappings of tensors
+MAX_NESTING = 8  # levels of mappings within mappings of tensors
 MAX_ENTRIES = 100_000  # of a file, in all nested mappings together
 
 _TRAIN_LOSSES = ("train_losses", "train_loss", "training_losses")
@@ -107,7 +107,7 @@ class Contents(NamedTuple):
         epochs: number of updates before each checkpoint; None if the file does not state it.
         layout: description of how the file is arranged.
         config: the file's configuration, with its own field names.
-        optimizer: settings of the optimizer's only parameter group, such as `weight_decay`; empty without exactly one.
+        optimizer: settings of the optimizer's parameter group, such as `weight_decay`; empty unless there is just one.
         train: train losses that the file contains; None if it has none.
         test: test losses that the file contains; None if it has none.
         train_indices: training pairs as indices a * n + b; None if the file does not list them.
@@ -194,7 +194,7 @@ def _network_key(loaded: Mapping[str, Any]) -> str | None:
 def _contents_under_known_keys(
     loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path
 ) -> Contents:
-    """Return the networks under `run_key`, under `network_key`, or under both."""
+    """Return the networks under `run_key`, under `network_key`, or under both; at most one of them is None."""
     other_fields = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
     last = _network_under_known_key(loaded[network_key]) if network_key is not None else None
     if run_key is None:
@@ -361,7 +361,7 @@ def _without_prefixes(tensors: Mapping[str, NDArray[Any]], other_fields: dict[st
     TransformerLens 4 lists a tensor under several names, which become one. Different tensors keep different names.
     """
     names = {name: name.replace("._original_component", "") for name in tensors}
-    # of tensors with one short name, the first
+    # if several tensors get the same short name, the first is kept
     first = {short: tensors[name] for name, short in reversed(names.items())}
     if not all(np.array_equal(first[short], tensors[name]) for name, short in names.items()):
         names = {name: name for name in tensors}
@@ -395,7 +395,7 @@ def _contents_of_network(
 
     Args:
         network: the network.
-        other_fields: the fields beside it.
+        other_fields: the file's fields beside the network.
         layout: description of how the file is arranged.
         path: the file.
         one_loss_per_update: whether the list of train losses has one entry per update, as in the files of the paper's authors,
@@ -433,7 +433,7 @@ def _contents_of_run(entries: Any, key: str, other_fields: Mapping[str, Any], pa
 
     Args:
         entries: the list or mapping.
-        key: where it is in the file; empty for the whole file.
+        key: key of the list or mapping in the file; empty if the file consists of it.
         other_fields: the file's fields beside the list or mapping.
         path: the file.
     """
@@ -560,7 +560,7 @@ def _with_records(contents: Contents, other_fields: Mapping[str, Any], run_key: 
 
 
 def _completed_from_last(contents: Contents, last: Contents) -> Contents:
-    """Add what only the last checkpoint states."""
+    """Add what the last checkpoint states and the rest of the file does not."""
     return contents._replace(
         config=contents.config or last.config,
         optimizer=contents.optimizer or last.optimizer,
@@ -618,7 +618,7 @@ def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses
     """Return the train losses and the test losses in the file, each None if absent.
 
     If the file has no `train_updates`, it is assumed that train losses are measured before each update. The paper's authors
-    measure test losses before the update too, possibly only every few epochs; the notebooks measure them after each update.
+    measure test losses before an update too, possibly only every few epochs. The notebooks measure them after it.
     """
     train, test = _first_losses(loaded, _TRAIN_LOSSES, path), _first_losses(loaded, _TEST_LOSSES, path)
     if not train.size:

@@ -1,7 +1,7 @@
 """Rename the tensors of a network trained elsewhere, and reorder their axes, as in `models.transformer`.
 
-Names and tensors of that network are called foreign, those of this project ours. A format is a YAML file that locates
-each of our tensors in a foreign state dict:
+Names and tensors of that network are called foreign; those of this project are called ours. A format is a YAML file
+that locates each of our tensors in a foreign state dict:
 
     W_E: [transformer.wte.weight, token d_model]
     W_Q: ["h.{layer}.attn.q.weight", (head d_head) d_model]
@@ -84,7 +84,7 @@ MLP_AXES = {
     "W_out": "neuron output",
     "b_out": "output",
 }
-"""Axes of each tensor of an MLP without attention, in our order. Its mapping file states `mlp_input`."""
+"""Axes of each tensor of an MLP without attention, in our order. The mapping file of such an MLP states `mlp_input`."""
 
 ALL_OR_NONE = (
     ("W_in", "W_out"),
@@ -244,8 +244,8 @@ class FormatMatch:
     Attributes:
         format: the format.
         sizes: size of each axis, as far as the shapes determine it; without `head` if they determine only head × d_head.
-        missing: foreign names of required tensors that the state dict lacks; of tensors of the layers, only the first
-            layer's.
+        missing: foreign names of required tensors that the state dict lacks; of a tensor that each layer has, the name
+            in the first layer.
         problems: descriptions of what does not fit the format; empty if everything fits.
     """
 
@@ -437,8 +437,8 @@ def best_match(
         absent: our names of the tensors that this network is known to lack.
 
     Returns:
-        The match with the fewest missing tensors; of equal ones, the fewest problems and then the fewest ignored
-        tensors decide.
+        The match with the fewest missing tensors. Among equal matches, the one with the fewest problems, then the one
+        with the fewest ignored tensors.
 
     Raises:
         UserError: no format matches; the message says what is missing or wrong for the closest format.

@@ -8,12 +8,12 @@ without the key frequencies in the logits.
 - Circuit formation ends where the log test loss has fallen by 5 % of the way from its plateau to its final level.
 - Cleanup ends where it has fallen by 95 % of this way.
 
-The final level is the median over the last 10 % of training. The middle is halfway between the maximum and the final
-level. The fall is the first one after which the log test loss stays at or below the middle for 500 epochs. The plateau
-is the median of the values above the middle before this fall.
+The final level is the median of the log test loss over the last 10 % of training. The middle is halfway between the
+maximum of the log test loss and the final level. The fall is the first one after which the log test loss stays at or
+below the middle for 500 epochs. The plateau is the median of the values above the middle before this fall.
 
-A condition that must hold for 500 epochs needs to hold only until the end of training if that is earlier. Each measure takes
-the cube of one run and returns an epoch, or NaN with the reason.
+If training ends before the 500 epochs of a condition are over, the condition needs to hold only until the end of
+training. Each measure takes the cube of one run and returns an epoch, or NaN with the reason.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def circuit_formation_end(run_cube: xr.Dataset) -> Milestone:
     """Last epoch at which the log test loss has fallen by at most 5 % of the way from plateau to final level.
 
     The plateau is the median before the fall, the final level the median over the last 10 % of training. NaN if the
-    test loss falls by less than two decades, does not stay down, or has no plateau.
+    test loss falls by less than two decades, does not stay low for 500 epochs, or has no plateau.
     """
     cleanup = _cleanup_start_and_end(run_cube)
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run_cube.epoch[cleanup[0]]))
@@ -166,7 +166,7 @@ def cleanup_end(run_cube: xr.Dataset) -> Milestone:
     """First epoch at which the log test loss has fallen by at least 95 % of the way from plateau to final level.
 
     The plateau is the median before the fall, the final level the median over the last 10 % of training. NaN if the
-    test loss falls by less than two decades, does not stay down, or has no plateau.
+    test loss falls by less than two decades, does not stay low for 500 epochs, or has no plateau.
     """
     cleanup = _cleanup_start_and_end(run_cube)
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run_cube.epoch[cleanup[1]]))
@@ -208,7 +208,8 @@ def _first_lasting_in_history(
 def grok_time(run_cube: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-2 for 500 epochs.
 
-    If training ends earlier, until its end. NaN if there is no such epoch, or if it may precede the recorded losses.
+    If training ends sooner, the test loss must stay below until the end. NaN if there is no such epoch, or if the epoch
+    may precede the recorded losses.
     """
     return _first_lasting_in_history(run_cube, "test_loss", lambda loss: loss < 1e-2)
 
@@ -224,7 +225,8 @@ def grok_time(run_cube: xr.Dataset) -> Milestone:
 def test_loss_millionth_time(run_cube: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-6 for 500 epochs.
 
-    If training ends earlier, until its end. NaN if there is no such epoch, or if it may precede the recorded losses.
+    If training ends sooner, the test loss must stay below until the end. NaN if there is no such epoch, or if the epoch
+    may precede the recorded losses.
     """
     return _first_lasting_in_history(run_cube, "test_loss", lambda loss: loss < 1e-6)
 
@@ -240,7 +242,7 @@ def test_loss_millionth_time(run_cube: xr.Dataset) -> Milestone:
 def test_accuracy_time(run_cube: xr.Dataset) -> Milestone:
     """First epoch from which the test accuracy stays at 99 % or more for 500 epochs.
 
-    If training ends earlier, until its end. NaN if there is no such epoch, or if it may precede the recorded
-    accuracies.
+    If training ends sooner, the accuracy must stay there until the end. NaN if there is no such epoch, or if this epoch
+    may precede the recorded accuracies.
     """
     return _first_lasting_in_history(run_cube, "test_accuracy", lambda accuracy: accuracy >= 0.99)

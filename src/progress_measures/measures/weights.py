@@ -87,7 +87,7 @@ def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
 
 
 def _of_nonzero_rows(checkpoint: Checkpoint, norms: Array) -> Array:
-    """Return the norms, if n is even without the last one: the sine at the Nyquist frequency, which is always zero."""
+    """Return the first p norms. For even p, this leaves out the sine at the Nyquist frequency, which is always zero."""
     return norms[: checkpoint.context.n]
 
 

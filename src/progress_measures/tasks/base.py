@@ -144,7 +144,7 @@ class PairTask(Task):
 
     @property
     def output_count(self) -> int:
-        """Number of outputs. Some may never be right: for most tasks, these come last."""
+        """Number of outputs. Some outputs may never be the right answer; for most tasks, these outputs come last."""
         raise NotImplementedError
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -200,8 +200,8 @@ class PairTask(Task):
     def train_mask(self, split: Split, seed: int) -> NDArray[np.bool_]:
         """Return the mask of the training pairs: [a, b].
 
-        They are the first pairs with a right answer in the order of the split. Their number is the train fraction of
-        all pairs with a right answer, rounded down.
+        The training pairs are the first pairs with a right answer in the order of the split. Their number is the train
+        fraction times the number of all pairs with a right answer, rounded down.
 
         Args:
             split: method and train fraction of the split.

@@ -45,8 +45,8 @@ def find_group(labels: NDArray[np.int64], defined: NDArray[np.bool_] | None = No
         defined: whether each pair has a label [a, b]; None if all have one.
 
     Returns:
-        The group; None if no such order is found. Then the right answer is neither a sum or difference mod n, nor a product or
-        quotient mod a prime n, nor a one-to-one function of one of these.
+        The group; None if the right answer is neither a sum or difference mod n, nor a product or quotient mod a prime
+        n > 3, nor a one-to-one function of one of these.
     """
     n = len(labels)
     has_label = np.ones_like(labels, dtype=bool) if defined is None else defined

@@ -87,7 +87,9 @@ class RunStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold a lock that keeps other processes from training this run; the system releases the lock if this process dies.
+        """Hold a lock that keeps other processes from training this run.
+
+        The system releases the lock when this process ends.
 
         Raises:
             UserError: another process holds the lock.
@@ -106,8 +108,8 @@ class RunStore:
         """Return the files of the states from which training can resume: intact, of the same settings and code.
 
         Returns:
-            The files by epoch and number of checkpoints that were in `checkpoints.zarr`. Runs train together from states that
-            agree in both. Empty if `checkpoints.zarr` is missing or its metadata are damaged.
+            The files by epoch of the state and number of checkpoints in `checkpoints.zarr` at this epoch. Runs train
+            together from states that agree in both. Empty if `checkpoints.zarr` is missing or its metadata are damaged.
         """
         states: dict[tuple[int, int], Path] = {}
         if not self._has_expected_layout():
@@ -220,7 +222,7 @@ class RunStore:
         return np.union1d(self.epochs[self.epochs < last], [last])
 
     def _set_epochs(self, group: zarr.Group, epochs: NDArray[np.int64]) -> None:
-        """Set the epochs of the checkpoints, if they differ: a run that stops early has fewer."""
+        """Set the epochs of the checkpoints in `checkpoints.zarr`; a run that stops early has fewer."""
         for _, array in group.arrays():
             if array.shape[0] != len(epochs):
                 array.resize((len(epochs), *array.shape[1:]))

@@ -1,4 +1,4 @@
-"""Beyond the paper: when networks generalize with recipes that are said to accelerate grokking, and what they compute."""
+"""Beyond the paper: recipes that are said to accelerate grokking; when networks generalize, and what they compute."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ EVENTS = {
     size=(6.8, 4.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """When networks generalize with six recipes, and what they compute.
+    """When networks generalize with six recipes, and what the networks compute.
 
     One row per network, grouped by recipe. The networks of a recipe differ in their seed, which decides the initial
     weights and the training pairs. (a) First epochs with at least 95 % accuracy on training pairs, on all pairs with
@@ -62,8 +62,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     at checkpoints whose weights were kept. An event that never happens has no marker. (b) Number of key frequencies of
     the final network. (c) Distance irrelevance at the last checkpoint: the standard deviation of the correct logit over
     pairs with equal a - b, averaged over a - b and divided by the standard deviation over all pairs. Clock and Pizza
-    are the two algorithms for addition of Zhong et al. 2023; the Clock is the paper's. Shaded: values of typical
-    Pizzas, at most 0.4. Open circles in (b) and (c): networks that never have a test accuracy of 95 %.
+    are two algorithms for addition (Zhong et al. 2023); the Clock is that of Nanda et al. 2023. Shaded: values of
+    typical Pizzas, at most 0.4. Open circles in (b) and (c): networks that never have a test accuracy of 95 %.
     """
     recipes = by_recipe(cube)
     rows = _rows({name: part.sizes["run"] for name, part in recipes.items()})

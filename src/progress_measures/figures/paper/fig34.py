@@ -28,11 +28,12 @@ SAVED_RUN = ((236, 1.0), (1774, 0.1), (5000, 0.032))
 def draw(fig: Figure, stated_settings_cube: xr.Dataset, small_network_cube: xr.Dataset) -> None:
     """Train and test loss on skip trigrams, trained on a fixed set of sequences.
 
-    At the last token, the network predicts the one signal token that occurred among noise tokens. In the paper the test loss
-    falls long after the train loss. Left: one run on 512 sequences, with the settings that the paper states, which are those
-    of the experiment `mainline` except the task and the single layer of attention. Center and right: 512 and 64 sequences, with
-    the notebook's small network and weight decay 1; thin curves are one run per seed, bold curves their median. Crosses on the
-    right are points of the test loss of the authors' saved run, which does not record its number of sequences.
+    At the last token, the network predicts the one signal token that occurred among noise tokens. In the paper the test
+    loss falls long after the train loss. Left: one run on 512 sequences, with the settings that the paper states: those
+    of the experiment `mainline`, except for the task and for the network, which is a single layer of attention. Center
+    and right: 512 and 64 sequences, with the small network of the authors' notebook and weight decay 1; thin curves are
+    one run per seed, bold curves their median. Crosses on the right are points of the test loss of the authors' saved
+    run, which does not record its number of sequences.
     """
     stated = f"{_example_counts(stated_settings_cube)[0]:g} sequences,\nmainline's settings"
     runs = [(stated, stated_settings_cube.isel(run=[0]))]

@@ -1,6 +1,6 @@
-"""Decides the status of a Slurm job from all that is known about it.
+"""Determine the status of a Slurm job from all that is known about the job.
 
-`squeue` may fail, may omit a running job, and may not list a job yet. So a job counts as lost only if neither
+`squeue` may fail, may omit a running job, and may not yet list a new job. So a job counts as lost only if neither
 `squeue` nor `sacct` lists it in two polls, and it has given no sign of life for `PATIENCE` seconds. Signs of life are its
 submission, a line of `squeue` or `sacct`, and a change of its `.progress` file.
 """
@@ -66,7 +66,7 @@ def status(evidence: Evidence) -> JobStatus:
         return _status_if_live(line, evidence.cancel_requested)
     if evidence.recorded:
         return JobStatus(EXITED, "its end is recorded")
-    if line is None and previous and previous.state not in LIVE:  # it has ended, and Slurm has forgotten it
+    if line is None and previous and previous.state not in LIVE:  # it has ended, and Slurm no longer lists it
         return _status_if_exited(evidence._replace(line=previous))
     if line:
         # A requeued job passes through states that look final, so one such line is not enough.
@@ -106,7 +106,7 @@ def _status_if_exited(evidence: Evidence) -> JobStatus:
     if line:
         return JobStatus(EXITED, f"Slurm state: {_readable(line)}")
     if previous and LIVE.get(previous.state) == WAITING and not evidence.began:
-        # Slurm 22.05 forgets a job of an array that is canceled before it starts.
+        # Slurm 22.05 no longer lists a job of an array that is canceled before it starts.
         return JobStatus(EXITED, "it left the queue without starting: canceled, or lost by Slurm", canceled=True)
     return JobStatus(
         EXITED, f"lost: Slurm does not list it, and it gave no sign of life for {duration(evidence.silent)}"
@@ -114,6 +114,6 @@ def _status_if_exited(evidence: Evidence) -> JobStatus:
 
 
 def _readable(line: Line) -> str:
-    """Return the Slurm state of a line in lower case, with its reason if that says more."""
+    """Return the Slurm state of a line in lower case, with the reason that Slurm gives if it adds anything."""
     detail = f" ({line.reason})" if line.reason not in ("None", "NonZeroExitCode", "") else ""
     return f"{line.state.replace('_', ' ').lower()}{detail}"

@@ -1,4 +1,7 @@
-"""The table of jobs, redrawn in a terminal; in a log, one line from time to time with epochs and losses."""
+"""The table of jobs, redrawn in a terminal; in a log, one line from time to time with epochs and losses.
+
+A shard is the runs that one job trains as one batch.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def summary(rows: list[JobRow]) -> str:
 def progress_line(title: str, rows: list[JobRow]) -> str:
     """Return one line with epoch and losses of the running shards, and the summary.
 
-    For more than `SHARDS_IN_A_LINE` running shards, the range of their epochs replaces epochs and losses.
+    For more than `SHARDS_IN_A_LINE` running shards, the range of epochs over these shards replaces epochs and losses.
 
     Args:
         title: name of the experiment.
@@ -106,7 +109,7 @@ def progress_line(title: str, rows: list[JobRow]) -> str:
 
 
 def _is_notable(row: JobRow) -> bool:
-    """Return whether a log gets a line for a row: its shard has failed or is retried, or its job waits for the user to act."""
+    """Return whether a log gets a line for a row; the docstring of `Display` lists the cases."""
     waits_forever = any(explanation in row.note for explanation in UNSATISFIABLE.values())
     return row.state in NOTABLE or row.note.startswith(("try ", "sbatch: ")) or waits_forever
 

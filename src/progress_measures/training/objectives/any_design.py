@@ -1,6 +1,6 @@
 """Losses and accuracies of networks of any design, with gradients from torch's autograd.
 
-The other two modules of objectives, `pairs` and `general`, use backward passes that are written by hand.
+The other two modules of objectives, `pairs` and `paper_design`, use backward passes that are written by hand.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class AnyDesignObjective(PaperDesignObjective):
 
     Args:
         runs: runs of the same shape and design.
-        train: training pairs, as in `PaperDesignObjective`.
+        train: mask of the training pairs of each run, as in `PaperDesignObjective`: [run, a, b].
         device: the device of the weights.
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first_run = runs[0]
         self._design = design_of(first_run.model)
-        # Autocast must not cache the weights that it converts to bfloat16: a CUDA graph would reuse the cached ones after an
-        # update.
+        # Autocast must not cache the weights that it converts to bfloat16: a CUDA graph would reuse the converted
+        # weights after an update.
         self._autocast = functools.partial(
             torch.autocast,
             device.type,
