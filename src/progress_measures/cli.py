@@ -142,8 +142,8 @@ def train(
     log: Annotated[
         str,
         typer.Option(
-            help="Also write the history of each run as `csv`, `tensorboard` or `csv,tensorboard`, after training. Runs that "
-            "are trained already are not trained again for it."
+            help="Also write losses and accuracies of each run as `csv`, `tensorboard` or `csv,tensorboard`, after "
+            "training. Runs that are trained already are not trained again for this."
         ),
     ] = "",
     partition: Annotated[str | None, typer.Option(help="Slurm partition.", rich_help_panel=_SLURM)] = None,
@@ -308,11 +308,12 @@ def measure(
     family: Annotated[
         list[str] | None,
         typer.Option(
-            help="A family of measures to compute even if it is current; may be repeated. By default, all that are not."
+            help="A family of measures to compute even if its stored values are up to date; may be repeated. By "
+            "default, all that are out of date."
         ),
     ] = None,
 ) -> None:
-    """Compute the measures of every checkpoint of trained runs. Skip families of measures that are current."""
+    """Compute the measures of every checkpoint of trained runs. Skip families of measures that are up to date."""
     from progress_measures.measures import FAMILIES, families_of
 
     unknown = set(family or ()) - set(FAMILIES)
@@ -350,7 +351,7 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """Open the cubes for a figure or table. A missing cube is an error, or None for a table that may lack cubes.
+    """Open the cubes for a figure or table. A missing cube is an error; for a table that may lack cubes, it is None.
 
     `cubes` takes precedence over `experiment`, and `experiment` over the experiments that the figure or table declares.
     """
@@ -373,7 +374,7 @@ def _paths(
     to: list[Path] | None,
     run: str | None = None,
 ) -> list[Path]:
-    """Return the paths to write: those in `to`, or by default one per format, below `results/` in a folder named `kind`."""
+    """Return the paths to write: those in `to`, or by default one per format, in the folder `kind` below `results/`."""
     unsupported = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if unsupported:
         raise UserError(
@@ -460,8 +461,9 @@ def import_(
     operation: Annotated[
         str | None,
         typer.Option(
-            help="Labels: a+b, a-b, b-a, a*b, a/b (all mod n), sum, s5, an expression such as 'a^2 + a*b', or a file "
-            "with a table. By default, inferred from the network's predictions."
+            help="Labels: a+b, a-b, b-a, a*b, a/b (all mod n), sum (a + b without mod), s5 (composition of "
+            "permutations), an expression such as 'a^2 + a*b', or a file with a table. By default, inferred from the "
+            "network's predictions."
         ),
     ] = None,
     modulus: Annotated[
@@ -480,7 +482,8 @@ def import_(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="FIELD=VALUE of the section `model`, such as activation=gelu or norm_after=true; repeatable."
+            help="FIELD=VALUE of the section `model` of an experiment file, such as activation=gelu or norm_after=true; may "
+            "be repeated."
         ),
     ] = None,
     epoch: Annotated[int | None, typer.Option(min=0, help="Epoch of the checkpoint, if the file has only one.")] = None,

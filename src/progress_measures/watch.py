@@ -59,7 +59,7 @@ class RunStatus(NamedTuple):
 
     Attributes:
         measures_so_far: Measures along the dimension `epoch`, and losses and accuracies of training along `history_epoch`; None
-            before training writes its history.
+            before training has written them.
         phase: The phase that `analysis.phases` finds from the measures so far; `training` on a task without excluded losses, or
             before any weights are kept; `starting` or `not started` before the first checkpoint.
     """

@@ -1,4 +1,4 @@
-"""Runs of a sweep whose grid has named recipes (groups of settings), such as that of the experiment `accelerators`."""
+"""Runs of a sweep over named training recipes (groups of settings), such as the experiment `accelerators`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BASELINE = "adamw"
-"""The recipe of the experiment `mainline`, with which the others are compared."""
+"""Name of the recipe of the experiment `mainline`, with which the other recipes are compared."""
 
 
 def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -24,7 +24,7 @@ def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:
         cube: cube of a grid of named recipes and seeds; its runs are named RECIPE_seedN.
 
     Returns:
-        The part of the cube with the runs of each recipe, by the name of the recipe, in the order of the grid.
+        The cube of each recipe's runs, by the name of the recipe, in the order of the grid.
     """
     names = np.array([str(run).rpartition("_seed")[0] for run in cube.run.values])
     return {name: cube.isel(run=np.flatnonzero(names == name)).sortby("seed") for name in dict.fromkeys(names.tolist())}

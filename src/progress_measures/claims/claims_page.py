@@ -63,7 +63,7 @@ def _finite(value: Any) -> Any:
 
 
 ARITHMETIC = "arithmetic"
-"""Section of the page for judged claims of kind `exact`. Every other claim is in the section of its verdict."""
+"""Section of the page for judged claims of kind `exact`, such as identities. Other claims are listed by verdict."""
 
 
 def counts(judgments: list[Judgment]) -> dict[str, int]:
@@ -202,7 +202,7 @@ def _holds_or_fails(holds: bool) -> str:
 
 
 def _population_values(judgment: Judgment) -> str:
-    """Return the range over the population, and the authors' value, of each number that the rule names; empty if none."""
+    """Return the range over the population, and the authors' value, of each number that a rule names, as one text."""
     ranges = []
     for name in dict.fromkeys(condition.value for condition in judgment.claim.accept):
         numbers = [number for outcome in judgment.networks for number in _numbers(outcome.values.get(name))]
@@ -320,7 +320,7 @@ def _entry(judgment: Judgment) -> list[str]:
 
 
 def _experiments(claim: Claim) -> str:
-    """Return the experiments whose cubes a claim reads and, if values of some runs only are shown, these runs."""
+    """Return the experiments whose cubes a claim reads and, if values of only some runs are shown, these runs."""
     runs = f"; values of run {', '.join(map(str, claim.runs))} of the grid" if claim.runs is not None else ""
     return ", ".join(claim.cubes) + runs
 

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MAX_MOMENTS = 24  # maximum number of selected epochs
-CHUNK_BYTES = 2**17  # size up to which runs share a chunk, before compression; a larger run has a chunk of its own
+CHUNK_BYTES = 2**17  # largest size, before compression, of a chunk of several runs; a run with more bytes is one chunk
 MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`, even if chunks are then larger than CHUNK_BYTES
 
 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the selected epochs, at which maps are stored: at most `MAX_MOMENTS`, with the first and the last checkpoint.
+    """Return the selected epochs, at which large maps are kept: at most `MAX_MOMENTS`, with the first and last checkpoint.
 
     They are evenly spaced by index of the checkpoint: if checkpoints are log-spaced, so are the selected epochs.
     """

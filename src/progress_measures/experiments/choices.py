@@ -1,4 +1,4 @@
-"""Allowed values of fields of the section `model`, in a separate module so that reading settings imports no torch."""
+"""Allowed values of fields of the section `model` of experiment files, apart so that reading them imports no torch."""
 
 from typing import Literal
 

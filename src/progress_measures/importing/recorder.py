@@ -40,8 +40,9 @@ class Recorder:
     with `neurons` [batch, neuron]; then measures of neurons apply too.
 
     Args:
-        operation: the operation that gives the right answers: `a+b`, `a-b`, `b-a`, `a*b`, `a/b` (all mod n), `sum`,
-            `s5`, an expression such as `a^2 + a*b`, or a file with a table.
+        operation: the operation that gives the right answers: `a+b`, `a-b`, `b-a`, `a*b`, `a/b` (all mod n), `sum`
+            (a + b without mod), `s5` (composition of permutations), an expression such as `a^2 + a*b`, or a file with a
+            table.
         modulus: number n of operand values.
         train: mask of the training pairs [a, b], or [pair] with index a * n + b; None if they are not known.
         tokens: what stands at each position, such as `a b =`, `a b` or `a 113 b 114`.
@@ -64,8 +65,8 @@ class Recorder:
         if every < 1:
             raise UserError(f"every={every}: expected a number of epochs from 1.")
         self._operation, self._n, self._tokens, self._read, self._every = operation, modulus, tokens, read, every
-        # The first checkpoint shows the number of outputs. Until then, it is the smallest possible; for a table, whose
-        # answers must be smaller than it, the largest.
+        # The number of outputs is known from the first checkpoint on. Until then, the task has the smallest possible
+        # number; for a table, the largest, because every answer in it must be smaller than the number of outputs.
         outputs = MAX_OUTPUTS if is_path(operation) else 2 * modulus - 1 if operation == "sum" else modulus
         self._task: PairTask = self._with_outputs(outputs)
         self._train = None if train is None else _mask(train, modulus)
@@ -81,11 +82,12 @@ class Recorder:
 
         Args:
             network: the network; a module is evaluated in evaluation mode, and its mode is restored.
-            epoch: number of updates before the checkpoint, larger than that of the last recorded one.
+            epoch: number of updates before the checkpoint, larger than at the last recorded checkpoint.
 
         Returns:
-            The measures with one value per checkpoint; None if `every` does not divide the epoch. Measures that use key
-            frequencies use those of this checkpoint here, and those of the last checkpoint in the saved cube.
+            The measures with one value per checkpoint; None if `every` does not divide the epoch. Here, measures
+            that use key frequencies use the key frequencies of this checkpoint; in the saved cube, those of the last
+            checkpoint.
 
         Raises:
             UserError: the epoch is negative or not later than the last recorded one, the network raises an error, or it
@@ -184,7 +186,7 @@ class Recorder:
         return result
 
     def _experiment(self, activations: dict[str, NDArray[np.floating]]) -> Experiment:
-        """Return the settings of the recorded network as an experiment; those that nothing states are unknown."""
+        """Return the settings of the recorded network as an experiment; settings not given are marked unknown."""
         neurons = activations.get("neurons")
         model = {} if neurons is None else {"d_mlp": neurons.shape[-1]}
         unknown: dict[str, Any] = {**UNKNOWN_SETTINGS, **unknown_settings(model)}

@@ -1,4 +1,4 @@
-"""Find what a file states about the training and the network besides the weights, under standard names.
+"""Find the settings of training and of the network that an imported file states besides the weights, by standard names.
 
 Programs name the same setting differently, such as `act_fn` and `activation`. `ALIASES` lists these names. Values stay as in
 the file, except percentages, which become fractions.
@@ -102,7 +102,7 @@ _NOT_NEGATIVE = ("seed", "data_seed", "epoch", "step", "warmup", "updates")
 _FRACTIONS = ("train_fraction", "train_accuracy", "test_accuracy")
 _STANDARD = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
 _STANDARD_OF_SERIES = {alias: name for name, aliases in _SERIES.items() for alias in aliases.split()}
-# Keys of optimizers, which `_optimizer_fields` reads, and of other states of training, which contain no settings.
+# Keys of the optimizer's state, from which `_optimizer_fields` reads settings, and of other states without settings.
 _OPTIMIZER = re.compile(r"(opt|optim|optimizer|optimizers)(_state(s|_dict)?)?|optimizer_states")
 _NO_SETTINGS = re.compile(r"(lr_)?schedulers?(_state(_dict)?)?|scaler|rng(_states?)?|callbacks|loops|opt_state")
 
@@ -189,8 +189,8 @@ def _betas(value: Any, source: str) -> Iterator[tuple[str, str, Any]]:
 def _fields(mapping: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, str, Any]]:
     """Yield source, name and value of the fields of a mapping, then of the mappings in it.
 
-    Networks, optimizers and lists of mappings are omitted. Mappings that are nested too deep are yielded without a
-    name.
+    Networks, states of optimizers, schedulers and random generators, and lists of mappings are omitted. Mappings deeper
+    than `MAX_DEPTH` are yielded without a name.
     """
     inner: list[tuple[str, Mapping[str, Any]]] = []
     for name, value in mapping.items():
@@ -278,7 +278,7 @@ def _add_statement(
     if old is None:
         settings[setting] = new
     elif setting == "attention_scale" and isinstance(old.value, bool) != isinstance(new.value, bool):
-        # TransformerLens states whether it scales the attention scores, and the scale. The scale counts only if it does.
+        # TransformerLens states the attention scale, a number, and a switch. The scale counts only if the switch is on.
         switch, number = (old, new) if isinstance(old.value, bool) else (new, old)
         settings[setting] = number if switch.value else switch
     elif setting not in ("epoch", "step", "updates") and not _agree(old.value, new.value):

@@ -43,7 +43,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     with np.errstate(over="ignore"):  # overflows only above SPAN, where the result is not used
         exponentials = np.exp(logits, out=logits)  # exp(logit - label's logit), 0 at the label: [a, b, output]
     basis = fourier.basis(p)
-    # each entry of a marginal is a sum over p pairs, so its division by p gives a mean
+    # each entry of a marginal (by a, b, a + b or a - b) is a sum over p pairs, so its division by p gives a mean
     coefficients = [basis @ marginal / p for marginal in checkpoint.logit_marginals.along("block", context.sign)]
     losses = np.empty((p // 2, p, p))
     buffer = np.empty((A_VALUES_AT_A_TIME, p, outputs))

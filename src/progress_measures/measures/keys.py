@@ -10,7 +10,7 @@ KEY_SHARE_OF_NEURONS = 0.01
 """Minimum size of a key frequency's neuron cluster, as a fraction of all neurons."""
 
 LARGE_NORM_FRACTION = 0.15
-"""Smallest norm of a large frequency in W_E or W_L = W_out W_U, as a fraction of the largest norm of a frequency."""
+"""Minimum norm at which a frequency counts as large in W_E or W_L = W_out W_U, as a fraction of the largest norm."""
 
 
 def best_frequency(fractions: NDArray) -> tuple[NDArray[np.int64], NDArray]:
@@ -47,16 +47,16 @@ def key_frequencies(fractions: NDArray) -> NDArray[np.int64]:
 
 
 LOGIT_FRACTION = 0.002
-"""Minimum fraction of the logits' sum of squares, centered over pairs, that cos w_k(a + b - c) explains for a key frequency k.
+"""Minimum fraction of the sum of squares of the centered logits that cos w_k(a + b - c) explains at a key frequency k.
 
-This is the rule for a network whose neurons are unknown."""
+The logits are centered over pairs. This is the rule for a network whose neurons are unknown."""
 
 
 def key_frequencies_of_logits(line_sums: NDArray, total: float) -> NDArray[np.int64]:
     """Return the key frequencies of a network whose neurons are unknown, in ascending order: [key].
 
-    This rule needs only logits. For the published runs that generalize, its key frequencies and those of the rule by neurons
-    differ in a few frequencies at most. For runs that only memorize, this rule finds more.
+    This rule needs only logits. For the published runs that generalize, this rule and the rule by neurons
+    (`key_frequencies`) differ in a few frequencies at most. For runs that only memorize, this rule finds more.
 
     Args:
         line_sums: sums of the logits over pairs with equal a + b (for subtraction, a - b): [a + b, c], where c are the outputs

@@ -1,10 +1,11 @@
 """Losses and accuracies: of the logits, of logits with only some frequencies, and of logits without them (section 5.1).
 
 P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair, with w_k = 2πk/n for n
-operand values. P_k L depends on a + b alone, so the restricted loss is computed for n values of a + b instead of n^2
-pairs. A *line* is the set of pairs with equal a + b mod n; `direction_logits` [frequency, a + b, output] has P_k L on
-each line, and `sum_index` [pair] is a pair's line. For subtraction, a - b replaces a + b. Measures that use the key
-frequencies are NaN for a run without any.
+operand values. The restricted loss keeps only P_k L of the key frequencies k and the mean of L over pairs. The
+excluded loss removes P_k L. P_k L depends on a + b alone, so the restricted loss is computed for n values of a + b
+instead of n^2 pairs. A *line* is the set of pairs with equal a + b mod n; `direction_logits` [frequency, a + b,
+output] has P_k L on each line, and `sum_index` [pair] is a pair's line. For subtraction, a - b replaces a + b.
+Measures that use the key frequencies are NaN for a run without any.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def _restricted(
     split: NDArray[np.bool_] | slice = slice(None),
     multiples: tuple[int, ...] = (1,),
 ) -> Number:
-    """Return the mean loss or accuracy of the logits that the restricted loss keeps; NaN without key frequencies.
+    """Return the mean loss or accuracy of what the restricted loss keeps of the logits; NaN without key frequencies.
 
     Args:
         checkpoint: checkpoint of a network on a modular task.
@@ -204,7 +205,7 @@ def restricted_loss_with_harmonics(checkpoint: Checkpoint) -> Number:
     over all pairs. The frequencies j are k, 2k and 3k for the key frequencies k, each once; frequencies j and n - j are
     the same, and multiples of n are left out. The mean cross-entropy is over all pairs. ReLUs of a wave of frequency k
     have harmonics. If a network uses the harmonics, its restricted loss is far above its loss over all pairs, and this
-    measure is close to that loss.
+    measure is close to its loss over all pairs.
     """
     return _restricted(checkpoint, cross_entropy, multiples=(1, 2, 3))
 

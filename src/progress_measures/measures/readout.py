@@ -1,9 +1,9 @@
 """Neuron-logit map W_L, and the neurons projected on the readout vectors u_k and v_k (section 4.2, Tables 1 and 3).
 
 W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are the vectors over
-outputs c with entries cos w_k c and sin w_k c, scaled to norm 1; w_k = 2πk/p. Below, `neurons` is the vector of the
-activations at a pair, after the activation function. Its scalar product with u_k, neurons·u_k, is a function of the
-pair. For subtraction, a - b replaces a + b.
+outputs c with entries cos w_k c and sin w_k c, scaled to norm 1; w_k = 2πk/p for p operand values. Below, `neurons` is
+the vector of the activations at a pair, after the activation function. Its scalar product with u_k, neurons·u_k, is a
+function of the pair. For subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def readout_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance of neurons·(W_L cos_k) explained by cos w_k(a + b), or of neurons·(W_L sin_k) by sin w_k(a + b).
 
     The variance is over pairs. W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. NaN for sin at the Nyquist
-    frequency of an even n, where sin_k is 0.
+    frequency of an even p, where sin_k is 0.
     """
     variance = _scalar_products(checkpoint).var(0)
     with np.errstate(invalid="ignore"):  # 0/0 for sin at the Nyquist frequency

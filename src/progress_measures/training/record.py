@@ -1,4 +1,4 @@
-"""The fingerprint of the code that trains a run, and the record of its finished training, without importing torch."""
+"""The fingerprint (hash) of the code that trains a run, and the record that a run is trained; imports no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def code_modules(run: Run) -> tuple[str, ...]:
-    """Return the names of the modules whose code, together with the run's settings, decides its weights."""
+    """Return the names of the modules whose code, together with the settings of a run, determines the run's weights."""
     return (
         "progress_measures.training.loop",
         objective_module(run),
@@ -27,7 +27,7 @@ def code_modules(run: Run) -> tuple[str, ...]:
 
 
 def code_fingerprint(run: Run) -> str:
-    """Return the fingerprint of the code that decides a run's weights."""
+    """Return the fingerprint of the code that determines a run's weights."""
     return fingerprint(*code_modules(run))
 
 

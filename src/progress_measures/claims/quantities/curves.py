@@ -1,14 +1,14 @@
 """Quantities of training curves: threshold crossings and phases (paper, sections 3, 5, C.1.5 and C.2.1).
 
 A quantity returns values by which claims are judged. Values are lists with one entry per run, unless a docstring says
-otherwise; a list run by run has several entries per run, the first run's first. The first epoch of an event that does
-not occur is infinite. A value at the end of a phase is NaN if the rule for phases (`measures.phases`) does not find
-this end.
+otherwise. A list "run by run" has an entry for each key frequency of each run: all entries of one run, then all of the
+next. The first epoch of an event that does not occur is infinite. The phases are memorization, circuit formation and
+cleanup. A value at the end of a phase is NaN if the rule for phases (`measures.phases`) does not find this end.
 
-The key frequencies' directions are cos w(a + b) and sin w(a + b) with w = 2 pi k / p, for each key frequency k.
-Restricted loss and accuracy are over all pairs, with only these directions and each output's mean kept in the logits.
-The excluded loss is the train loss with these directions removed. Gini coefficients are of the norms of the Fourier
-components of W_E, or of W_L = W_out W_U, which maps neurons to logits.
+The key frequencies' directions are cos w(a + b) and sin w(a + b) with w = 2 pi k / p, for each key frequency k; p is
+the modulus. Restricted loss and accuracy are over all pairs, with only these directions and each output's mean kept in
+the logits. The excluded loss is the train loss with these directions removed. Gini coefficients are of the norms of the
+Fourier components of W_E, or of W_L = W_out W_U, which maps neurons to logits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     variables=("history_test_accuracy", "history_train_accuracy", "memorization_end", "test_accuracy", "test_loss")
 )
 def grokking(cube: xr.Dataset) -> Values:
-    """Return the first epochs with 99.9 % train accuracy and with 99 % test accuracy, and the second over the first.
+    """Return the epochs at which train accuracy reaches 99.9 % and test accuracy 99 %, and their ratio (test / train).
 
     Also return the ratio of the test loss at the end of memorization to the loss of a uniform guess, and the final test
     accuracy. The ratio of the epochs is NaN if both are infinite.
@@ -51,7 +51,7 @@ def grokking(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_accuracy",))
 def generalization_time(cube: xr.Dataset) -> Values:
-    """Return the first epoch with 99 % test accuracy of each run, and median, minimum and maximum over runs."""
+    """Return each run's first epoch with 99 % test accuracy, and the median, minimum and maximum over runs."""
     epochs = first_reaching(cube.history_test_accuracy, 0.99)
     return {"epochs": epochs, "median": float(np.median(epochs)), "lowest": epochs.min(), "highest": epochs.max()}
 
@@ -65,7 +65,7 @@ def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("memorization_end", "restricted_loss", "test_loss"))
 def restricted_loss_leads(cube: xr.Dataset) -> Values:
-    """Return the epochs at which restricted and test loss halve, and by how many epochs the restricted loss is earlier.
+    """Return the epochs at which restricted and test loss halve, and how many epochs earlier the restricted loss does.
 
     A loss halves at the first checkpoint after its peak at which it is below half of the peak. The peak is its maximum
     from the end of memorization on.
@@ -245,11 +245,11 @@ def excluded_singly(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "excluded_loss", "maximal_excluded_loss", "memorization_end"))
 def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
-    """Return two rank correlations over checkpoints of the maximal excluded loss and the excluded loss.
+    """Return two rank correlations, over checkpoints, between the maximal excluded loss and the excluded loss.
 
-    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. Both
-    correlations begin at the end of memorization. `spearman` extends to the end of training, the other to the end of
-    circuit formation.
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. `spearman` is
+    over the checkpoints from the end of memorization to the end of training. `spearman_to_end_of_circuit_formation` is
+    over those from the end of memorization to the end of circuit formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 

@@ -1,12 +1,13 @@
 """Quantities of the network in the TransformerLens grokking demo.
 
-A quantity returns values by which claims are judged. Quantities that the subtraction notebook also shows are in
-`subtraction`.
+A quantity returns values by which claims are judged. Quantities that the subtraction notebook also shows are in the
+module `subtraction`.
 
 A key cosine is cos w(a + b - c) with w = 2 pi k / p at a key frequency k, as a function of the pair (a, b) and the
-output c. W_L = W_out W_U maps the neurons after the ReLU to logits. The restricted loss of projected neurons is the
-test loss of the projection of the neurons on cos and sin of w(a + b) at the key frequencies, with each logit's mean
-over pairs kept. The excluded loss of projected neurons is the train loss with this projection removed from the neurons.
+output c; p is the modulus. W_L = W_out W_U maps the neurons after the ReLU to logits. The restricted loss of projected
+neurons is the test loss of the projection of the neurons on cos and sin of w(a + b) at the key frequencies, with each
+logit's mean over pairs kept. The excluded loss of projected neurons is the train loss with this projection removed from
+the neurons.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def first_cluster(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency",))
 def key_interference(cube: xr.Dataset) -> Values:
-    """Average cos(w x) over the key frequencies; return the average at x = 0 over its maximum at x = 1, …, p - 1.
+    """Average cos(w x) over the key frequencies; return the average at 0, divided by its maximum at x = 1, …, p - 1.
 
     The list has one entry per run: NaN for a run without key frequencies.
     """
@@ -67,7 +68,10 @@ def key_interference(cube: xr.Dataset) -> Values:
 
 
 def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
-    """Return the fraction of the variance of a map [a, b] in its `count` largest 2D Fourier components; NaN if it is constant."""
+    """Return the fraction of the variance of a map [a, b] in its `count` largest 2D Fourier components.
+
+    NaN for a constant map.
+    """
     F = fourier.basis(len(values))
     energy = np.sort(np.square(F @ (values - values.mean()) @ F.T), axis=None)[::-1]
     return float(energy[:count].sum() / energy.sum()) if energy.sum() else np.nan

@@ -40,11 +40,11 @@ LOSS_NAMES = ("train", "test", "restricted", "excluded")
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Losses (top) and the local learning coefficient (bottom) of the first run over training.
 
-    The local learning coefficient is an estimate of the network's complexity at the selected epochs. It is computed
-    from the rise of the train loss at weights near the network's. Langevin dynamics samples these weights, in several
-    independent chains. Bars are standard errors over the chains. Open circles: the chains have not converged, because
-    their split R̂ (which compares the spread between chains with the spread within them) exceeds 1.1. The restricted
-    loss is the loss on all pairs if the logits keep only their mean over pairs and the directions of the key
+    The local learning coefficient estimates the network's complexity, here at a few selected epochs (dots). It is
+    computed from the rise of the train loss at weights near the network's. Langevin dynamics samples these weights, in
+    several independent chains. Bars are standard errors over the chains. Open circles: the chains have not converged,
+    because their split R̂ (which compares the spread between chains with the spread within them) exceeds 1.1. The
+    restricted loss is the loss on all pairs if the logits keep only their mean over pairs and the directions of the key
     frequencies, cos and sin of w(a + b); w = 2πk/p for frequency k. The excluded loss is the loss on training pairs if
     these directions are removed. Key frequencies are those of the final network. Shaded areas are the phases that a
     rule with fixed thresholds finds.

@@ -71,7 +71,7 @@ def attention_by_position(fig: Figure, values: NDArray[np.floating]) -> None:
 
 
 def mean_attention(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw a table of the first run's attention to a, b and `=` at the last checkpoint, by head, averaged over pairs.
+    """Draw a table of the first run's final attention from `=` to a, b and `=`, by head, averaged over pairs.
 
     Args:
         fig: figure to draw on.
@@ -118,7 +118,7 @@ def head_label(cube: xr.Dataset, head: int) -> str:
 
 
 def attention_at_pair(fig: Figure, cube: xr.Dataset, a: int, b: int) -> None:
-    """Draw a table of the first run's attention to a, b and `=` at one pair, by head.
+    """Draw a table of the first run's final attention from `=` to a, b and `=` at one pair, by head.
 
     Args:
         fig: figure to draw on.

@@ -18,7 +18,7 @@ MAX_LABELS = 9  # maximum number of labels on the axis; more would overlap
 def cluster_columns(ax: Axes, names: Sequence[str]) -> None:
     """Divide an x axis into columns, one per neuron cluster.
 
-    Of more than `MAX_LABELS` columns, only some are labeled, and no lines are drawn between columns.
+    If there are more than `MAX_LABELS` columns, only some are labeled, and no lines are drawn between them.
 
     Args:
         ax: axes to draw on.

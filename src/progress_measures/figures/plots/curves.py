@@ -132,7 +132,7 @@ def curve_legend(fig: Figure, runs: int) -> None:
 def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
     """Draw the epoch axis of the first run to about twice the epoch at which cleanup ends, with the phases shaded and named.
 
-    The axis extends to the last trained epoch if `last_plotted_epoch` returns None: cleanup ends very early or never.
+    If cleanup ends very early or never (`last_plotted_epoch` returns None), the axis extends to the last trained epoch.
 
     Args:
         fig: figure of the axes, on which the names of the phases are drawn.
@@ -147,6 +147,9 @@ def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) 
 
 def losses_of_projected_neurons(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
     """Draw train and test loss, and restricted or excluded loss of projected neurons, of the first run, with phases shaded.
+
+    The neurons are projected on cos and sin of w(a + b) at the key frequencies. The restricted loss of projected
+    neurons keeps only this projection and means; the excluded loss removes it. See `measures.losses`.
 
     Args:
         fig: figure to draw on.

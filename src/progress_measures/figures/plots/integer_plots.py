@@ -1,4 +1,4 @@
-"""Plots for integer addition: principal component scores of the numbers, and maps over all pairs with printed values."""
+"""Plots for integer addition: scores of the operand values on principal components, and maps over all pairs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def pc_scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> None:
-    """Draw the scores of the numbers on one principal component of the embedding, and their best-fitting polynomial.
+    """Draw the scores of the operand values on a principal component of the embedding, and the best-fitting polynomial.
 
     Args:
         fig: figure to draw on.

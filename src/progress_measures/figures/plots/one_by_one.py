@@ -1,8 +1,8 @@
 """Plots of heads or neurons: a still image has one head or neuron per panel, an animation has one per frame.
 
-Both call `prepare_panel(ax, cube)`, which draws the parts that are equal for all heads or neurons. It returns a
-function of the index of a head or neuron that draws the rest and the title. A function `decorate(fig, cube, axes)`
-draws a color bar or a legend for all panels.
+`side_by_side` draws the still image, `one_by_one` the animation. Both call `prepare_panel(ax, cube)`, which draws the
+parts that are the same for all heads or neurons. `prepare_panel` returns a function of the index of a head or neuron
+that draws the rest and the title. A function `decorate(fig, cube, axes)` draws a color bar or a legend for all panels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Submits jobs to a pool and waits until all have ended, with the same code for this machine and for a cluster.
 
 The status of a job comes from its files on disk and from the pool, never from memory alone. If the waiting process is
-killed and started again, it waits for the jobs that still run, and does not submit them twice. The pool
-decides whether a job is requeued. This module retries jobs that have failed, unless they are requested to end.
+killed and started again, it waits for the jobs that still run, and does not submit them twice. A pool may
+requeue a preempted or timed-out job itself, as Slurm does. This module retries failed jobs, not canceled ones.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class _Submissions:
 
 
 def _undecided(submission: Submission, index: int, status: JobStatus) -> bool:
-    """Return whether the state of an earlier process's job is unknown, or the job is canceled and has not ended."""
+    """Return whether a job of an earlier submission is in an unknown state, or canceled but not yet ended."""
     return status.state == UNKNOWN or (status.state != EXITED and submission.cancel_requested(index))
 
 

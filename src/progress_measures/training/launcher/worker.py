@@ -30,7 +30,7 @@ class JobContext(NamedTuple):
 
 
 def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) -> None:
-    """Run one job of a submission and record its success or failure. A job that is requested to end does nothing.
+    """Run one job of a submission and record its success or failure. A job canceled before its start does nothing.
 
     Args:
         folder: folder of the submission.
@@ -91,7 +91,7 @@ def train_runs(context: JobContext, runs: list[dict[str, Any]], device: str, thr
 
 
 class OnSlurm:
-    """A job as a callable for submitit, a library that decides which jobs are requeued, and how often.
+    """A job as a callable for submitit, a library that requeues jobs and limits how often.
 
     Slurm sends SIGUSR2 before the time limit and, on clusters with `send_user_signal`, at a preemption. Training saves
     its state and stops. The signal is then raised again, and submitit's handler makes Slurm requeue the job. The
