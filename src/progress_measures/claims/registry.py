@@ -1,4 +1,7 @@
-"""The registry of quantities and the decorator that adds a function to it. Importing this module imports no quantity."""
+"""The registry of quantities and the decorator that adds a function to it. Importing this module imports no quantity.
+
+A quantity is a function of cubes that returns named values; the rule of a claim bounds these values.
+"""
 
 import functools
 import importlib
@@ -19,7 +22,8 @@ class Quantity:
 
     Attributes:
         name: name of the function.
-        function: function of the cubes that a claim is judged on; it receives them with the variables `variables` only.
+        function: function of the cubes that a claim is judged on; it receives these cubes with only the
+            variables that `variables` lists.
         variables: names of the variables that the function may read from any of its cubes.
     """
 

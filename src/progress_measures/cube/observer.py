@@ -75,7 +75,7 @@ class Observer:
         self._pass.resume(state)
 
     def finish(self, folder: Path) -> None:
-        """Write the results.
+        """Write the results to `during.zarr` in the run's folder.
 
         Args:
             folder: folder of the run.

@@ -24,7 +24,7 @@ from progress_measures.tasks import TASKS
 
 EXACT, FINE, COARSE = 23, 12, 10
 """Numbers of mantissa bits that are stored: all those of float32 for curves, 12 for values that are shown with three digits, 10
-for the colors of maps and for the embedding at the selected epochs."""
+for the colors of maps and for the embedding at the selected epochs, the few checkpoints at which large maps are kept."""
 
 VARIABLES = {
     "train_loss": EXACT,

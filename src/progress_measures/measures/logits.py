@@ -2,9 +2,10 @@
 
 L is the array of logits [a, b, c], and w_k = 2πk/p for a frequency k. Here a, b and c are places in the order of the
 task's cyclic group (`tasks.groups`): for sums mod p the numbers themselves, for products mod p the discrete logarithms,
-with p - 1 in place of p. For subtraction, a - b replaces a + b. L includes the logits of outputs c that are not
-elements of the task's cyclic group, if there are any; for these c, 0 replaces cos(w_k(a + b - c)). Measures that use
-the key frequencies are NaN for a run without any.
+with p - 1 in place of p. For subtraction, a - b replaces a + b. The directions of frequency k are the functions
+cos(w_k(a + b)) and sin(w_k(a + b)) of the pair. L includes the logits of outputs c that are not elements of the task's
+cyclic group, if there are any; for these c, 0 replaces cos(w_k(a + b - c)). Measures that use the key frequencies are
+NaN for a run without any.
 """
 
 from __future__ import annotations

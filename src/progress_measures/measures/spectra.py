@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from progress_measures.measures.numerics import Array
 
 TERMS = ("1", "cos a", "sin a", "cos b", "sin b", "cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
-"""Terms of the fit of a neuron: a polynomial of degree 2 in cos and sin of w_k a and w_k b."""
+"""Terms of the fit of a neuron: the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b."""
 
 BY_COMPONENTS = ("run", "fourier_component_a", "fourier_component_b")
 
 
 def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
-    """Compute, for each 2D Fourier component, the norm of the vector of its coefficients in several functions.
+    """Compute the norm of each 2D Fourier component: the root of the sum, over functions, of its squared coefficients.
 
     Args:
         checkpoint: checkpoint of a network on a task with a cyclic group of n elements.
@@ -75,7 +75,7 @@ def terms(p: int, k: int) -> Array:
     """Compute the `TERMS`, which are orthogonal to each other, at every pair.
 
     Args:
-        p: number of operand values.
+        p: number n of operand values.
         k: frequency.
 
     Returns:

@@ -1,8 +1,8 @@
 """The weights of any network in native form, which measures use: the paper's tensors, with operand values in order.
 
-The measures of weights and the fast path `models.pairs` use W_E with the operand values as its first rows, and W_pos,
-W_Q, … as in `models.transformer`. Parts of other designs are folded into these tensors, such that the logits at the
-answer position stay the same:
+The measures of weights use W_E with the operand values as its first rows, and W_pos, W_Q, … as in `models.transformer`.
+So does the fast path `models.pairs`, which computes one-layer networks on pairs exactly from small tables. Parts of
+other designs are folded into these tensors, such that the logits at the answer position stay the same:
 
 - If a and b have the same tokens, W_E keeps the rows of the operand values, in the order 0 … n - 1. The row of the fixed token
   (`=`) follows if the input is a, b and one fixed token.

@@ -1,9 +1,9 @@
 """The order in which measures arrange operand values and outputs.
 
 Fourier measures apply to addition and subtraction modulo a number. If a task has a cyclic group (see
-`progress_measures.tasks.groups`), the order of the group turns the task into addition or subtraction modulo the size of
-the group. For example, the discrete logarithm of a product mod p is the sum of the factors' discrete logarithms mod p -
-1.
+`progress_measures.tasks.groups`), and each operand value and output is replaced by its place in the order of the group,
+the task becomes addition or subtraction modulo the size of the group. For example, the discrete logarithm of a product
+mod p is the sum of the factors' discrete logarithms mod (p - 1).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Random tokens in which one subsequence repeats (paper, appendix D.3): the first occurrence predicts the later ones.
 
 Token 0 begins the sequence and occurs nowhere else. The other positions are divided into equal intervals, one for each
-occurrence; the subsequence lies at a random place in its interval. All other tokens are random, also those at positions
-that remain after the last interval. In every occurrence but the first, the network predicts all tokens of the
-subsequence except the first token.
+occurrence of the subsequence; each occurrence lies at a random place in its interval. All other tokens are random, also
+those at positions that remain after the last interval. In every occurrence but the first, the network predicts all
+tokens of the subsequence except the first token.
 """
 
 from collections.abc import Iterator

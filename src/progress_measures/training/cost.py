@@ -1,6 +1,8 @@
 """Cost of training: floating-point operations, memory and expected time on a device, computed without importing torch.
 
-These estimates decide how many runs a shard has and how much memory a job requests. `progress-measures plan` prints them.
+These estimates decide how much memory a job requests, and how many runs form a shard, the batch that one job trains.
+`progress-measures plan` prints the estimates. Runs have the same shape if they differ only in the settings that
+`launcher.shards.group_by_shape` lists, such as seeds; only such runs form a shard.
 """
 
 from __future__ import annotations
@@ -253,9 +255,9 @@ def update_bytes(run: Run) -> int:
         # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
         return 4 * (4 * _stored_activations(run, examples_per_update(run)) + 5 * _masked_activations(run) + adam)
     pairs = examples_per_update(run)
-    # 12 reads or writes of each neuron's activation or gradient. Forward: bag (1), addition of what all pairs share (2),
-    # ReLU (2), product with W_L (1). Backward: product with W_L (1), ReLU mask (2), two bags (2), sum (1). Two more reads
-    # of the activations in the backward pass are not counted.
+    # 12 reads or writes of each neuron's activation or gradient. Forward: bag (1), addition of the constant that all
+    # pairs share (2), ReLU (2), product with W_L (1). Backward: product with W_L (1), ReLU mask (2), two bags (2), sum
+    # (1). Two more reads of the activations in the backward pass are not counted.
     neurons = 12 * pairs * net.d_mlp
     logits = 14 * pairs * net.outputs  # W_L, skip connection, loss and its gradient, backward pass
     bags = 3 * 2 * net.heads * pairs * (net.d_mlp + net.outputs)  # table rows read, forward and backward

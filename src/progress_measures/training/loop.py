@@ -1,4 +1,4 @@
-"""The training loop: trains runs of the same shape together, and resumes bit for bit."""
+"""The training loop: trains runs of the same shape together. Resumed training gives bit-identical weights."""
 
 from __future__ import annotations
 
@@ -98,6 +98,8 @@ def _observer_module() -> ModuleType:
 class _GroupTraining:
     """Training of the runs of one group: their state and the loop over epochs.
 
+    Kept checkpoints are written to disk in blocks of `RunStore.block` checkpoints.
+
     Args:
         stores: the files of each run.
         masks: training pairs of each run, [run, a, b]; not used for tasks on sequences.
@@ -129,7 +131,7 @@ class _GroupTraining:
         self._resume()
 
     def _set_up(self, stores: list[RunStore], masks: torch.Tensor) -> None:
-        """Create objective, optimizer and step of these runs, with the weights from which they start."""
+        """Create objective, optimizer and step of the runs of `stores`, with the weights from which these runs start."""
         self.stores, self.runs, self.masks = stores, [store.run for store in stores], masks
         objectives = importlib.import_module(objective_module(self.runs[0]))
         optimizers = importlib.import_module(optimizer_module(self.runs[0]))
@@ -198,7 +200,7 @@ class _GroupTraining:
         return f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}"
 
     def _ending(self) -> list[int]:
-        """Return the indices of the runs that end at this epoch: all at the last one, before it those that meet the stop rule.
+        """Return the indices of the runs that end at this epoch: all at the last one, before it those that meet `stop_when`.
 
         Runs stop at checkpoints only, so that their last weights are at an epoch that the other runs have too.
         """

@@ -1,9 +1,9 @@
 """Quantities of the algorithm at the last checkpoint (paper, sections 1, 3, 4, A.1, C.1 and C.2.1).
 
 A quantity returns values by which claims are judged. Values are lists with one entry per run, unless a docstring says
-otherwise. A list run by run has several entries per run, the first run's first. For a run without key frequencies, a
-fraction at key frequencies is 0, a ratio of norms at key frequencies and a loss after an intervention on key
-frequencies are NaN, and a list over key frequencies is empty.
+otherwise. A list "run by run" has several entries for each run, beginning with those of the first run. For a run
+without key frequencies, a fraction at key frequencies is 0, a ratio of norms at key frequencies and a loss after an
+intervention on key frequencies are NaN, and a list over key frequencies is empty.
 
 Frequency k stands for w_k = 2 pi k / p. W_L = W_out W_U maps neurons to logits. The readout vectors are the vectors
 W_L cos_k and W_L sin_k over neurons, for key frequencies k, where cos_k and sin_k have the entries cos w_k c and
@@ -50,11 +50,12 @@ def key_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_blocks_only_loss", "key_blocks_removed_loss", "test_loss"))
 def key_block_ablation(cube: xr.Dataset) -> Values:
-    """Return the test loss with the key frequencies removed from the logits, and with all other frequencies removed.
+    """Return the test loss without the key frequencies in the logits, and with only the key frequencies and the mean.
 
-    Removing frequency k removes the logits' components along the products of 1, cos and sin of w_k a with 1, cos and
-    sin of w_k b, except the constant. Also return the ratio of the loss without the key frequencies to the loss of a uniform
-    guess, and the ratio of the loss without the other frequencies to the original test loss.
+    The components of frequency k are the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except the
+    constant. The mean of the logits over pairs always stays. Also return the ratio of the loss without the key
+    frequencies to the loss of a uniform guess, and the ratio of the loss with the key frequencies alone to the original
+    test loss.
     """
     last = cube.isel(epoch=-1)
     removed, kept = last.key_blocks_removed_loss, last.key_blocks_only_loss
@@ -74,7 +75,7 @@ def dataset_size(cube: xr.Dataset) -> Values:
 
 
 def _intervention(cube: xr.Dataset, name: str) -> Values:
-    """Return test loss and accuracy after an intervention, the loss over the original loss, and the accuracy change."""
+    """Return test loss and accuracy after an intervention, and their changes: ratio of losses, difference of accuracies."""
     original_loss = after_intervention(cube, "none")
     return {
         "loss": after_intervention(cube, name),
@@ -86,9 +87,10 @@ def _intervention(cube: xr.Dataset, name: str) -> Values:
 
 @quantity(variables=("W_L_fraction_explained", "intervention_accuracy"))
 def W_L_suffices(cube: xr.Dataset) -> Values:
-    """Return the test accuracy if all of the logits except the neurons' part is replaced by its mean over pairs.
+    """Return the test accuracy if only the neurons' part of the logits, the neurons times W_L, depends on the pair.
 
-    The neurons' part is the neurons times W_L. Also return the fraction of the logits' variance that it explains.
+    The rest of the logits is replaced by its mean over pairs. Also return the fraction of the logits' variance over pairs
+    that the neurons' part explains.
     """
     return {
         "accuracy": after_intervention(cube, "W_L alone", "accuracy"),
@@ -117,7 +119,8 @@ def W_L_rank(cube: xr.Dataset) -> Values:
 def W_E_frequencies(cube: xr.Dataset) -> Values:
     """Return W_E's significant frequencies and their number, and how many key frequencies are not significant.
 
-    A frequency is significant if its norm in W_E exceeds five times the median norm of non-key frequencies.
+    A frequency is significant if the norm of its cosine and sine in W_E exceeds five times the median norm of non-key
+    frequencies.
     """
     significant = by_run(cube, significant_frequencies)
     missing = by_run(
@@ -165,10 +168,10 @@ def heads_periodic(cube: xr.Dataset) -> Values:
 
 
 def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
-    """Return the best frequency of some neurons and the fraction of variance that it explains, run by run.
+    """Return each given neuron's best frequency and the fraction of the neuron's variance that it explains, run by run.
 
-    The best frequency explains the largest fraction of a neuron's variance. Also return the number of these neurons, of all
-    runs, whose best frequency is not a key frequency.
+    The best frequency explains the largest fraction of a neuron's variance over pairs. Also return the number of these
+    neurons, of all runs, whose best frequency is not a key frequency.
 
     Args:
         cube: the cube.
@@ -213,7 +216,7 @@ def neurons_1_to_4(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency", "logit_fourier_norm_2d"))
 def logit_components(cube: xr.Dataset) -> Values:
-    """Return whether the large 2D Fourier components of the logits are those of the key frequencies.
+    """Compare the large 2D Fourier components of the logits with the components of the key frequencies.
 
     A component is large if its norm over outputs exceeds 5 % of the largest norm. The components of key frequency k are
     the four products of cos or sin of w_k a with cos or sin of w_k b. Count the large components, the large components
@@ -249,8 +252,9 @@ def logit_components(cube: xr.Dataset) -> Values:
 def W_L_sparse(cube: xr.Dataset) -> Values:
     """Return how sparse W_L is in the Fourier basis over outputs.
 
-    Values are the ratio of the largest norm of a component at a non-key frequency to the smallest norm at a key frequency,
-    the fraction of the squared norm at key frequencies, and the norm of all other components divided by the norm of W_L.
+    Values are the ratio of the largest norm of a component at a non-key frequency to the smallest norm at a key
+    frequency, the fraction of the squared norm at key frequencies, and the norm of all components that are not at key
+    frequencies, divided by the norm of W_L.
     """
 
     def norm_ratio(run_cube: xr.Dataset) -> float:
@@ -288,12 +292,15 @@ def W_E_sparse(cube: xr.Dataset) -> Values:
 def readout_identities(cube: xr.Dataset) -> Values:
     """Return how well the neurons' projections on the readout vectors obey the angle-sum identities (Tables 1 and 3).
 
-    There is one row for each readout vector of each run. The neurons' projection on it is fitted by cos or sin of w(a + b),
-    and by the two products in the angle-sum identity of this cosine or sine. Values are the fractions of variance that cos or
-    sin of w(a + b) explains, the relative differences of the absolute coefficients on the two products, the number of rows
-    with wrong signs, and the largest relative difference between the coefficient on cos or sin of w(a + b) and the mean
-    absolute coefficient on the products. The signs of the coefficients on the products are wrong if they are equal for
-    a cosine or opposite for a sine.
+    There is one row for each readout vector of each run. The neurons' projection on W_L cos_k is fitted in two ways: by
+    cos w(a + b), and by cos w a cos w b and sin w a sin w b. The projection on W_L sin_k is fitted by sin w(a + b), and
+    by sin w a cos w b and cos w a sin w b. By the identities, the coefficients on the two products have the same
+    absolute value as the coefficient on cos or sin of w(a + b); their signs are opposite for the cosine and equal for
+    the sine.
+
+    Values are the fractions of variance over pairs that cos or sin of w(a + b) explains, the relative differences of the
+    absolute coefficients on the two products, the number of rows with wrong signs, and the largest relative difference
+    between the absolute coefficient on cos or sin of w(a + b) and the mean absolute coefficient on the products.
     """
     rows = [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     asymmetry = {
@@ -341,7 +348,7 @@ def cosine_fit(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cosine_coefficient", "key_frequency", "test_loss"))
 def cosine_logits_loss(cube: xr.Dataset) -> Values:
-    """Return the test loss, the loss of logits that are only the fitted key cosines, and the second over the first."""
+    """Return the test loss, the loss of the fitted key cosines alone, and the ratio of this loss to the test loss."""
     approximated, test_loss = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
     return {"test_loss": test_loss, "approximated": approximated, "ratio": np.array(approximated) / test_loss}
 

@@ -36,8 +36,9 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
     The first four panels have the paper's network with other operations or another modulus, the other panels have other
     networks that add. "MLP, one-hot": one hidden layer whose input is one-hot vectors of a and b, and whose activation
-    function is the square. Unless the title says otherwise, networks train on 30 % of all pairs and the modulus is 113;
-    a / b has no pairs with b = 0. All train with AdamW, weight decay 1 and the paper's learning rate.
+    function is x². "embeddings and MLP": one hidden layer of ReLUs whose input is the embeddings of a and b. Unless the
+    title says otherwise, networks train on 30 % of all pairs and the modulus is 113; a / b has no pairs with b = 0. All
+    train with AdamW, weight decay 1 and the paper's learning rate.
     """
     axes = panels(fig, len(cubes), columns=2)
     for ax, cube, title in zip(axes, cubes, PANEL_TITLES.values(), strict=True):

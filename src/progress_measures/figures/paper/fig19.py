@@ -33,9 +33,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Gini coefficients of the Fourier norms of W_E and W_L, in the second to fifth run.
 
     The Fourier norms are the norms of all Fourier components, including the constant, of the embedding W_E and of the
-    neuron-logit map W_L = W_out W_U. A Gini coefficient near 1 means that a few components have nearly the whole sum of the
-    norms. Shaded areas are the phases that a rule with fixed thresholds finds in each run. Both coefficients rise slowly during
-    circuit formation and fast in cleanup.
+    neuron-logit map W_L = W_out W_U. A Gini coefficient near 1 means that a few components have nearly the whole sum of
+    the norms. Shaded areas are memorization, circuit formation and cleanup, which a rule with fixed thresholds finds in
+    each run. Both coefficients rise slowly during circuit formation and fast in cleanup.
     """
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

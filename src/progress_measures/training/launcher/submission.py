@@ -7,9 +7,9 @@
                                      <n>.cancel     job n is requested to end: it does not start, and is not retried
                                      <n>.log        output of job n (Slurm jobs: slurm/<job id>_0_log.{out,err})
 
-The record is written before anything is submitted, under a unique name. A later process therefore finds the jobs even if
-the submitting process was killed during submission. The file `<n>.cancel` is written before the pool is called, so that
-the request holds even if the pool does not respond.
+The pool is where jobs run: this machine's processes or Slurm. The record is written before anything is submitted, under
+a unique name. A later process therefore finds the jobs even if the submitting process was killed during submission. The
+file `<n>.cancel` is written before the pool is called, so that the request holds even if the pool does not respond.
 """
 
 from __future__ import annotations

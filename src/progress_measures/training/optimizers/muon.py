@@ -45,7 +45,7 @@ class Muon(AdamW):
         self._matrices = [name for name in self.weights if name.startswith("W_") and name not in trained_by_adamw]
 
     def update(self, gradient: Tensor) -> None:
-        """Apply AdamW to all tensors, then replace its result for the matrices of attention and MLPs by that of Muon."""
+        """Apply AdamW to all tensors, then replace AdamW's result for the matrices of attention and MLPs by Muon's."""
         weights_before = self.pieces.views(self.parameters.clone())
         momentum = self.buffer("momentum").lerp_(gradient, 1 - self._momentum)
         steps = self.pieces.views(gradient.lerp(momentum, self._momentum))  # Nesterov's momentum
@@ -96,7 +96,7 @@ def newton_schulz(matrices: Tensor) -> Tensor:
     """
     a, b, c = COEFFICIENTS
     is_tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if is_tall else matrices  # of x x^T and x^T x, x x^T is then the smaller
+    x = matrices.mT if is_tall else matrices  # so that x x^T is not larger than x^T x
     x = x / norms_of_rows(matrices.flatten(1)).clamp_min(_EPSILON)[..., None]
     for _ in range(ITERATIONS):
         gram = multiply(x, x.mT)
