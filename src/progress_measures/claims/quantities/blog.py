@@ -370,10 +370,10 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
 def signs_of_products(cube: xr.Dataset) -> Values:
     """Return how many clustered neurons have coefficients on products with the signs of a function of a + b.
 
-    Here cos a stands for cos w_k a, where k is the neuron's frequency; likewise sin a, cos b and sin b. A function of a
-    + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a cos b and cos a
-    sin b. A coefficient is small if its absolute value is at most 20 % of the largest of the neuron's four; a condition
-    on a small coefficient counts as fulfilled. Return the fraction of clustered neurons that fulfill both conditions
+    Here cos a stands for cos w_k a, where k is the neuron's frequency; likewise sin a, cos b and sin b. A function of
+    a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a cos b and
+    cos a sin b. A coefficient is small if its absolute value is at most 20 % of the largest of the neuron's four; a
+    condition on a small coefficient counts as fulfilled. Return the fraction of clustered neurons that fulfill both conditions
     (`share`), and whether the first clustered neuron does. Also return, for each condition, the fraction that fulfills
     it (`opposite`, `alike`) among the clustered neurons for which neither of its two coefficients is small. A fraction
     of no neurons is NaN; without a clustered neuron, the value for the first one is False.
