@@ -1,10 +1,10 @@
 """Computations on cubes that figures, tables, claims, the explorer and notebooks share.
 
-Functions take a cube, or the part of a cube that belongs to one run; none reads weights.
+Functions take a cube, or the part of a cube that belongs to one run; none reads files of weights.
 
-runs          task, split, key frequencies and outcomes of interventions of a run
+runs          task, split, key frequencies of a run; its losses and accuracies after interventions
 select        runs by their settings, sweeps as grids, and variables by name
-crossings     epochs at which curves cross a level, values at epochs, counts of rises and slingshots
+crossings     epochs at which curves cross a level, values at epochs, counts of rises and slingshots (sudden rises)
 phases        the phase of a run at an epoch
 pair_maps     attention, neurons and logits over all pairs, and their 2D Fourier coefficients
 embedding     the embedding of the operands, its singular vectors and Fourier spectrum

@@ -49,7 +49,7 @@ ZHONG_NETWORKS = (
 
 
 def networks_at_last_checkpoint(cube: xr.Dataset) -> list[ClockPizzaMeasures]:
-    """Return the network of each run at the run's last checkpoint. A run for which one of the measures is NaN is left out.
+    """Return both measures of each run at its last checkpoint. A run for which one of the measures is NaN is left out.
 
     Args:
         cube: cube with the variables `VARIABLES`.

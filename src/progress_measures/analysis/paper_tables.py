@@ -27,11 +27,12 @@ def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
         run_cube: the cube of one run at its last checkpoint, with `TABLE_5_VARIABLES`.
 
     Returns:
-        Values by name of the column. `keys` are the key frequencies as text, separated by commas. Columns with `FVE` are
-        fractions of variance explained. `logit FVE` is that of the logits, centered over pairs, by the key cosines
-        cos w_k(a + b - c). `MLP FVE` is that of the neurons' projections on W_L cos_k and W_L sin_k by cos and sin of
-        w_k(a + b): the mean over the key frequencies k and the two projections; `MLP FVE SD` is the standard deviation.
-        These three are NaN if the run has no key frequencies.
+        Values by name of the column. `keys` are the key frequencies as text, separated by commas. `FVE` is a fraction
+        of variance explained. `logit FVE`: of the logits, centered over pairs, explained by the key cosines
+        cos w_k(a + b - c). `MLP FVE`: of the neurons' projection on W_L cos_k, explained by cos w_k(a + b), and of the
+        projection on W_L sin_k, explained by sin w_k(a + b); the mean over the key frequencies k and both projections.
+        `MLP FVE SD` is the standard deviation of these values. The module `readout` defines W_L, cos_k and sin_k.
+        Columns with `FVE` are NaN if the run has no key frequencies.
     """
     explained = [row.fraction_explained for row in readout_rows(run_cube)]
     return {

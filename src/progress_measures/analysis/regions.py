@@ -34,7 +34,7 @@ LEARNED_ACCURACY = 0.9
 """Accuracy at which a set of pairs is learned."""
 
 MIN_GROKKING_DELAY = 1000
-"""Smallest delay of generalization, in updates, that counts as grokking."""
+"""Smallest number of updates from learning the training pairs to learning the test pairs that counts as grokking."""
 
 
 def accuracy_delays(cube: xr.Dataset) -> NDArray[np.float64]:
@@ -107,7 +107,7 @@ def power_law(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> 
         seed: seed of the bootstrap samples.
 
     Returns:
-        The fit; None if the remaining points have fewer than three different x.
+        The fit; None if the remaining points have fewer than three different values of x.
     """
     used = np.isfinite(y) & (y > 0)
     log_x, log_y = np.log(x[used]), np.log(y[used])

@@ -1,4 +1,4 @@
-"""Read the task, the split, key frequencies and outcomes of interventions of a run from its cube."""
+"""Read a run's task, split, key frequencies, and losses and accuracies after interventions from the cube."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def split_pairs(run_cube: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.int
 
     Returns:
         Indices a * n + b of the training pairs [pair] and of the test pairs [pair]; n is the number of all operand values of the
-        task, which is p for products mod p, unlike `operand_count`.
+        task, which is p for products mod p, where `operand_count` returns p - 1.
     """
     defined = _defined(run_cube)
     order = train_order(str(run_cube.split_method.values), int(run_cube.split_seed), len(defined))
@@ -153,7 +153,7 @@ def after_intervention(cube: xr.Dataset, name: str, measure: str = "loss", split
 
     Args:
         cube: cube with `intervention_loss` or `intervention_accuracy`.
-        name: name of the intervention, an entry of the coordinate `intervention`.
+        name: name of the intervention, an entry of the coordinate `intervention`; `none` for the unchanged network.
         measure: `loss` or `accuracy`.
         split: the pairs over which the mean is taken: `test`, `train` or `all`.
 

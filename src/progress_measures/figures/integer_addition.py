@@ -191,8 +191,8 @@ figure(
     variables=NEURON_VARIABLES,
     size=(6.8, 3.4),
     caption="""Activations, over all pairs, of the three neurons of the first run with the largest absolute correlation with
-    a + b. The activations are after the ReLU, at the end of training. They are 0 up to some sum and rise with the sum from
-    there, like the ReLU of a linear function. Unlike it, they level off towards the largest sums. Each map has a separate color
+    a + b. The activations are after the ReLU, at the end of training. They are 0 up to some sum and then rise with the
+    sum, like the ReLU of a linear function, but they level off towards the largest sums. Each map has a separate color
     scale; each title gives the correlation r.""",
 )
 

@@ -101,7 +101,7 @@ class UnhashedDict:
 class Storage:
     """The numbers of one or more tensors, which are stored elsewhere in the file."""
 
-    # persistent id: "storage", type, key, device, number of elements; in old files also a part of the storage
+    # persistent id: "storage", type, key, device, number of elements; in old files also (key, offset, length) of a part
     pid: tuple[Any, ...]
 
 

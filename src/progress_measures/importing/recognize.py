@@ -31,7 +31,7 @@ Weights = dict[str, NDArray[Any]]
 MIN_AGREEMENT = 0.5
 """Smallest fraction of pairs whose answers follow an operation, for the network to have learned it."""
 MIN_LEAD = 0.1
-"""Smallest lead of the recognized operation over any other, in the fraction of pairs whose answers follow it."""
+"""Smallest excess of the fraction of answers that follow the recognized operation over that of any other operation."""
 MIN_CONFIDENCE_GAIN = 0.01
 """Smallest difference in the mean probability of right answers that decides between two designs."""
 SAMPLE = 1500
@@ -62,7 +62,7 @@ class ChosenDesign(NamedTuple):
 
     Attributes:
         fit: the chosen design.
-        undecided: fields for which other values fit as well, with these values.
+        undecided: fields for which other values fit as well, each with the list of these other values.
         tested: number of possible designs; with only one, nothing is compared.
     """
 

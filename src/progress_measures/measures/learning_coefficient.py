@@ -1,16 +1,17 @@
 """Local learning coefficient of a network on pairs, estimated by Langevin dynamics (Lau et al. 2023).
 
-The coefficient λ says how fast the volume of the weights near w*, the network's own, with a loss below L(w*) + δ
-shrinks as δ falls to 0: as δ^λ. It is half the number of weights where the loss is quadratic in all of them, and less
-where the loss is degenerate. The estimate is
+Let w* be the weights of a checkpoint. The volume of the weights near w* with a loss below L(w*) + δ shrinks like δ^λ as
+δ falls to 0; this exponent λ is the coefficient. If the loss is quadratic in all weights, λ is half the number of
+weights; if the loss is degenerate, λ is less. The estimate is
 
-    nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n.
+    nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n,
 
-L is the mean cross-entropy over the n training pairs, without weight decay and other regularization. The weights w* of
-a checkpoint are assumed to be a minimum of L. While L still falls quickly, they are no minimum: samples have a smaller
-loss than w*, and the estimate is negative. The section `learning_coefficient` of the experiment sets the strength γ
-with which samples are held near w*, the inverse temperature β, the step size ε of the Langevin dynamics, and the
-numbers of chains and steps. Estimates with different settings are not comparable.
+where the samples w are steps of chains, that is, of simulations of Langevin dynamics that start at w*. L is the mean
+cross-entropy over the n training pairs, without weight decay and other regularization. The weights w* are assumed to be
+a minimum of L. While L still falls quickly, they are no minimum: samples have a smaller loss than w*, and the estimate
+is negative. The section `learning_coefficient` of the experiment sets the strength γ of the pull to w*, the inverse
+temperature β (1 / log n by default), the step size ε of the Langevin dynamics, and the numbers of chains and steps.
+Estimates with different settings are not comparable.
 """
 
 from __future__ import annotations
@@ -148,9 +149,10 @@ def _estimate(checkpoint: Checkpoint) -> Estimate:
 def learning_coefficient(checkpoint: Checkpoint) -> Number:
     """nβ times (mean train loss of weights sampled near those of the checkpoint - train loss of the checkpoint).
 
-    The train loss is the mean cross-entropy over the n training pairs. The samples are the draws of all chains of Langevin
-    dynamics, whose settings are the coordinates `learning_coefficient_…`; β is 1 / log n unless such a coordinate gives it.
-    The coefficient is negative if training still lowers the loss of the checkpoint fast, so that it is no minimum.
+    The train loss is the mean cross-entropy over the n training pairs. The samples are the draws of all chains of
+    Langevin dynamics, whose settings are the coordinates `learning_coefficient_…`; β is 1 / log n unless such a
+    coordinate gives it. The coefficient is negative if training still lowers the loss of the checkpoint fast, so that
+    the checkpoint is no minimum.
     """
     return _estimate(checkpoint).value
 

@@ -2,7 +2,7 @@
 
 The sequence of an example is, for instance, `a b =`. The stream is a list with one tensor per position. Attention is causal: the
 first position attends to itself only, so its stream depends on its token alone. In all layers, the first tensor therefore has a
-row per token. The other tensors have a row per example.
+row per token of the vocabulary. The other tensors have a row per example.
 
 In the first layer, the neurons at a position, the query, are sums of rows of small tables, as in `models.pairs`:
 
@@ -25,8 +25,8 @@ from progress_measures.models.bags import Bags, weighted_sums
 from progress_measures.models.gemm import matmul
 from progress_measures.models.products import Weights, concatenate_heads, mlp, project, relu_product, split_layers
 
-# A chunk is the examples whose attention is computed at a time. This is the number of entries of its keys
-# [example, head x d_head] at one position: the attention of a chunk of this size fits into the cache of a core.
+# A chunk is a set of examples whose attention is computed together. `CHUNK` is the number of entries of a chunk's keys
+# [example, head x d_head] at one position. The attention of a chunk of this size fits into the cache of a core.
 CHUNK = 2**16
 
 

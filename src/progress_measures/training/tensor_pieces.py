@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Pieces:
-    """The columns of each tensor of a network in a row [parameter]: all tensors, one after the other, and possibly padding.
+    """Places of a network's tensors in a row [parameter], which has the entries of all tensors and possibly padding.
 
     Args:
         dimensions: `{tensor: {dimension: size}}`, without the dimension `run`; the tensors are in the order of the row.

@@ -1,4 +1,4 @@
-"""Quantities that check the paper's arithmetic: cosines of its key frequencies (appendix B), consistency of its tables.
+"""Quantities that check the paper's arithmetic: cosines of key frequencies (appendix B), and consistency of the tables.
 
 Quantities without variables compute with published numbers only, and do not use the cube.
 """
@@ -77,11 +77,13 @@ def interference(cube: xr.Dataset) -> Values:
 def single_coefficients(cube: xr.Dataset) -> Values:
     """Compare the coefficient on cos or sin of w(a + b) with the coefficients on products, in each row of Tables 1 and 3.
 
-    By the angle-sum identity, cos w(a + b) and sin w(a + b) are each a sum or difference of two products, so all three
-    coefficients of a row have nearly the same absolute value. The difference is the coefficient on cos or sin of w(a + b)
-    minus the mean absolute coefficient on the two products. Return the maximum of its absolute value over the published
-    rows. For the rows of our runs, divide its absolute value by that of the coefficient on cos or sin of w(a + b), and return
-    the maximum; NaN if our runs have no key frequencies.
+    In a row, a projection of the neurons is fitted by two products, such as cos wa cos wb and sin wa sin wb, and by the
+    single function cos or sin of w(a + b), where w = 2 pi k/p for the row's frequency k. By the angle-sum identity, the
+    single function is the sum or difference of the products, so all three coefficients have nearly the same absolute
+    value. The deviation of a row is the absolute difference between the coefficient on the single function and the mean
+    absolute coefficient on the two products. Return the largest deviation of the published rows. Also return the
+    largest deviation of our runs' rows, relative to the absolute coefficient on the single function; NaN if our runs
+    have no key frequencies.
     """
     claims, rows = load_claims(), [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     tables = ["paper.table1", *(f"paper.table3.seed{seed}" for seed in (1, 2, 3, 4))]

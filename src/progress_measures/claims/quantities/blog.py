@@ -1,9 +1,10 @@
-"""Quantities that the blog prints and plots for one network. All values are of the first run of a cube.
+"""Quantities for the claims of the blog post on a published run (a companion of the paper), from a cube's first run.
 
-W_neur is a head's contribution to each neuron per unit of attention, and W_attn is a head's attention score, as functions of
-the attended token. W_L = W_out W_U maps neurons to logits. A neuron is clustered if one frequency explains at least 85 % of its
-variance, and always on if it is active at 98 % of the pairs or more. A value that is taken at the end of a phase is NaN if the
-rule for phases does not find this end. The first epoch of an event that does not occur is infinite.
+W_neur is a head's contribution to each neuron per unit of attention, and W_attn is a head's attention score, as
+functions of the attended token. W_L = W_out W_U maps neurons to logits. For frequency k, w_k = 2 pi k/p; the directions
+of the frequency are cos w_k(a + b) and sin w_k(a + b). A neuron is clustered if one frequency explains at least 85 % of
+its variance, and always on if it is active at 98 % of the pairs or more. A value that is taken at the end of a phase is
+NaN if the rule for phases does not find this end. The first epoch of an event that does not occur is infinite.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def grokking_landmarks(cube: xr.Dataset) -> Values:
     """Return the first epochs at which train and test loss are below 1e-6, and the start and end of the fall of the test loss.
 
     The fall starts at the end of circuit formation and ends at the end of cleanup. Also return the epoch of the end divided by
-    that of the start.
+    the epoch of the start.
     """
     train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
     _, fall_start, fall_end = phase_end_epochs(_first_run(cube)[0])
@@ -89,12 +90,12 @@ def excluded_loss_landmarks(cube: xr.Dataset) -> Values:
 def excluded_rises_early(cube: xr.Dataset) -> Values:
     """Return how far the excluded loss of each key frequency has risen halfway to the end of circuit formation.
 
-    The excluded loss of a key frequency is the train loss if this frequency alone is removed from the logits. Halfway is half
-    the epoch at which circuit formation ends. The rise is the ratio of the loss halfway to its minimum until then; the list of
-    rises is empty if the rule finds no end of circuit formation. Also return the number of key frequencies with a rise of 3 or
-    more. For each key frequency, return the epoch at which its excluded loss is smallest before the end of circuit formation,
-    divided by the epoch at which memorization ends. Also return the absolute relative change of the test loss from the end of
-    memorization to halfway.
+    The excluded loss of a key frequency is the train loss if the directions of this frequency alone are removed from
+    the logits. Halfway is half the epoch at which circuit formation ends. The rise is the ratio of the loss halfway to
+    its minimum until then; the list of rises is empty if the rule finds no end of circuit formation. Also return the
+    number of key frequencies with a rise of 3 or more. For each key frequency, return the epoch at which its excluded
+    loss is smallest before the end of circuit formation, divided by the epoch at which memorization ends. Also return
+    the absolute relative change of the test loss from the end of memorization to halfway.
     """
     run_cube, last = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
@@ -163,7 +164,7 @@ def mean_attention_by_head(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_active", "neuron_fraction_explained"))
 def first_neurons(cube: xr.Dataset) -> Values:
-    """Count how many of the first three neurons are clustered (`periodic`) or always on.
+    """Count how many of the first three neurons are clustered or always on (`periodic_or_on`).
 
     Also return, for each neuron, the fraction of variance that its best frequency explains, and the fraction of pairs at which
     it is active.
@@ -369,12 +370,13 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
 def signs_of_products(cube: xr.Dataset) -> Values:
     """Return how many clustered neurons have coefficients on products with the signs of a function of a + b.
 
-    A function of a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a
-    cos b and cos a sin b. A coefficient is small if its absolute value is at most 20 % of the largest of the neuron's four; a
+    Here cos a stands for cos w_k a, where k is the neuron's frequency; likewise sin a, cos b and sin b. A function of
+    a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a cos b and
+    cos a sin b. A coefficient is small if its absolute value is at most 20 % of the largest of the neuron's four; a
     condition on a small coefficient counts as fulfilled. Return the fraction of clustered neurons that fulfill both conditions
-    (`share`), and whether the first clustered neuron does. Also return, for each condition, the fraction that fulfills it
-    (`opposite`, `alike`) among the clustered neurons for which neither of its two coefficients is small. A fraction of no
-    neurons is NaN; without a clustered neuron, the value for the first one is False.
+    (`share`), and whether the first clustered neuron does. Also return, for each condition, the fraction that fulfills
+    it (`opposite`, `alike`) among the clustered neurons for which neither of its two coefficients is small. A fraction
+    of no neurons is NaN; without a clustered neuron, the value for the first one is False.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -506,7 +508,7 @@ EXPLAINED_BY_DIRECTIONS = {
     "pre": "neuron_pre_fraction_explained_directions",
     "post": "neuron_post_fraction_explained_directions",
 }
-"""Fraction of variance that the key frequencies' directions explain: variable for the logits, and before and after the ReLU."""
+"""Variables with the fraction of variance that the directions of the key frequencies explain."""
 
 
 @quantity(
@@ -520,8 +522,8 @@ def trig_ratios(cube: xr.Dataset) -> Values:
     """Return which fractions of the variance of the logits and of the neurons the key frequencies' directions explain.
 
     The neurons are taken before and after the ReLU (`pre`, `post`), at the last checkpoint. Also return the first epoch
-    at which each fraction reaches half of its final value, and by how many epochs each fraction for neurons does so later than
-    the fraction for logits.
+    at which each fraction reaches half of its final value (`…_half`), and by how many epochs this happens later for the
+    neurons than for the logits (`lead_over_…`).
     """
     last = _first_run(cube)[1]
     final = {name: float(last[variable]) for name, variable in EXPLAINED_BY_DIRECTIONS.items()}
@@ -559,10 +561,11 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_quadratic_share"))
 def quadratic_shares(cube: xr.Dataset) -> Values:
-    """Return the mean, over clustered neurons, of the fraction of variance in products of cos, sin of w a with cos, sin of w b.
+    """Return the mean over clustered neurons of the fraction of variance in products of a wave of a and a wave of b.
 
-    w = 2 pi k/p, where k is the neuron's frequency. Neurons are taken before and after the ReLU, at the last checkpoint. Also
-    return the ratio of the mean after the ReLU to the mean before it.
+    The waves are cos w_k a or sin w_k a, and cos w_k b or sin w_k b, where k is the neuron's frequency. Neurons are
+    taken before and after the ReLU, at the last checkpoint. Also return the ratio of the mean after the ReLU to the
+    mean before it.
     """
     last = _first_run(cube)[1]
     fraction = last.neuron_quadratic_share.isel(neuron=clustered(last)).mean("neuron")
@@ -602,8 +605,9 @@ def attention_symmetry(cube: xr.Dataset) -> Values:
 def trig_losses(cube: xr.Dataset) -> Values:
     """Return at which fraction of the checkpoints after memorization the restricted losses on training and all pairs agree.
 
-    The two losses agree if they differ by at most a tenth of a decade (a factor of 1.26). Also return the epochs of the first
-    checkpoints with restricted loss and with test loss below 1, and by how many epochs the restricted loss is earlier.
+    The two losses agree if they differ by at most a tenth of a decade (a factor of 1.26). Also return the epochs of the
+    first checkpoints with restricted loss and with test loss below 1, and by how many epochs the restricted loss is
+    below 1 earlier.
     """
     run_cube = _first_run(cube)[0]
     after_memorization = run_cube.sel(epoch=slice(phase_end_epochs(run_cube)[0], None))

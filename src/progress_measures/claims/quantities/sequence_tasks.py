@@ -33,7 +33,7 @@ def _with_others(values: Values, values_of_others: Values, suffix: str = "as_sta
 
 
 def _epochs_and_ratio(train: float, test: float) -> Values:
-    """Return two epochs and the ratio of the first to the second; the ratio is NaN if the second is infinite."""
+    """Return the epochs by train and by test loss, and their ratio, train over test; NaN if the latter is infinite."""
     return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
 
 
@@ -41,9 +41,9 @@ def _epochs_and_ratio(train: float, test: float) -> Values:
 def fresh_data(cube: xr.Dataset) -> Values:
     """Return how far train and test loss of the first run differ, and how sharply the test loss drops.
 
-    Values are the largest absolute log10 ratio of the smoothed losses, the final test loss and accuracy, and the
-    largest drop of the smoothed test loss within a fifth of the training, divided by its drop from the first value to
-    the minimum. A loss is smoothed by a running median over 5 % of the training.
+    Values are the largest absolute log10 ratio of train and test loss, the final test loss and accuracy, and the
+    largest drop of the test loss within a fifth of the training, as a fraction of the total drop from its first value
+    to its minimum. For all but the final values, the losses are smoothed by a running median over 5 % of the training.
     """
     return _fresh(cube)
 
@@ -67,11 +67,11 @@ def _fresh(cube: xr.Dataset) -> Values:
 def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
     """Return, for each digit of the answer, by how much and when its test loss falls.
 
-    `largest_drop` is the largest drop of the loss within a window of 5 % of the training. `steepest_at` is the epoch at the
-    center of the window of this length within which the logarithm of the loss falls most; `steepest_at_first_digit` and
-    `steepest_at_second_digit` are its first two entries. A window is used because differences of adjacent checkpoints
-    are noisy at small losses. `fraction_in_a_fifth` is the largest drop within a fifth of the training, as a fraction
-    of the total drop.
+    `largest_drop` is the largest drop of the loss within a window of 5 % of the training. `steepest_at` is the epoch at
+    the center of the window of this length within which the logarithm of the loss falls most; `steepest_at_first_digit`
+    and `steepest_at_second_digit` are its values for the first two digits. A window is used because differences of
+    adjacent checkpoints are noisy at small losses. `fraction_in_a_fifth` is the largest drop within a fifth of the
+    training, as a fraction of the total drop from the first value to the minimum.
 
     Args:
         notebook: runs with the settings of the authors' notebook, which plots the curves of single digits.
@@ -103,9 +103,10 @@ def _digit_drops(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
 def epochs_on_fixed_set(cube: xr.Dataset) -> Values:
-    """Return the first epochs of the first run with train and with test loss below 0.1, and the ratio of the first to the second.
+    """Return the first epochs with train loss and with test loss below 0.1, and their ratio, train over test.
 
-    An epoch is infinite if there is none; the ratio is NaN if the second epoch is infinite.
+    Values are of the first run. An epoch is infinite if there is none. The ratio is NaN if the epoch of the test loss
+    is infinite.
     """
     run_cube = cube.isel(run=[0])
     return _epochs_and_ratio(*(first_below(run_cube[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
@@ -135,11 +136,11 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
 def transition_on_fixed_set(cube: xr.Dataset) -> Values:
-    """Return the first epoch with train loss below 0.1, and the first with test loss below a quarter of its maximum.
+    """Return when the train loss falls below 0.1 (`train`), and the test loss below a quarter of its maximum (`test`).
 
-    The second epoch is after the maximum. An epoch is infinite if its event does not occur. Also return the ratio of the second
-    epoch to the first, which is NaN if the second is infinite; the largest test loss and its epoch; and final test loss and
-    accuracy. Values are of the first run.
+    `train` is the first such epoch, `test` the first after the maximum; an epoch is infinite if there is none. Also
+    return the ratio `test` / `train`, which is NaN if `test` is infinite; the largest test loss and its epoch; and
+    final test loss and accuracy. Values are of the first run.
     """
     run_cube = cube.isel(run=[0])
     train = first_below(run_cube.history_train_loss, 0.1)[0]
@@ -170,10 +171,10 @@ def _halving(run_cube: xr.Dataset) -> tuple[float, float]:
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
 def halving_on_fixed_set(cube: xr.Dataset) -> Values:
-    """Return the epochs at which train and test loss of the first run are first below half of their first value.
+    """Return the epochs at which train and test loss of the first run have halved, and their ratio, train over test.
 
-    The epoch is infinite for a loss that never halves. Also return the ratio of the first epoch to the second; NaN if the second
-    is infinite.
+    A loss has halved when it is first below half of its first value; the epoch is infinite if this never happens. The
+    ratio is NaN if the epoch of the test loss is infinite.
     """
     return _epochs_and_ratio(*_halving(cube.isel(run=[0])))
 
@@ -183,8 +184,8 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the values of `fresh_data`, and the largest induction score of a head of the last layer.
 
     An induction score is a head's attention to tokens that equal the answer and follow a copy of the current token.
-    These values are of the first run; the score is returned at its last and at its first checkpoint. For the last run,
-    also return the score at the last checkpoint and the values of `fresh_data` except the accuracy.
+    Values are of the first run; the score is returned at the last and at the first checkpoint. Also return, for the
+    last run of `cube`, the score at the last checkpoint and the values of `fresh_data` except the accuracy.
 
     Args:
         cube: runs with the settings by which the claims are judged.
@@ -209,9 +210,10 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
 
 @quantity(variables=("induction_score", "previous_token_score"))
 def induction_circuit(cube: xr.Dataset) -> Values:
-    """Return the largest attention to the previous token of a head of the first layer, at the last checkpoint.
+    """Return the largest previous-token score of a head of the first layer, and induction score of a head of the last.
 
-    Also return the largest induction score of a head of the last layer. Lists have one entry per run.
+    A previous-token score is a head's attention to the previous token; `induction_on_fresh_data` defines the induction
+    score. Values are at the last checkpoint, in lists with one entry per run.
     """
     last = cube.isel(epoch=-1)
     return {

@@ -1,4 +1,4 @@
-"""Quantities for other train fractions, primes, weight decays, dropout and losses (paper, 5.3, C.2.2, C.2.3 and D).
+"""Quantities for other train fractions, primes, weight decays, dropout and losses (paper, sections 5.3, C.2, D).
 
 A quantity returns values by which claims are judged. Values are lists with one entry per run, unless a docstring says
 otherwise. The first epoch of an event that does not occur is infinite; a delay between two such events is NaN. The
@@ -134,9 +134,9 @@ def structure(cube: xr.Dataset) -> Values:
 def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
-    `Gini_W_L` is the Gini coefficient of the norms of W_L's Fourier components. For `MLP_FVE`, the neurons are projected on the
-    vectors W_L cos_k and W_L sin_k of each key frequency k. `MLP_FVE` is the fraction of the variance of such a
-    projection that cos or sin of w_k(a + b) explains, averaged over these projections.
+    `Gini_W_L` is the Gini coefficient of the norms of W_L's Fourier components. For `MLP_FVE`, the
+    neurons are projected on the vectors W_L cos_k and W_L sin_k of each key frequency k. `MLP_FVE` is the fraction of a
+    projection's variance that cos or sin of w_k(a + b) explains, averaged over the projections of a run.
     """
     tables = [structure(cube) for cube in cubes]
     columns = {
@@ -282,9 +282,9 @@ def slingshots(cube: xr.Dataset) -> Values:
 def structure_with_count(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5 for each run, and the number of runs with the structure that the paper describes.
 
-    These runs have a final test accuracy of at least 95 %, and a Gini coefficient of at least 0.6 of the norms of W_L's Fourier
-    components. Moreover, cos or sin of w_k(a + b) explains on average at least 0.7 of the variance of the neurons' projections
-    on W_L cos_k and W_L sin_k. `seeds` is the number of these runs.
+    A run has this structure if its final test accuracy is at least 95 %, the Gini coefficient of the norms of W_L's
+    Fourier components is at least 0.6, and cos or sin of w_k(a + b) explains on average at least 0.7 of the variance of
+    the neurons' projections on W_L cos_k and W_L sin_k. `seeds` is the number of these runs.
     """
     values = structure(cube)
     conditions = (
@@ -321,9 +321,10 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
 def excluded_rises_first(cube: xr.Dataset) -> Values:
     """Return by how many epochs the minimum of the excluded loss precedes the halving of the test loss.
 
-    Values are of the first run; NaN if it has no grokking time. The test loss halves at the first epoch at which it is below
-    half of its maximum up to the grokking time; a later slingshot may exceed this maximum. Both curves are running medians over
-    five checkpoints.
+    Values are of the first run; NaN if it has no grokking time. The test loss halves at the first epoch, after its
+    maximum, at which it is below half of this maximum. The maximum is taken up to the grokking time, because a later
+    slingshot may exceed it. The minimum of the excluded loss is taken up to the halving. Both curves are running
+    medians over five checkpoints.
     """
     run_cube = cube.isel(run=[0])
     test_loss = median_smooth(run_cube.test_loss)
@@ -443,7 +444,9 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
 def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
     """Return the rows of Table 6 for dropout rates 0.2 and 0.5, from runs with at least 95 % final test accuracy.
 
-    Also return, as lists with one entry per rate, the absolute change of the accuracy and the ratio of the losses.
+    Also return, as lists with one entry per rate, the absolute change of the mean accuracy if the skip connection
+    around the MLP is replaced by its mean, and the ratio of the mean loss after this replacement to the mean loss
+    before it.
     """
     cube = _generalizing(cube)
     by_dropout = {rate: row_of_table_6(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}

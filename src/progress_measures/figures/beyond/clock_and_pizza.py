@@ -56,7 +56,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _plane(ax: Axes, cube: xr.Dataset) -> None:
-    """Draw all runs with values at their last checkpoint, and the two published networks, with one measure per axis."""
+    """Draw all runs with values at the last checkpoint, and two networks of Zhong et al., with one measure per axis."""
     networks = networks_at_last_checkpoint(cube)
     if not networks:
         nothing_to_draw(ax, "No values at the last checkpoint")

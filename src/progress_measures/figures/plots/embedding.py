@@ -1,6 +1,4 @@
-"""Plots of the embedding of the operand values, which is W_E without the row of `=`: its dimensions, singular value
-decomposition and Fourier components.
-"""
+"""Plots of the operands' embedding (W_E without the row of `=`): dimensions, singular vectors, Fourier components."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ MIN_LABEL_DISTANCE = 0.05
 def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int], float]) -> None:
     """Label key frequencies along an axis, in their colors.
 
-    On a horizontal axis, a label close to the one on its left is a line lower, unless its left neighbor is already.
+    On a horizontal axis, a label close to its left neighbor is moved down by a line, unless the left neighbor was
+    moved.
 
     Args:
         axis: axis to label.

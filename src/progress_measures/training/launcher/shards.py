@@ -1,4 +1,4 @@
-"""Packs runs into shards: runs of the same shape that train together, as many as fit into the memory of a device.
+"""Pack runs into shards: runs of the same shape that train together, as many as fit into the memory of a device.
 
 Runs have the same shape if they have the same settings, except those that `group_by_shape` lists.
 """

@@ -81,7 +81,7 @@ class PaperDesignObjective:
         return differentiable(logits, self._examples.labels, self._criterion)
 
     def evaluate(self, weights: forward_at_answers.Weights) -> dict[str, Tensor]:
-        """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test examples.
+        """Compute train and test loss (cross-entropy in float64) and train and test accuracy, each [run], by name.
 
         On sequences without a fixed training set, the training examples are those that `prepare` wrote.
         """
