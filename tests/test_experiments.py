@@ -165,13 +165,13 @@ def test_hash_depends_only_on_settings_of_training():
         ),
         ("grid", {"recipe": {"a": {"model.depth": 2}}}, "`model.depth` cannot vary within an experiment; choose from"),
         ("grid", {"optimizer": {"a": {}}}, "the key `optimizer`, which is also the name of a setting"),
-        ("grid", {"seed": {"a": {"seed": 2}}}, "`seed` has names of settings, so it needs a name of its own"),
+        ("grid", {"seed": {"a": {"seed": 2}}}, "`seed` has a mapping, so it must not be the name of a field"),
         (
             "grid",
             {"model.d_model, model.d_mlp": [[32, 128], [64]]},
             "grid: `model.d_model, model.d_mlp` needs lists of 2",
         ),
-        ("grid", {"seed": []}, "grid: `seed` needs one or more different values"),
+        ("grid", {"seed": []}, "grid: `seed` needs at least one value, and no value twice"),
         (
             "grid",
             {"training.weight_decay": [-1.0]},

@@ -62,7 +62,7 @@ class WorkflowStep(NamedTuple):
 
     @classmethod
     def of(cls, record: Any) -> WorkflowStep:
-        """Return the step in the log record of its start."""
+        """Return the step whose start a log record reports."""
         from progress_measures.plain_text import file_list
 
         return cls(record.rule_name, file_list(record.output), getattr(record, "reason", ""), time.monotonic())
@@ -90,7 +90,7 @@ class LogHandler(LogHandlerBase):
     needs_rulegraph = False
 
     def emit(self, record: Any) -> None:
-        """Print the lines for a log record of Snakemake, if it has any."""
+        """Print the lines for a log record of Snakemake, if there are any."""
         try:
             self._show(record)
         except Exception:  # otherwise Snakemake's thread that calls this would end, and with it all output
@@ -192,7 +192,10 @@ def _time_since(start: float) -> str:
 
 
 def _reasons(text: str) -> list[str]:
-    """Return why Snakemake runs a job. The reason that an earlier step makes its input is given only if there is no other."""
+    """Return why Snakemake runs a job.
+
+    The reason that an earlier step makes the job's input is given only if there is no other reason.
+    """
     reasons = []
     for reason in text.split("; "):
         kind, _, files = reason.partition(": ")

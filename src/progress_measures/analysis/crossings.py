@@ -1,4 +1,4 @@
-"""Epochs at which curves cross a level, values of curves at epochs, and counts of rises and slingshots."""
+"""Epochs at which curves cross a level, values of curves at epochs, and counts of rises of curves and of slingshots."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def count_slingshots(run_cube: xr.Dataset, start: float, end: float | None = Non
     """Count the slingshots between two epochs: rises of the train loss to ten times its running minimum or more.
 
     The train loss is `history_train_loss_max`: at each evaluation, the largest loss since the previous evaluation. The running
-    minimum is that since the first of the two epochs; below 1e-12 it counts as 1e-12, because a loss can underflow to 0.
+    minimum starts at `start`; below 1e-12 it counts as 1e-12, because a loss can underflow to 0.
 
     Args:
         run_cube: the cube of one run, with `history_train_loss_max`.

@@ -47,9 +47,9 @@ def frequency_energies(norms: Array) -> Array:
 
 
 def significant_frequencies(run_cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequencies with a large norm in W_E: more than five times the median over all but the key frequencies.
+    """Return the frequencies whose norm in W_E is over five times the median norm of all but the key frequencies.
 
-    The norm of a frequency is that of its cosine and sine components together.
+    The norm of a frequency is the norm of its cosine and its sine component together.
 
     Args:
         run_cube: the cube of one run at its last checkpoint, with `W_E_fourier_norm` and `key_frequency`.

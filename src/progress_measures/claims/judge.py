@@ -22,19 +22,22 @@ RECORDED = "recorded"
 VERDICTS = (HOLDS, HOLDS_IN_SOME, DIFFERS, NOT_DISCRIMINATING, CANNOT_BE_JUDGED, NOT_RUN, RECORDED)
 
 MOST, FEW = 0.8, 0.2
-"""A claim holds if its rule holds in at least the fraction `MOST` of the networks, and differs if the rule holds in at most the
-fraction `FEW`."""
+"""Bounds on the fraction of networks in which a rule holds.
+
+From `MOST` on, the verdict is `HOLDS` or, if the rule also holds in controls, `NOT_DISCRIMINATING`. Up to `FEW`, it is
+`DIFFERS`; between the two bounds, `HOLDS_IN_SOME`.
+"""
 
 NEEDED_ACCURACIES = {
     "memorization": ("train_accuracy", 0.99),
     "generalization": ("test_accuracy", GENERALIZATION_ACCURACY),
 }
-"""For each value of a claim's field `needs`: an accuracy, and the minimum of it that a network must have at its last checkpoint
-to be judged."""
+"""For each value of a claim's field `needs`: the name of an accuracy, and its smallest value at the last checkpoint
+with which a network is judged."""
 
 
 MapsOf = Callable[[str, str, Collection[str]], xr.Dataset]
-"""Function of the name of a cube, the name of a run and names of measures; it returns these measures at the last checkpoint.
+"""Function of the names of a cube, a run and measures; it returns these measures of the run at its last checkpoint.
 
 It is used for maps: large measures, such as the neurons at all pairs, which a cube has of its first run only.
 """
@@ -67,12 +70,14 @@ class Judgment(NamedTuple):
 
     Attributes:
         claim: the claim that was judged.
-        measured: values by name, of the runs in the claim's field `runs`, which the page shows; empty if nothing was measured.
+        measured: values of the claim's quantity by name, which `docs/claims.md` shows. They are of the runs in the
+            claim's field `runs`, by default of all runs. Empty if nothing was measured.
         verdict: one of `VERDICTS`.
         failed: the conditions of the rule that the values in `measured` do not fulfill.
-        incomplete: sentences that say which networks are missing or left out, or doubtful; empty if there are none.
+        incomplete: sentences about missing runs, doubtful imports, or why no network is judged; empty if none applies.
         networks: the outcome on each network of the population that has values; empty if the rule is judged once.
-        authors: the outcome on a network of the paper's authors; None if the population names none or it has no cube.
+        authors: the outcome on a network of the paper's authors; None if the population names no such network, or if
+            there is no cube of it.
         controls: the outcome on each control network that has values.
     """
 
@@ -146,9 +151,9 @@ def judge_all(
 def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     """Judge one claim.
 
-    If the claim's cube lacks runs, a claim about all runs is measured and its verdict is `NOT_RUN`. A claim about selected
-    runs is not even measured. A claim whose `runs` is the first run alone is judged, on the networks that the cube has, as
-    soon as it has this run.
+    If the claim's cubes lack runs, a claim about all runs is measured, but its verdict is `NOT_RUN`; a claim about
+    selected runs is not even measured. A doubtful import counts like a missing run. A claim about the first run alone
+    (`runs: [0]`) is judged as soon as the cube has this run, on the networks that the cube has.
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None or any(measurements.cube(name) is None for name in claim.cubes):
@@ -223,9 +228,10 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
 def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dataset], str]:
     """Return the cubes of a claim with the runs whose values are shown, and a sentence about missing runs.
 
-    A claim with the field `runs` selects runs by their indices in the grid. In a cube that lacks runs, the indices are different.
-    So no cube is returned for such a claim if a cube lacks runs. An exception is a claim about the first run alone, which the
-    attribute `first_run` of the first cube names: runs that the first cube lacks then do not matter.
+    A claim with the field `runs` selects runs by their indices in the grid. In a cube that lacks runs, the indices are
+    different. So no cube is returned for a claim with this field if a cube lacks runs. An exception is a claim about
+    the first run alone, if the first cube has this run (its attribute `first_run` names it): other runs that the first
+    cube lacks then do not matter.
     """
     cubes = [cube for name in claim.cubes if (cube := measurements.cube(name)) is not None]
     caveat = caveats(cubes)
@@ -239,7 +245,7 @@ def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dat
 
 
 def _has_learned(claim: Claim, run_cube: xr.Dataset) -> bool:
-    """Return whether a network has learned what the claim needs."""
+    """Return whether a network's last checkpoint has the accuracy that the claim's field `needs` requires, if any."""
     if claim.needs is None:
         return True
     accuracy, minimum = NEEDED_ACCURACIES[claim.needs]
@@ -260,7 +266,8 @@ class _Measurements:
     Args:
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
         maps_of: function that computes maps, see `MapsOf`.
-        quantity_names: names of the quantities that are measured on single networks.
+        quantity_names: names of the quantities of the claims to judge. A single network has only the variables that
+            these quantities read.
     """
 
     def __init__(
@@ -291,7 +298,11 @@ class _Measurements:
         return Outcome(cube=name, run=run, values=values, holds=rule_holds(claim, values) if values else None)
 
     def outcome_together(self, claim: Claim, name: str) -> Outcome:
-        """Apply the rule of a claim that compares or counts runs to all runs of a cube; no values if it does not exist."""
+        """Apply the rule of a claim to all runs of a cube together.
+
+        The outcome has no values if the cube does not exist or lacks a variable, or if no run has learned what the
+        claim needs.
+        """
         assert claim.quantity is not None
         quantity, cube = load_quantity(claim.quantity), self.cube(name)
         if cube is None or any(variable not in cube for variable in quantity.variables):
@@ -371,14 +382,14 @@ def rule_holds(claim: Claim, values: Values) -> bool:
 
 
 def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
-    """Compute the values of a claim's quantity from the variables that it declares."""
+    """Compute the values of a claim's quantity; raise UserError if a cube lacks a variable that the quantity reads."""
     assert claim.quantity is not None
     quantity = load_quantity(claim.quantity)
     for name, cube in zip(claim.cubes, cubes, strict=True):
         if missing := [variable for variable in quantity.variables if variable not in cube]:
             raise UserError(
-                f"Claim {claim.id} is measured by {claim.quantity}, which reads {', '.join(missing)}. The cube of {name} "
-                "lacks this: it was gathered by an older version. Measure and gather it again."
+                f"Claim {claim.id}: the cube of {name} lacks {', '.join(missing)}, which the quantity {claim.quantity} "
+                "reads: an older version gathered this cube. Measure and gather it again."
             )
     return values_of(quantity, cubes)
 

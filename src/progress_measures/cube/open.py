@@ -1,4 +1,7 @@
-"""Open cubes and weights: by path, or by name from `results/` if they are there, else from `published/`."""
+"""Open cubes by name or path, and weights by the names of experiment and run.
+
+What is opened by name is read from `results/` if it is there, else from `published/`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
-    """Return the paths where a cube may be, by preference: `name` if it is a path, else those of the experiment."""
+    """Return where a cube may be, by preference: `name` if it is a path, else the paths for the experiment `name`."""
     if "/" in str(name) or Path(name).suffix:
         return [Path(name)]
     return [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
@@ -91,7 +94,7 @@ def _open(path: Path, content: str = "cube", remedy: str | None = None) -> xr.Da
 
     Args:
         path: the folder or zip file.
-        content: what it should contain, for error messages.
+        content: what the folder or file should contain, for error messages.
         remedy: what the user can do if the folder or file is damaged, for error messages; by default, what `_remedy` returns
             for the path.
     """
@@ -183,7 +186,7 @@ class OpenRun:
         )
 
     def _varied_settings(self) -> dict[str, Any]:
-        """Return the task and the settings in which the experiment's runs differ, or the seed if they do not differ."""
+        """Return the run's task and its settings in which the experiment's runs differ; if there are none, its seed."""
         from progress_measures.experiments import load_experiment
 
         every_run = [run.settings for run in load_experiment(self.experiment).runs(self.experiment)]
@@ -254,6 +257,7 @@ class OpenRun:
         """Return the checkpoint after `epoch` updates; by default, the last checkpoint whose weights are stored.
 
         The value of a measure `m` at the checkpoint is `m.function(m.in_required_order(checkpoint))`.
+        `in_required_order` puts operand values and outputs in the order that the measure requires.
 
         Raises:
             UserError: no weights of the run at this epoch are stored.
@@ -283,7 +287,7 @@ class OpenRun:
 
     @property
     def _is_trained(self) -> bool:
-        """Whether the weights are those of a finished training in `results/`: there is one, and `published` is false."""
+        """Whether weights are read from a finished training in `results/`: there is one, and `published` is false."""
         return not self.published and (self._folder / "done.json").exists()
 
     def _stored(self) -> xr.Dataset:

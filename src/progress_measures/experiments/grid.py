@@ -102,8 +102,8 @@ def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
         if isinstance(values, dict):
             if key in allowed | set(refused) or not re.fullmatch(r"[a-z][a-z0-9_]*", key):
                 raise ValueError(
-                    f"`{key:.60}` has names of settings, so it needs a name of its own, in lower-case letters, digits and _, "
-                    "such as `recipe`"
+                    f"`{key:.60}` has a mapping, so it must not be the name of a field; choose a name in lower-case "
+                    "letters, digits and _, such as `recipe`"
                 )
             fields = [field for settings in values.values() for field in settings]
         for field in fields:
@@ -112,7 +112,7 @@ def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
         if is_joint and not all(isinstance(value, list) and len(value) == len(fields) for value in values):
             raise ValueError(f"`{key}` needs lists of {len(fields)} values, one for each of its fields")
         if not values or len({repr(value) for value in values}) < len(values):
-            raise ValueError(f"`{key}` needs one or more different values")
+            raise ValueError(f"`{key}` needs at least one value, and no value twice")
     varied = [field for key, values in grid.items() for field in _varied(key, values)]
     if len(set(varied)) < len(varied):
         raise ValueError(f"`{max(varied, key=varied.count)}` occurs twice")

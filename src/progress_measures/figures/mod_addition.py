@@ -231,12 +231,12 @@ figure(
         size=(6.0, 2.6),
     ),
     caption={
-        "mod_addition/05_W_neur": """What each head adds to the pre-activations of neurons 0 to 4 when it attends to a
-        number. The blog's W_neur = W_E W_V W_O W_in holds these contributions per unit of attention, by head, number
+        "mod_addition/05_W_neur": """What each head adds to the pre-activations of neurons 0 to 4 if its attention to a
+        number (an operand value) is 1. The blog's W_neur = W_E W_V W_O W_in holds these contributions, by head, number
         and neuron; position vectors are left out. All values are from the first run at the end of training. All
         contributions are periodic in the number.""",
-        "mod_addition/15_W_neur2": """What each head adds to the pre-activations of neurons 0 to 4 when it attends to a
-        number. The blog's W_neur = W_E W_V W_O W_in holds these contributions per unit of attention, by head, number
+        "mod_addition/15_W_neur2": """What each head adds to the pre-activations of neurons 0 to 4 if its attention to a
+        number (an operand value) is 1. The blog's W_neur = W_E W_V W_O W_in holds these contributions, by head, number
         and neuron; position vectors are left out. All values are from the first run at the end of training. The blog
         shows these contributions a second time, before it transforms them to the Fourier basis.""",
     },
@@ -256,7 +256,7 @@ def attention_scores(fig: Figure, cube: xr.Dataset) -> None:
     Scores are before the softmax. The blog's W_attn is this part: r W_Q W_K^T W_E^T / sqrt(d_head), where r is the
     residual stream at `=` before the attention, and d_head is the dimension of a head. All values are from the first
     run at the end of training. The legend gives the frequency k that explains most of the variance over pairs of the head's
-    attention to a, and the fraction of the score's variance over numbers in this frequency.
+    attention to a, and the fraction of the variance of the head's score over numbers that this frequency explains.
     """
     run_cube = cube.isel(run=0)
     ax = fig.subplots()
@@ -301,7 +301,7 @@ figure(
     size=(5.4, 2.6),
 )
 def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared Fourier coefficients of dimension 0 of the first run's embedding W_E, as a function of the number.
+    """Squared Fourier coefficients, over the numbers, of dimension 0 of the first run's embedding W_E.
 
     All values are from the end of training. The constant component is not drawn. A few frequencies account for nearly all of
     this dimension's squared norm. Key frequencies are colored and numbered.
@@ -383,9 +383,9 @@ figure(
     the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the largest
     absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin of the
     key frequencies. Each title gives the frequency k that explains most of the neuron's variance over pairs, the
-    fraction that it explains, and the largest absolute value of the cells that are not shown. For a neuron in a
-    cluster, only cells of its frequency are large: functions of a or b alone on the edges, and the 2 x 2 products of
-    cos and sin of a with cos and sin of b on the diagonal.""",
+    fraction that it explains, and the largest absolute value of the cells that are not shown. If the
+    frequency k explains at least 85 %, only cells of k are large: in the first row and column, functions of b or a
+    alone; on the diagonal, the 2 x 2 products of cos and sin of a with cos and sin of b.""",
 )
 
 
@@ -394,7 +394,7 @@ def component_energies(cube: xr.Dataset) -> xr.DataArray:
     return np.square(last_checkpoint(cube.W_E_fourier_norm.isel(run=0)))
 
 
-# The page of the figure below: a Plotly figure as a dictionary. The docstring is its caption.
+# The interactive page of the figure below: a Plotly figure as a dictionary. The docstring is the caption of the page.
 def energy_page(cube: xr.Dataset) -> dict[str, Any]:
     """Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E.
 
@@ -449,10 +449,10 @@ figure(
         decorate=head_legend,
         size=(6.0, 2.6),
     ),
-    caption="""What each head adds to the pre-activations of neurons 0 to 10 when it attends to a number, in the Fourier
-    basis over the numbers, without the constant. The blog's W_neur = W_E W_V W_O W_in holds these contributions per
-    unit of attention, by head, number and neuron; position vectors are left out. All values are from the first run at the end
-    of training. All peaks are at key frequencies, which are labeled on the x axis.""",
+    caption="""What each head adds to the pre-activations of neurons 0 to 10 if its attention to a number (an operand
+    value) is 1, in the Fourier basis over the numbers, without the constant. The blog's W_neur = W_E W_V W_O W_in holds
+    these contributions, by head, number and neuron; position vectors are left out. All values are from the first run at
+    the end of training. All peaks are at key frequencies, which are labeled on the x axis.""",
 )
 
 

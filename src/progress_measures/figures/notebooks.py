@@ -21,14 +21,14 @@ WORDS = {
         "sum": "a - b",
     },
 }
-"""Words that differ between the sources, by source and by name of the field in a template of `by_source`."""
+"""Words that differ between the sources, by source and by the field that they fill in a template of `by_source`."""
 
 
 def by_source(template: str, **inserts: str) -> dict[str, str]:
     """Fill a template for the demo, for the subtraction notebook, and for each further source in `inserts`.
 
     Args:
-        template: text with the fields `{insert}` and, for the demo and the notebook, the keys in `WORDS`, such as
+        template: text with the field `{insert}` and, for the demo and the notebook, the fields of `WORDS`, such as
             `{network}`.
         inserts: text for the field `{insert}`, by source; by default, an empty string.
 
@@ -354,10 +354,10 @@ figure(
     variables=("restricted_loss_neurons", *curves.CHECKPOINT_LOSSES_AND_PHASE_ENDS),
     size=(5.2, 3.2),
     caption=by_source(
-        """Train, test and restricted loss of the first run. As in the {notebook}, the restricted loss is the loss on
-        test pairs of the logits' mean over pairs plus P W_L. P is the projection of the neurons, as functions of the
-        pair, onto cos and sin of w({sum}) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. The restricted loss
-        falls while the test loss is on its plateau{insert}.""",
+        """Train, test and restricted loss of the first run. As in the {notebook}, the restricted loss is the
+        test loss if the logits are replaced by their mean over pairs plus P W_L. P is the projection of the neurons, as
+        functions of the pair, onto cos and sin of w({sum}) for the key frequencies k; w = 2πk/p and W_L = W_out W_U.
+        The restricted loss falls while the test loss is on its plateau{insert}.""",
         subtraction=", and ends above the test loss",
     ),
 )
@@ -374,8 +374,9 @@ figure(
         """Train, test, restricted and excluded loss of the first run. As in the {notebook}, restricted and excluded
         loss are defined by P W_L, the contribution of the key frequencies to the logits. P is the projection of the
         neurons, as functions of the pair, onto cos and sin of w({sum}) for the key frequencies k; w = 2πk/p and
-        W_L = W_out W_U. The excluded loss is the loss on training pairs of the logits minus P W_L. The restricted loss
-        is the loss on test pairs of the logits' mean over pairs plus P W_L. The excluded loss rises {insert}.""",
+        W_L = W_out W_U. The excluded loss is the train loss if P W_L is subtracted from the logits. The restricted loss
+        is the test loss if the logits are replaced by their mean over pairs plus P W_L. The excluded loss rises
+        {insert}.""",
         demo="while the test loss is on its plateau",
         subtraction="from the end of memorization on: the network starts to depend on its key frequencies",
     ),

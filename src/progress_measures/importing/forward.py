@@ -1,4 +1,4 @@
-"""Compute the logits of a file's networks by the user's own forward pass (`--forward`)."""
+"""Compute the logits of an imported network with the user's own forward pass, the option `--forward`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
         options: what the user states about the file; `forward` is set.
 
     Returns:
-        The network, with logits, and neurons and gradient cosines if they are known, in place of tensors.
+        The network. In place of tensors, it has logits and, if they are known, neurons and gradient cosines, as
+        `CallableNetwork.activations` returns them.
 
     Raises:
         UserError: the function or its network fails, or the options do not fit the network.
@@ -107,7 +108,7 @@ def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
 def _sizes(
     contents: Contents, options: Options, prefix: str, network: Network, tensors: dict[str, Tensor]
 ) -> tuple[Sizes, PairTask]:
-    """Return n, the layout of the tokens and the number of outputs, and a task of this size."""
+    """Return how the network reads pairs, and a task of the same sizes."""
     tokens = (
         Choice(options.tokens, "option")
         if options.tokens
@@ -132,5 +133,5 @@ def _any_task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
         TokenLayout.parse(tokens, n)
     except ValueError as error:
         raise UserError(f"--tokens {tokens!r}: {error}.") from None
-    # a modular task needs n > 2 and n outputs, `sum` the 2n - 1 outputs of its sums
+    # a modular task needs n > 2 and at least n outputs; `sum` needs at least an output for each of its 2n - 1 sums
     return task_of("a+b" if n > 2 else "sum", n, max(outputs, n if n > 2 else 2 * n - 1), tokens, read)

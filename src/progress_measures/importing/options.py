@@ -16,10 +16,10 @@ def model_fields(texts: list[str]) -> dict[str, Any]:
     """Parse options `--model FIELD=VALUE`.
 
     Args:
-        texts: the options' values.
+        texts: the values `FIELD=VALUE` of the options.
 
     Returns:
-        Fields of the section `model`, checked.
+        Validated values of fields of the section `model`, by name of the field.
 
     Raises:
         UserError: a field is unknown or its value is wrong.

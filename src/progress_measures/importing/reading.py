@@ -1,7 +1,7 @@
 """Read files of networks trained elsewhere into plain data, without executing anything that is in the files.
 
-Pickles, including those of PyTorch, are read by `inert` and `plain`. An object, such as a configuration, becomes a `Record` of
-its fields.
+Pickles, including those of PyTorch, are read by the modules `inert` and `plain`. An object in a pickle, such as a
+configuration, becomes a `Record` of the object's fields.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read(path: Path) -> Any:
 
 
 def _read_file(path: Path) -> Any:
-    """Read a file whose kind is found from its content, except for .safetensors and .npz."""
+    """Read a file. A .safetensors or .npz file is recognized by its name, any other file by its content."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

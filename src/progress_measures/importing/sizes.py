@@ -1,4 +1,4 @@
-"""The layout of an imported network's tokens, and the number n of operand values."""
+"""How an imported network reads pairs: the number n of operand values, the layout of tokens and the answer position."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Sizes(NamedTuple):
 def find_sizes(
     weights: Mapping[str, Any], one_hot: bool, tokens: Choice | None, read: Choice | None, modulus: Choice | None
 ) -> Sizes:
-    """Find n and the layout of the tokens.
+    """Find the number n of operand values, the layout of the tokens, the answer position and the number of outputs.
 
     Args:
-        weights: tensors with our names and axes.
+        weights: tensors with this project's names and axes.
         one_hot: whether the network reads one-hot vectors of a and b, without an embedding.
-        tokens: the layout, if it is stated.
+        tokens: the layout, if the user or the file states it.
         read: the answer position, if it is stated.
         modulus: n, if it is stated.
 

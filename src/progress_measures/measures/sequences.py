@@ -1,4 +1,4 @@
-"""Losses and accuracies by answer of a sequence, losses by trigram, and induction scores of heads (appendix D.3).
+"""Losses and accuracies at each answer position of a sequence, losses by trigram, induction scores (appendix D.3).
 
 A skip trigram is a signal token, the last token of the sequence, and the answer, which the signal token determines.
 Trigrams have the numbers of their signal tokens, from 0.
@@ -26,7 +26,7 @@ INDUCTION = f"{SECTION}; Olsson et al. 2022"
 
 
 def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
-    """Return the mean over examples, for each answer of a sequence: [answer].
+    """Return the mean over examples, at each answer position of a sequence: [answer].
 
     Args:
         checkpoint: the checkpoint.
@@ -40,7 +40,7 @@ def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
     reference=f"{SECTION}, Fig. 29", dtype="float64",
 )  # fmt: skip
 def train_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over training examples, for each answer of a sequence."""
+    """Mean cross-entropy over training examples, at each answer position of a sequence."""
     return _by_answer(checkpoint, checkpoint.train_outcomes.loss)
 
 
@@ -49,7 +49,7 @@ def train_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     reference=f"{SECTION}, Fig. 29", dtype="float64",
 )  # fmt: skip
 def test_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over test examples, for each answer of a sequence."""
+    """Mean cross-entropy over test examples, at each answer position of a sequence."""
     return _by_answer(checkpoint, checkpoint.test_outcomes.loss)
 
 
@@ -57,7 +57,7 @@ def test_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     dims=BY_ANSWER, units="1", long_name="Test accuracy of each answer", requires={"many_answers"}, reference=SECTION
 )
 def test_accuracy_by_answer(checkpoint: SequenceCheckpoint) -> Array:
-    """Fraction of test examples in which the answer is right, for each answer of a sequence."""
+    """Fraction of test examples in which the answer is right, for each answer position of a sequence."""
     return _by_answer(checkpoint, checkpoint.test_outcomes.correct)
 
 
@@ -99,9 +99,9 @@ def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
 def induction_score(checkpoint: SequenceCheckpoint) -> Array:
     """Attention from an answer position to tokens that equal the answer and follow an earlier copy of the current token.
 
-    The current token is the one at the answer position. The attention is summed over these tokens, then averaged over the
-    answers of 64 test examples. An earlier copy of the current token that is followed by a token other than the answer occurs
-    by chance and does not count.
+    The current token is the one at the answer position. The attention is summed over these tokens, then averaged over
+    all answer positions of 64 test examples. An earlier copy of the current token that is followed by a token other
+    than the answer occurs by chance and does not count.
     """
     tokens, positions, labels = checkpoint.context.pattern_examples
     example = np.arange(len(tokens))[:, None]

@@ -3,14 +3,16 @@
 For networks of the paper's design, with or without MLPs and with any number of layers, the module computes what
 `models.transformer` computes, at the answer positions only:
 
-- Before the first layer, a row of the residual stream is the sum of a token's and a position's vector. Products with
-  weights are computed once per token and once per position; a row's product is the sum of two of these.
+- Before the first layer, the residual stream at a position is the sum of a token's and a position's vector. Products
+  with weights are computed once per token and once per position; each product with the stream is the sum of two of
+  these.
 - Queries and the MLP of the last layer are computed at the answer positions only. If there are at most d_model outputs,
   the product W_out W_U is computed before it is applied to the neurons.
 - Networks of several layers on sequences of at most four tokens, with the answer at the last position, are computed
   position by position (`models.short_sequences`).
 - In a one-layer network with one answer per sequence, keys and values are rows of a table of all positions and tokens,
-  if this table has fewer rows than the sequences have tokens. Attention is then a few large products and gathers.
+  if the table has fewer rows than all sequences together have tokens. Attention is then a few large products and
+  gathers.
 - Other attention is computed by torch's kernel (`models.attention`).
 
 Products with weights are computed by `models.gemm`. Every tensor has a leading dimension `run`.
@@ -98,8 +100,8 @@ class TokenSequences:
 
         Args:
             tokens: [run, example, position], of the same shape as in the constructor.
-            answer_positions: [run, example, answer], of the same shape as in the constructor. If the constructor got only
-                last positions, all of these must be the last position.
+            answer_positions: [run, example, answer], of the same shape as in the constructor. If all answer
+                positions in the constructor were the last position, these must be, too.
         """
         self.tokens.copy_(tokens)
         self.answer_positions.copy_(answer_positions)
@@ -262,13 +264,18 @@ class _EmbeddedStream:
         return products[:, : self._W_E.shape[1]], products[:, self._W_E.shape[1] :]
 
     def _rows(self, by_token: Tensor, by_position: Tensor) -> Tensor:
-        """Add a row by token [run, token, width] and a row by position [run, position, width], at every position."""
+        """Return, at every position, the row of its token plus the position's row: [run, example, position, width].
+
+        Args:
+            by_token: a row for each token, [run, token, width].
+            by_position: a row for each position, [run, position, width].
+        """
         if self._sequences.uses_table:
             return embedding(self._sequences.table_rows, _sums(by_token, by_position).flatten(0, 1))
         return embedding(self._sequences.token_rows, by_token.flatten(0, 1)).add_(by_position[:, None])
 
     def _rows_at_answers(self, by_token: Tensor, by_position: Tensor) -> Tensor:
-        """Add a row by token and a row by position, at the answer positions: [run, example, answer, width]."""
+        """Return what `_rows` returns, at the answer positions only: [run, example, answer, width]."""
         if self._sequences.uses_table:
             return embedding(self._sequences.table_rows_at_answers, _sums(by_token, by_position).flatten(0, 1))
         rows = embedding(self._sequences.token_rows_at_answers, by_token.flatten(0, 1))

@@ -1,7 +1,8 @@
 """Exact and fast forward and backward pass of one-layer networks on pairs `a b =`, at the position of `=`.
 
-Only the logits at `=` are used, so each head has one query vector. The neurons before the ReLU are weighted sums of rows of
-small tables (after Elhage et al. 2021, 'A mathematical framework for transformer circuits'):
+Only the logits at `=` are used, and the token `=` is the same in all pairs, so each head has one query vector. The
+neurons before the ReLU are weighted sums of rows of small tables (after Elhage et al. 2021, 'A mathematical framework
+for transformer circuits'):
 
     pre-activations(a, b) = constant + sum over heads of  A_a T[a] + A_b T[n + b],   T[r] = (x_r - x_=) W_V W_O W_in,
 
@@ -136,11 +137,11 @@ class PairBatch:
         """Compute each pair's sum of table rows, weighted by attention.
 
         Args:
-            rows: [run, head, 2n, width].
-            attention: [run, pair, head, 2].
+            rows: table rows, [run, head, 2n, width].
+            attention: attention from `=` to a and to b, [run, pair, head, 2].
 
         Returns:
-            [run, pair, width].
+            Sums [run, pair, width].
         """
         return self._bags.sums(rows.flatten(0, 2), attention).unflatten(0, self._bags.shape)
 
@@ -148,8 +149,8 @@ class PairBatch:
         """Compute the gradients of `weighted_sums` with respect to the rows and the attention.
 
         Args:
-            rows: [run, head, 2n, width].
-            attention: [run, pair, head, 2].
+            rows: table rows, [run, head, 2n, width].
+            attention: attention from `=` to a and to b, [run, pair, head, 2].
             grad: gradient of the sums, [run, pair, width].
 
         Returns:
@@ -184,7 +185,7 @@ def logits(tables: Tables, pairs: PairBatch) -> Tensor:
         pairs: the pairs of each run.
 
     Returns:
-        [run, pair, output].
+        Logits [run, pair, output].
     """
     with torch.no_grad():
         return _forward(*tables[1:], pairs.attention(tables.scores), pairs)[1]
@@ -261,7 +262,7 @@ def loss(
     Args:
         tables: the tables of the networks.
         pairs: the pairs of each run.
-        labels: [run, pair].
+        labels: indices of outputs, [run, pair].
         criterion: function of (logits, labels) that returns each run's mean loss and its gradient with respect to the
             logits, as in `progress_measures.training.loss`.
         dropout: factors of the neurons, [run, pair, neuron]; None for no dropout.

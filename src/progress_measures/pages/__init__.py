@@ -1,1 +1,1 @@
-"""Documentation pages that are generated from declarations in the code; `docs/hooks.py` adds them to the MkDocs site."""
+"""Documentation generated from the code: pages that `docs/hooks.py` adds to the site and a chart in docs/design.md."""

@@ -47,7 +47,7 @@ def measures_page() -> str:
         "# Measures",
         "",
         f"The {len(measures())} measures of a network, by family. Each family is one module, with one store per run on disk. "
-        "The definition of a measure is below its name; its first line is the attribute `description` in the cube.",
+        "Below the name of a measure is its definition, whose first line is the attribute `description` in the cube.",
     ]
     lines += [
         "",
@@ -226,7 +226,7 @@ def experiments_page() -> str:
         "# Experiments",
         "",
         f"The {len(experiment_names())} files in `config/experiments/`. The cube of a published experiment is in "
-        f"`{PUBLISHED}/`; `--config cubes=published` draws its figures without training.",
+        f"`{PUBLISHED}/`; with `--config cubes=published`, Snakemake draws the experiment's figures without training.",
     ]
     for name in experiment_names():
         lines += ["", *_experiment_section(name, load_experiment(name), readers.get(name, []))]

@@ -44,5 +44,5 @@ def paper_beside_ours(
 
 
 def for_both_sides(formats: dict[str, str]) -> dict[str, str]:
-    """Return the formats of the columns `paper: <name>` and `ours: <name>` from the formats by name."""
+    """Return the formats of the columns `paper: <name>` and `ours: <name>`, given one format for each `<name>`."""
     return {f"{side}: {name}": pattern for side in ("paper", "ours") for name, pattern in formats.items()}

@@ -1,4 +1,4 @@
-"""Quantities, values by which claims are judged, for sweeps of weight decay and train fraction."""
+"""Quantities for sweeps of weight decay and train fraction: the values by which claims about them are judged."""
 
 from __future__ import annotations
 

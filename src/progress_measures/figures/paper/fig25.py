@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss on addition modulo 401, one run for each weight decay.
 
-    In the paper train and test loss fall together, because the training set is large.
+    In the paper, train and test loss fall together, because the training set is large.
     """
     decays = np.unique(cube.weight_decay)
     axes = panels(fig, len(decays), columns=3, sharex=True, sharey=True)

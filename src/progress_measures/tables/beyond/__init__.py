@@ -1,1 +1,1 @@
-"""Tables that go beyond the sources."""
+"""Tables of results that the sources do not have."""

@@ -31,7 +31,7 @@ EXPERIMENTS = (
     partial=True,
 )
 def rows(*cubes: xr.Dataset | None) -> pd.DataFrame:
-    """Smallest and largest value over the runs that generalize, at the last checkpoint.
+    """Smallest and largest value of three measures over the runs that generalize, at the last checkpoint.
 
     Clock and Pizza are two algorithms for modular addition (Zhong et al. 2023). Both place the operand values on
     circles; the Clock multiplies waves of a and b, the Pizza adds the two embeddings. The experiments have settings of

@@ -1,4 +1,4 @@
-"""The pool of this machine: it runs each job in one process, the worker, and gives each worker one GPU if there are GPUs.
+"""The pool that runs jobs on this machine: each job in one process, the worker, on one GPU if there are GPUs.
 
 Like a job of a cluster, a worker continues when the process that started it ends. A later process finds the worker by
 process id and command line, and reads from the worker's environment which GPU the worker uses. The pool therefore

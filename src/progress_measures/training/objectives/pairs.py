@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class PairsObjective:
-    """Losses of one-layer networks on pairs, of runs that train together and share task, shape and loss precision.
+    """Losses of one-layer networks on pairs, for runs that train together.
 
     Args:
-        runs: runs of the same shape.
+        runs: runs of one group of `launcher.shards.group_by_shape`, with the same task, model sizes and loss.
         train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs.
         device: the device of the weights.
 
