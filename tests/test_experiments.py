@@ -204,7 +204,7 @@ def test_experiment_extends_another_section_by_section(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"extends": "mine"}, "extends: mine extends mine; remove one of them"),
+        ({"extends": "mine"}, "extends: mine extends mine; remove one `extends`"),
         ({"extends": 3}, "extends: expected the name of an experiment, found 3"),
         ({"extends": "absent"}, "There is no experiment 'absent'"),
         ({"extends": "other"}, "extends: mine extends other extends mine"),

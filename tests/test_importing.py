@@ -1033,7 +1033,7 @@ REFUSED = {
     "epochs": "`checkpoint_epochs`: expected 2 ascending numbers",
     "different checkpoints": "checkpoint 1 of 2: tensor unembed.W_U has shape (32, 12); expected (32, 13), as in the last",
     "two positions": "the network has two positions, too few for the layout `a b =`. State the layout, such as --tokens",
-    "few outputs": "not imported, because its answers follow no operation on half of the pairs or more, with 6 designs",
+    "few outputs": "not imported, because its answers follow no operation on half of the pairs or more (tried with 6 designs)",
 }
 
 

@@ -20,7 +20,7 @@ Number = int | FiniteFloat
 
 
 class Condition(BaseModel):
-    """A condition on one value of a quantity: exactly one relation and its bound."""
+    """A condition on one of the named values that a quantity (a function of cubes) returns: one relation and its bound."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +51,7 @@ class Condition(BaseModel):
 
     @property
     def relation(self) -> str:
-        """The name of the relation that is set."""
+        """The name of the relation that is set, such as `above`."""
         return next(iter(self.model_fields_set - {"value", "in_runs"}))
 
 
@@ -97,11 +97,14 @@ class Claim(BaseModel):
         description="The experiment on whose cube the claim is judged, if not `experiment`; a list if the quantity takes "
         "several cubes.",
     )
-    quantity: str | None = Field(None, description="The registered function that computes the values.")
+    quantity: str | None = Field(
+        None, description="Name of the function in `claims/quantities/` that computes the values."
+    )
     runs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
         None,
-        description="Runs whose values are shown, by index in the grid of the first experiment; default: all. They are "
-        "also the runs that are judged, unless config/populations.yaml names the population of this experiment.",
+        description="Runs whose values are shown, by index in the grid of the experiment on whose cube the claim is "
+        "judged (the first, if there are several); default: all. They are also the runs that are judged, unless "
+        "config/populations.yaml lists `networks` for this experiment.",
     )
     accept: list[Condition] = Field([], description="The rule as conditions on the values of the quantity.")
     together: bool = Field(

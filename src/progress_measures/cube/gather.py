@@ -39,7 +39,7 @@ BYTES_AT_A_TIME = 100e6
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
-    """Write `results/<experiment>/cube.zarr` from the stores of the experiment's runs.
+    """Write `results/<experiment>/cube.zarr` from the measures and the training histories of the experiment's runs.
 
     Args:
         experiment: name of the experiment.
@@ -91,7 +91,7 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
 
 
 def _groups_of_parts(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
-    """Yield what `run_part` returns for consecutive runs, by name of the run, in groups of about `BYTES_AT_A_TIME`.
+    """Yield the cubes of single runs (see `run_part`), by name of the run, in groups of about `BYTES_AT_A_TIME`.
 
     If the networks differ in size, all runs are one group, because the largest network determines the cube's dimensions.
 
@@ -113,7 +113,7 @@ def _groups_of_parts(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Datas
 
 
 def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArray[np.int64]] | None:
-    """Return the epochs of the longest run, by dimension; None if all runs have the same, because none may stop early.
+    """Return the epochs of the longest run, by dimension; None if all runs have the same epochs: none may stop early.
 
     Args:
         runs: runs of the cube.
@@ -157,8 +157,8 @@ def join(
     parts = _with_common_labels(parts)
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
-    # Networks of different sizes have different numbers of neurons, heads and dimensions. Networks for different primes have
-    # different pairs and frequencies. Entries that a run lacks are NaN, or false.
+    # Networks of different sizes have different numbers of neurons and heads, and another d_model. Networks for different
+    # primes have different pairs and frequencies. Entries that a run lacks are NaN, or false.
     fill_values = {name: value for part in parts for name, value in _fill_values(part).items()}
     join_mode: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
     cube = xr.merge(
@@ -204,7 +204,7 @@ def _with_common_labels(parts: list[xr.Dataset]) -> list[xr.Dataset]:
 
 
 def _fill_values(dataset: xr.Dataset) -> dict[Any, Any]:
-    """Return the value of entries that a run lacks, by name of the variable: false for booleans. Other variables get NaN."""
+    """Return the value of entries that a run lacks, by variable: false for booleans. Other variables get NaN by default."""
     return {name: False for name, values in dataset.data_vars.items() if values.dtype == bool}
 
 
@@ -252,7 +252,7 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     for family in DERIVED_FAMILIES:
         for m in family_measures(family):
             if m.applies_to(run):
-                # an epoch, or NaN with a reason; later measures of the family may read those added before
+                # An epoch, or NaN with a reason. It is added at once, because later measures of the family may read it.
                 milestone = m.function(dataset)
                 dataset[m.name] = xr.DataArray(np.asarray(milestone.epoch, dtype=m.dtype), attrs=m.attributes)
                 if milestone.reason:
@@ -335,9 +335,9 @@ def history_of(run: Run) -> xr.Dataset:
 
 
 def _with_settings(cube: xr.Dataset, runs: list[Run], all_runs: list[Run]) -> xr.Dataset:
-    """Return the cube with the settings of the runs as coordinates along `run`, without those that all runs omit.
+    """Return the cube with the settings of the runs as coordinates along `run`.
 
-    `Run.omitted_settings` defines the omitted settings.
+    A setting is left out if all runs of the experiment omit it (see `Run.omitted_settings`).
     """
     settings = [run.settings for run in runs]
     if conflicts := sorted(name for name in runs[0].labels if name in cube.variables or name in cube.dims):

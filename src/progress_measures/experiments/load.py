@@ -84,13 +84,13 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
 
 
 def _load(name: str, folder: Path, started_from: tuple[str, ...]) -> Experiment:
-    """Load an experiment.
+    """Load an experiment, with the hashes of the runs from whose weights its runs start, if any.
 
     Args:
         name: Name of the experiment.
         folder: Folder of the experiment files.
         started_from: Names of the experiments that are being loaded: each starts from weights of the next, and the last from
-            weights of this experiment. This experiment may not be among them.
+            weights of this experiment. If this experiment starts from one of them, or from itself, that is an error.
     """
     path = _file_of(name, folder)
     content = _content_of(name, folder)
@@ -118,7 +118,7 @@ def _start_hash(run: Run, path: Path, folder: Path, started_from: tuple[str, ...
     assert start is not None
     if start.experiment in started_from:
         raise UserError(
-            f"{path}: start_from: {' starts from '.join([*started_from, start.experiment])}; remove one of them."
+            f"{path}: start_from: {' starts from '.join([*started_from, start.experiment])}; remove one `start_from`."
         )
     possible_runs = {
         other.name: other for other in _load(start.experiment, folder, started_from).runs(start.experiment)
@@ -150,7 +150,7 @@ def _content_of(name: str, folder: Path, extended_by: tuple[str, ...] = ()) -> d
     if not isinstance(extended, str):
         raise UserError(f"{path}: extends: expected the name of an experiment, found {extended!r:.60}.")
     if extended in (*extended_by, name):
-        raise UserError(f"{path}: extends: {' extends '.join([*extended_by, name, extended])}; remove one of them.")
+        raise UserError(f"{path}: extends: {' extends '.join([*extended_by, name, extended])}; remove one `extends`.")
     inherited = _content_of(extended, folder, (*extended_by, name))
     if "imported" in inherited:
         raise UserError(
@@ -178,8 +178,9 @@ def _file_of(name: str, folder: Path) -> Path:
     known_names = experiment_names(folder) + imported_names()
     if name in known_names:
         raise UserError(
-            f"{files[name in imported_names()]}: {name!r:.80} is not a valid experiment name. Rename it with at most 100 "
-            f"lower-case letters, digits and underscores, and to none of {', '.join(RESERVED_NAMES)}."
+            f"{files[name in imported_names()]}: {name!r:.80} is not a valid experiment name. Rename it: a name has at most "
+            "100 lower-case letters, digits and underscores, does not begin with an underscore, and is none of "
+            f"{', '.join(RESERVED_NAMES)}."
         )
     similar = difflib.get_close_matches(name, known_names, n=1)
     hint = f"Did you mean {similar[0]!r}? " if similar else ""
@@ -199,6 +200,7 @@ def validation_message(error: ValidationError, path: Path) -> str:
     """
     lines = []
     for mistake in error.errors()[:MAX_MISTAKES]:
+        # pydantic adds the kind of the task to the location of a field of the section `task`
         field = ".".join(str(part) for part in mistake["loc"] if part not in TASKS) or _scope(mistake["input"])
         field = "".join(c if c.isprintable() else "?" for c in field[:100])
         message = mistake["msg"].removeprefix("Value error, ")

@@ -24,7 +24,7 @@ from progress_measures.measures.registry import families_of
 
 
 def import_network(path: Path, out: Path, options: Options) -> list[str]:
-    """Import networks into a folder, completely or not at all.
+    """Import a network, at one or more checkpoints, into a folder: completely or not at all.
 
     Args:
         path: path of a file, or of a folder of numbered files.
@@ -67,7 +67,7 @@ def write_network(network: RecognizedNetwork, contents: Contents, out: Path, pre
 
 
 def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork]:
-    """Read a file and express its networks in the project's terms, without writing anything.
+    """Read a file and express its network in the project's terms, without writing anything.
 
     Args:
         path: path of a file, or of a folder of numbered files.
@@ -104,7 +104,7 @@ def _match_format(path: Path, contents: Contents, options: Options) -> FormatMat
 
 
 def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
-    """Return the names of our tensors that the network lacks, by its configuration or the user's options."""
+    """Return this project's names of the tensors that the network lacks, by its configuration or the user's options."""
     mlp_tensors = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
     absent = mlp_tensors if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")
@@ -170,7 +170,10 @@ def _write(network: RecognizedNetwork, name: str, contents: Contents, precision:
 
 
 def report(network: RecognizedNetwork, path: Path) -> list[str]:
-    """Return the lines of a table of what is known about a network, a table of its agreement with operations, and its doubts."""
+    """Return the lines of a report: what is known about a network, its agreement with each operation, and its doubts.
+
+    A doubt says what contradicts a setting that was found.
+    """
     provenance = network.experiment.imported
     assert provenance is not None
     rows = [("setting", "value", "where it comes from")]

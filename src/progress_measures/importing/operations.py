@@ -93,7 +93,7 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
 
 
 def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[CandidateOperation]:
-    """Return the operations that a network of these sizes is tested for; none if it has too few outputs.
+    """Return the operations for which a network of these sizes is tested; none if the network has too few outputs.
 
     Args:
         n: number of operand values.

@@ -1,4 +1,4 @@
-"""Convert what `inert` has read from a pickle to plain values, arrays and records, without importing anything it names.
+"""Convert what `inert` has read from a pickle to plain values, arrays and records. No name in a pickle is imported.
 
 Tensors, arrays, containers, paths and dates become plain values. Every other object becomes a `Record` of its fields. The
 `Record` of a configuration of omegaconf or ml_collections has the configuration's fields, without the library's wrapper.
@@ -60,9 +60,10 @@ def read_torch_archive(archive: zipfile.ZipFile, path: Path) -> Any:
 
     Raises:
         CodeFoundError: the archive contains code.
-        ValueError, LookupError, RecursionError: it is damaged, or contains something that is not supported.
+        ValueError, LookupError, RecursionError: the archive is damaged, or contains something that is not supported.
     """
     names = archive.namelist()
+    # archives of TorchScript, which contain code, have this member
     if any(name.rpartition("/")[2] == "constants.pkl" for name in names):
         raise CodeFoundError("torch.jit")
     member = next((name for name in names if name.rpartition("/")[2] == "data.pkl"), None)
@@ -88,7 +89,7 @@ def read_pickle(content: bytes, path: Path) -> Any:
 
     Raises:
         CodeFoundError: the pickle contains code.
-        ValueError, LookupError, RecursionError: it is damaged, or contains something that is not supported.
+        ValueError, LookupError, RecursionError: the pickle is damaged, or contains something that is not supported.
     """
     stream = io.BytesIO(content)
     machine = Machine(stream)
@@ -106,7 +107,7 @@ def _no_storage(key: str) -> bytes:
 def _old_torch_file(stream: io.BytesIO, machine: Machine, path: Path) -> tuple[Builder, Any]:
     """Read what follows the magic number in an old file of `torch.save`.
 
-    These are the version, the system, the saved object, the names of the storages, and the numbers in each storage.
+    These are the version, the system with its byte order, the saved object, the names of the storages, and their numbers.
 
     Returns:
         A `Builder` with the storages, and the object, not yet converted.
@@ -220,7 +221,7 @@ class Builder:
         return value
 
     def _with_text_keys(self, pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
-        """Return a dictionary whose keys are text, from its nodes."""
+        """Return a dictionary whose keys are text, from the nodes of its keys and values."""
         by_key: dict[Any, Any] = {}
         for node, entry in pairs:
             key = self.value(node)
@@ -244,14 +245,15 @@ class Builder:
         return self._record(name, arguments, call)
 
     def _record(self, name: str, arguments: list[Any], call: Call) -> Any:
-        """Return the fields of an object as a `Record`.
+        """Return an object as a `Record` of its fields and of the arguments of the call that makes it, by their index.
 
-        An object without fields becomes the list of its entries, if it has any. Otherwise, the result of a function
-        with one argument becomes this argument, such as the value of a member of an enumeration. If a class makes the
-        object, it stays a `Record`, whose fields are then the arguments.
+        An object without fields becomes the list of its entries, if it has any. If it has neither and its call has one
+        argument, it becomes this argument, as a member of an enumeration becomes its value. An object that is made with
+        `is_new` stays a `Record`. Configurations of omegaconf and ml_collections become their content.
         """
         fields: dict[str, Any] = {}
         for node in call.states:
+            # the state of an object with `__slots__` is a pair: its fields or None, and its slots
             parts = (
                 node
                 if isinstance(node, tuple) and all(isinstance(part, UnhashedDict | None) for part in node)
@@ -366,7 +368,7 @@ class Builder:
         return builder.value(root)
 
     def _flat_tensor(self, pid: tuple[Any, ...]) -> torch.Tensor:
-        """Return the numbers of a storage, or of the part that its id names, as a tensor [number]; it is read only once.
+        """Return the numbers of a storage, or of the part that its id names, as a tensor [number]. A storage is read once.
 
         `pid` has the entries that `inert.Storage` describes. The sixth names a part: its name, first number and count.
         """

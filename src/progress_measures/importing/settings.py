@@ -34,17 +34,20 @@ UNKNOWN_SETTINGS: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
     **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
-"""Settings of training that `_recipe` may not find in the file, with the values that the cube then has for them."""
+"""Values that stand in the cube for settings that the import does not find.
+
+Of these settings, `_recipe` reads four from a file that states them; the others are always unknown.
+"""
 
 NO_LEAD = "no operation leads the others"
-"""Doubt if two operations agree with the answers almost equally well: the lead is below `recognize.MIN_LEAD`."""
+"""Doubt if the two best operations agree with almost equally many answers, to less than `recognize.MIN_LEAD`."""
 
 MAX_ACCURACY_DIFFERENCE = 0.02
 """Largest difference between an accuracy that the file states and the accuracy that we compute."""
 
 
 class Options(NamedTuple):
-    """What the user states about the file. None and an empty `model` stand for what the import finds itself.
+    """What the user states about the file. For None, or an empty `model`, the import finds the value itself.
 
     Attributes:
         names: path of a mapping file, the option `--map`.
@@ -109,11 +112,11 @@ class ComputedNetwork(NamedTuple):
         tested: the operations that the network is tested for.
         findings: what is known about tensors and design.
         doubts: what contradicts the design.
-        tried: description of the designs that were tried.
+        tried: the designs that were tried, as a text for messages, such as `6 designs`.
         model: fields of the section `model`.
         provenance: fields of the section `imported` that depend on whether the design or the user's forward pass
             computed the logits.
-        unknown: what the cube has for settings that are unknown: `unknown`, or NaN for a number.
+        unknown: what the cube has for each unknown field of `model`: `unknown`, or NaN for a number.
     """
 
     stored: list[Weights]
@@ -215,7 +218,7 @@ def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork,
             "inferred" if computed.provenance.get("logits_only") else "tensors",
         ),
         sizes.tokens.finding("tokens"),
-        *([sizes.read.finding("read position")] if sizes.read.value != "last" else []),
+        *([sizes.read.finding("answer position")] if sizes.read.value != "last" else []),
         operation_choice.finding("operation", operation.name),
         split.finding,
         epoch_finding,
@@ -331,7 +334,7 @@ def _operation(
         best = max(agreement, key=lambda operation: agreement[operation])
         if options.accept_doubtful:
             return by_name[best], Choice(best, "assumed", f"highest agreement: {evidence} (--operation)")
-        doubt = f"its answers follow no operation on half of the pairs or more, with {tried}"
+        doubt = f"its answers follow no operation on half of the pairs or more (tried with {tried})"
         if agreement[best] >= recognize.MIN_AGREEMENT:
             doubt = NO_LEAD
         elif path.suffix == ".safetensors":
@@ -359,7 +362,10 @@ def _file_losses(contents: Contents) -> TrainAndTestLoss:
     """Return the losses that the file states for its last checkpoint; None for a loss that it does not state."""
 
     def last_loss(losses: Losses | None, setting: str) -> float | None:
-        """Return the last recorded loss that is not later than the last checkpoint, or else the only loss in the file."""
+        """Return the last recorded loss that is not later than the last checkpoint.
+
+        If no losses are recorded, it is the single loss that the file states under `setting`, or None.
+        """
         last_epoch = contents.epochs[-1] if contents.epochs else None
         if losses is not None and len(losses.values):
             index = len(losses.values) - 1
@@ -407,7 +413,7 @@ def _size_doubts(contents: Contents, weights: Weights, sizes: Sizes) -> list[str
 def _weight_norm_doubts(contents: Contents, ignored: list[str]) -> list[str]:
     """Describe a weight norm that the file states and that differs from the norm of its tensors.
 
-    It agrees if it is the norm or the squared norm of all tensors, or of those that the format does not ignore.
+    The stated number may be the norm or the squared norm, of all tensors or of those that the format does not ignore.
     """
     stated = contents.stated.get("weight_norm")
     if stated is None or not is_number(stated.value):
@@ -526,9 +532,9 @@ def _describe_outputs(outputs: int, answers: int) -> str:
 
 
 def _is_from_optimizer(contradiction: str, contents: Contents) -> bool:
-    """Return whether the value that is used of a contradictory setting is from the optimizer's state.
+    """Return whether a setting with contradictory values in the file is taken from the optimizer's state.
 
-    Training used this value, so the contradiction is no doubt.
+    Training used the value in the optimizer's state, so this contradiction is not a doubt.
 
     Args:
         contradiction: a text of `Statements.contradictions`, which begins with the name of the setting.

@@ -21,21 +21,21 @@ FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of
 """The forms of the option `--split`."""
 
 COMMON_TRAIN_FRACTIONS = (0.3, 0.25, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
-COMMON_SEEDS = (0, 1, 42, 598, 999)  # common ones; 598 and 999 are those of the notebooks
+COMMON_SEEDS = (0, 1, 42, 598, 999)  # 598 and 999 are the seeds of the notebooks that accompany the paper
 """Fractions and seeds that are tried against a file's losses, besides those that the file states."""
 
 MAX_LOSS_RATIO = 1.5
-"""Largest ratio of a loss that we compute to the file's, and of the file's to ours. It exceeds 1 because the file's train loss
-may be one update older."""
+"""Largest factor between a loss that the file states and the loss that we compute on a split that fits. It exceeds 1
+because the file's train loss may be one update older."""
 
 MAX_LOSS_RATIO_IF_NOT_STATED = 1.1
 """As `MAX_LOSS_RATIO`, for splits whose seed or fraction the file does not state. It is stricter, because many such splits are
 tried."""
 
 RANDOM_SPLITS = 20
-"""Number of random splits that are compared with a file's losses, to test a split with as many training pairs.
+"""Number of random splits that are compared with a file's losses, to test a split that fits these losses.
 
-The losses confirm the split only if no random split fits them.
+They have as many training pairs as this split. The losses confirm it only if no random split fits them.
 """
 
 
@@ -67,9 +67,9 @@ class TrainAndTestLoss(NamedTuple):
     test: float | None
 
     def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> bool:
-        """Return whether the computed losses of training and test pairs equal these, up to the factor `MAX_LOSS_RATIO`.
+        """Return whether these losses equal the losses computed on a split, up to the factor `MAX_LOSS_RATIO`.
 
-        An unknown loss fits any other.
+        An unknown loss (None) fits any computed loss.
 
         Args:
             pair_losses: loss of every pair, computed from the weights, [a, b].
@@ -164,11 +164,13 @@ def _inferred_split(
 ) -> ImportedSplit:
     """Infer the split from the file's losses, and from the seed or the fraction or both that the file states.
 
-    If the file states neither seed nor fraction, the split is unknown. Without losses in the file, its seed and
-    fraction give the split. Otherwise splits with the stated and with common seeds and fractions are tried. The result
-    is a split that fits the losses although random splits do not; else the split by `shuffle` with the stated seed and
-    fraction, if it fits; else an unknown split. The unknown split has a doubt if none of the tried splits fits, or if
-    the file states both seed and fraction.
+    If the file states neither seed nor fraction, the split is unknown. If it states no losses, the split is the one by
+    `shuffle` with the stated seed and fraction, and unknown if one of them is missing. Otherwise splits with the stated
+    and with common seeds and fractions are tried, and the result is the first of these that exists:
+
+    1. the split that fits the losses best, among those that fit although random splits do not;
+    2. the split by `shuffle` with the stated seed and fraction, if it fits;
+    3. an unknown split, with a doubt if none of the tried splits fits, or if the file states both seed and fraction.
     """
     stated = {
         name: contents.stated[name] for name in ("data_seed", "seed", "train_fraction") if name in contents.stated

@@ -27,7 +27,7 @@ ACTIVATION_AXES = {"logits": "pair output", "neurons": "pair neuron", "gradient_
 """
 
 MAX_EVALUATIONS = 2000
-"""Largest number of epochs with losses in the history, besides the checkpoints; it keeps the store small."""
+"""Largest number of epochs in the history of losses and accuracies, besides the checkpoints; it keeps the store small."""
 
 
 def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None:
@@ -51,7 +51,7 @@ def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None
 
 
 def write_history(run: Run, contents: Contents, measured: xr.Dataset) -> None:
-    """Write `runs/<run>/history.zarr`.
+    """Write the losses and accuracies by epoch to `runs/<run>/history.zarr`.
 
     Args:
         run: the only run of the experiment.
@@ -82,7 +82,7 @@ def _dataset(run: Run, split: ImportedSplit) -> xr.Dataset:
 def _checkpoints(
     run: Run, weights: list[Weights], epochs: list[int], precision: str
 ) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Return the weights with a leading dimension `epoch`, and the encoding of their store."""
+    """Return the weights, or the activations in their place, with a leading dimension `epoch`, and the store's encoding."""
     from zarr.codecs import Crc32cCodec
 
     from progress_measures.training.store import BLOCK
@@ -112,7 +112,7 @@ def _history(contents: Contents, measured: xr.Dataset) -> xr.Dataset:
     """Return train losses [epoch], and losses and accuracies [evaluated_epoch].
 
     Losses come from the file; at checkpoints without a loss in the file, they are measured. Accuracies are measured at the
-    checkpoints. An epoch without a value has NaN.
+    checkpoints. An epoch without a value has NaN. Losses in the file after the last checkpoint are left out.
     """
     epochs = measured.epoch.values
     all_epochs = np.arange(epochs[-1] + 1)

@@ -81,6 +81,7 @@ class RunContext:
 
     @cached_property
     def _in_non_natural_order(self) -> RunContext | None:
+        """The context in the group's order; None if this context has that order already, or if there is no group."""
         order = Order.of_group(self.run.task)
         if order is None or self._natural is not None:
             return None
@@ -116,7 +117,7 @@ class RunContext:
 
     @property
     def natural_pair_index(self) -> NDArray[np.int64]:
-        """Index of each pair, in the order of this context, among all pairs in their natural order: [pair]."""
+        """For each pair, in the order of this context, the index that it has among all pairs in natural order."""
         operands, all_operands = self.order.operands, self.run.task.layout.operand_count
         return (operands[:, None] * all_operands + operands).ravel()
 
@@ -193,9 +194,9 @@ class RunContext:
 
     @cached_property
     def neuron_frequency(self) -> tuple[NDArray[np.int64], NDArray]:
-        """Each neuron's frequency at the last checkpoint, and the fraction of the neuron's variance that it explains.
+        """Frequency that explains most of each neuron's variance at the last checkpoint, and the fraction it explains.
 
-        Both arrays are [neuron].
+        Both arrays are [neuron]; see `keys.best_frequency`.
         """
         return best_frequency(self._final_fractions)
 
@@ -282,7 +283,7 @@ class Checkpoint:
             pre, logits = (tensor[0].numpy() for tensor in pairs.neurons_and_logits(self._tables, self.context.pairs))
             return pre, np.maximum(pre, 0), logits
         weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.stored.items()}
-        # an imported W_E may have more rows than the layout has tokens, which this forward pass does not allow
+        # an imported W_E may have more rows than the layout has tokens, which `forward_at_answers` does not allow
         if run.has_paper_design and run.imported is None:
             tensors = forward_at_answers.neurons_and_logits(
                 weights, self.context.token_sequences, run.model.doubled_residual
@@ -352,7 +353,7 @@ class Checkpoint:
                 patterns.append(value[0])
 
         width = max(tensor.shape[-1] for name, tensor in weights.items() if name.startswith("W_"))
-        pairs_at_a_time = max(1, network.MAX_ENTRIES // (3 * width))  # three positions
+        pairs_at_a_time = max(1, network.MAX_ENTRIES // (3 * width))  # a pair has three positions
         with torch.no_grad():
             for tokens in self.context.tokens.split(pairs_at_a_time):
                 transformer.forward(weights, tokens, record_pattern, design_of(run.model))
@@ -389,19 +390,19 @@ class Checkpoint:
 
     @cached_property
     def post_spectrum(self) -> fourier.Spectrum:
-        """Variance of the activations after the ReLU, by frequency."""
+        """Variance over pairs of the activations after the activation function, by frequency."""
         return fourier.Spectrum.of(self.post, self.post_marginals)
 
     @cached_property
     def pre_spectrum(self) -> fourier.Spectrum:
-        """Variance of the pre-activations, by frequency."""
+        """Variance over pairs of the pre-activations, by frequency."""
         return fourier.Spectrum.of(self.pre, fourier.marginals(self.pre.reshape(self.context.n, self.context.n, -1)))
 
     @cached_property
     def variance_fractions(self) -> NDArray:
-        """Fraction of each neuron's variance that each frequency k explains: [neuron, frequency]; NaN for constant neurons.
+        """Fraction of each neuron's variance over pairs that each frequency k explains: [neuron, frequency].
 
-        The frequency explains the projection on its 2D Fourier block {const, cos k, sin k}^2.
+        A frequency explains the projection on its 2D Fourier block {const, cos k, sin k}^2. NaN for a constant neuron.
         """
         return self.post_spectrum.fraction_explained("block", self.context.sign).T
 

@@ -1,6 +1,6 @@
 """Attention of many sequences at a time, by torch's kernel (`attend`) or from a table of keys and values.
 
-The function `attend_in_table` has a backward pass that is written out. In `attend`, a query, key or value has the shape
+The backward pass of `attend_in_table` is written by hand. In `attend`, a query, key or value has the shape
 [run, example, position, head x d_head], where the last dimension has the entries of all heads side by side. In
 `attend_in_table`, the first dimension has all combinations of a run and a head, [run x head].
 """

@@ -41,7 +41,7 @@ def _zeros(architecture: Architecture) -> dict[str, Tensor]:
 
 
 def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/vocabulary); biases are zero and weights of norms are one.
+    """Draw W_U from N(0, 1/vocabulary), other matrices from N(0, 1/d_model); biases are zero, weights of norms are one.
 
     The authors' code for modular addition draws from the same distributions, but without a seed. In an MLP without
     attention, W_E is drawn from N(0, 1/d_model), and every other matrix from N(0, 1/rows), where the rows of a matrix
@@ -73,7 +73,7 @@ def _transformer_lens(architecture: Architecture, generator: torch.Generator) ->
 
 
 def _authors(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs); biases are zero.
+    """Draw W_U from N(0, 1/outputs), other matrices from N(0, 1/d_model); biases are zero.
 
     The authors' code for five-digit addition and skip trigrams does so after `torch.manual_seed`. With the seeds of
     this code, 129000 and 6798, the first losses equal those printed in the authors' notebook, in every digit.

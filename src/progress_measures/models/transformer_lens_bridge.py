@@ -1,4 +1,4 @@
-"""Export of networks to TransformerLens (version 4 and later), for its hooks, caches and plots."""
+"""Convert networks to TransformerLens: to a network of version 4 or later, or to a state dict of versions 1 to 3."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def has_layer_norm(run: Run) -> bool:
 def check_representable(run: Run) -> None:
     """Raise a `UserError` if a network has a design that this module cannot convert to TransformerLens.
 
-    It converts the paper's design, in any size, with or without biases, and with or without LayerNorms before attention, MLP
-    and unembedding.
+    This module converts the paper's design, in any size, with or without biases, and with or without LayerNorms before
+    attention, MLP and unembedding.
     """
     name = f"{run.experiment}/{run.name}"
     if run.model.doubled_residual:

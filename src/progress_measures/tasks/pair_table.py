@@ -35,7 +35,7 @@ class PairTable(PairTask):
 
     @property
     def output_count(self) -> int:
-        """Number of outputs; some of them may be missing in the table."""
+        """Number of outputs; some may be the right answer of no pair."""
         return self.outputs
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:

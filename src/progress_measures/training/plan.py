@@ -1,4 +1,7 @@
-"""The table of `progress-measures plan`: shards, memory, operations and expected times of each experiment."""
+"""The table of `progress-measures plan`: shards, memory, operations and expected times of each experiment.
+
+A shard is the runs that one job trains as one batch. On cores, each run is a shard.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ PAPER_REFERENCE = "Nanda et al."  # prefix of the field `reference` in the paper
 
 
 class PlanRow(NamedTuple):
-    """A row of the table: the cost of training an experiment (or all together) on a device, and of measuring on cores."""
+    """A row of the table: the cost of training one experiment, or all, on a device, and of measuring on cores."""
 
     experiment: str
     runs: int
@@ -97,7 +100,6 @@ def plan(experiment: str, runs: list[Run], device: cost.Device, core: cost.Devic
         The row of the table.
     """
     gpu = device.name != "cpu"
-    # on cores, each run is a shard
     packed = shards(runs, runs_that_fit(runs, device.memory) if gpu else 1)
     training = [cost.seconds(shard.runs[0], len(shard.runs), device) for shard in packed]
     flops = sum(float(cost.update_flops(run)) * run.training.epochs for run in runs)
@@ -194,7 +196,7 @@ def note(device: cost.Device, core: cost.Device) -> str:
         load_note = f" under a load of {load:.1f} on {cores()} cores; a quiet machine is faster" if load > 0.5 else ""
         return (
             f"One core reaches {device.flops / 1e9:.0f} GFLOP/s in large products, measured just now{load_note}. An update "
-            f"reaches {device.efficiency:.0%} of that (make bench). {measuring}"
+            f"is assumed to reach {device.efficiency:.0%} of that (`make bench` measures this fraction). {measuring}"
         )
     return (
         f"Expected, not measured. The data sheet gives {device.flops / 1e12:g} TFLOP/s of float32 and "

@@ -1,4 +1,4 @@
-"""Factors of the learning rate and of the weight decay at each update of a run, computed without importing torch."""
+"""Factors by which schedules multiply the learning rate and the weight decay at each update; does not import torch."""
 
 from __future__ import annotations
 

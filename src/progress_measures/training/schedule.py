@@ -80,7 +80,7 @@ def log_spaced(last: int, count: int) -> list[int]:
 def meets(rule: StopRule, epochs: NDArray[np.int64], evaluations: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
     """Return which runs meet a stop rule: its conditions hold at all evaluations of the last `for_epochs` epochs.
 
-    The condition on a loss holds below its bound, the condition on an accuracy from its bound on.
+    The condition on a loss holds below the bound, the condition on an accuracy at the bound or above it.
 
     Args:
         rule: the rule.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train, test and excluded loss of the first run, a two-layer network.
 
-    The excluded loss is the loss on training pairs with cos and sin of w(a + b) of the key frequencies removed from the
-    logits; w = 2πk/p for frequency k. In the paper the excluded loss rises before the test loss falls.
+    The excluded loss is the loss on training pairs with cos and sin of w_k(a + b) removed from the logits for all key
+    frequencies k; w_k = 2πk/p. In the paper the excluded loss rises before the test loss falls.
     """
     ax = fig.subplots()
     run_cube = cube.isel(run=[0])

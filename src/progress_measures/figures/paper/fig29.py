@@ -28,8 +28,8 @@ def draw(fig: Figure, cube: xr.Dataset, notebook_cube: xr.Dataset) -> None:
 
     Left: train and test loss, averaged over all answer digits. Train and test loss coincide, since every sum is new.
     Right: test loss of each answer digit, beginning with the carry, for a network with the settings of the authors'
-    notebook. This network is four times as wide as that on the left, and is trained for half as many updates with a
-    tenth of the learning rate. The digits are learned at different updates, the carry first.
+    notebook. This network is four times as wide as the network on the left, and is trained for half as many updates
+    with a tenth of the learning rate. The digits are learned at different updates, the carry first.
     """
     left, right = fig.subplots(1, 2, sharey=True)
     losses(left, cube.isel(run=[0]), "All digits, fresh sums", overlapping=True)

@@ -92,7 +92,7 @@ def no_key_frequencies(ax: Axes, run: str) -> None:
 def epoch_axis(ax: Axes, last: int, last_shown: int | None = None) -> None:
     """Make the x axis an axis of epochs from 0.
 
-    If it ends before the last trained epoch, its label gives the last trained epoch.
+    If the axis ends before the last trained epoch, its label gives the last trained epoch.
 
     Args:
         ax: axes to draw on.
@@ -217,7 +217,7 @@ def component_bars(ax: Axes, values: NDArray[np.floating], colors: dict[int, str
         ax: axes to draw on.
         values: one value per Fourier component [fourier_component]; the first one, of the constant, is not drawn.
         colors: colors of the key frequencies, which are labeled; bars of all other frequencies are gray.
-        signed: whether values may be negative.
+        signed: whether values may be negative; a line then marks 0.
     """
     frequencies = np.arange(1, (len(values) + 1) // 2)
     cos, sin = values[1::2], values[2::2]
@@ -267,7 +267,9 @@ def panels(fig: FigureBase, count: int, columns: int, **shared: Any) -> NDArray[
 
 
 def label_edges(axes: Iterable[Axes], columns: int) -> None:
-    """Keep axis labels and tick labels only in the first column, and in the lowest panel of each column.
+    """Keep labels of the y axis only in the first column, and of the x axis only in the lowest panel of each column.
+
+    This includes the labels of ticks.
 
     Args:
         axes: panels row by row, as `panels` returns them; the last row may have fewer panels.

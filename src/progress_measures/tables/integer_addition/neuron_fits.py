@@ -31,11 +31,11 @@ NEURON_COUNT = 3
 def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Least-squares fit of neurons before the ReLU by the scores of a and b on the first two principal components.
 
-    PC1(a) is the score of a on the first principal component of the embedding, and so on. R2 is the R² of the fit. The
-    rows are the three neurons of the first run, at the end of training, whose activation after the ReLU has the
-    strongest correlation (r) with the sum a + b over all pairs, positive or negative. As in the notebook, the fit is
-    only over the pairs with a + b < n, where n is the number of operand values. Equal coefficients of a and b mean that
-    the neuron is symmetric in a and b.
+    PC1(a) is the score of a on the first principal component of the embedding, PC2(b) the score of b on the second. R2
+    is the R² of the fit. The rows are the three neurons of the first run, at the end of training, whose activation after
+    the ReLU has the strongest correlation (r) with the sum a + b over all pairs, positive or negative. As in the
+    notebook, the fit is only over the pairs with a + b < n, where n is the number of operand values. Equal coefficients
+    of a and b mean that the neuron is symmetric in a and b.
     """
     r = correlations(cube)["a+b"]
     rows_of_table = []

@@ -1,11 +1,12 @@
 """What all optimizers share: the weights of runs that train together as one array, learning rates, and saved states.
 
 The parameters of a run are one row of a [run, parameter] tensor, and the weights are views of it. An update is therefore
-a few passes over one array, whatever the number of tensors. Weight decay may differ between runs. One update is:
+a few passes over one array, whatever the number of tensors. Weight decay may differ between runs. The steps of an update:
 
 gradient of the loss → gradient filter → clipping → the optimizer's rule → norm of the weights restored
 
-The recipe may leave out the filter, the clipping and the last step, which keeps the norm fixed.
+A gradient filter is a method such as Grokfast. The recipe may leave out the filter, the clipping and the last step, which
+keeps the norm of the weights fixed.
 
 No result of a run depends on the other runs: every operation is elementwise or processes one run at a time.
 """
@@ -134,12 +135,12 @@ class BatchOptimizer(ABC):
         self.parameters.mul_(1 - self.rate * self.decay)
 
     def _state_tensors(self) -> dict[str, Tensor]:
-        """Return the tensors of a state, by name: the parameters, and the buffers of the optimizer and of the gradient filter."""
+        """Return the tensors of a saved state: the parameters, and the buffers of optimizer and gradient filter."""
         return {"parameters": self.parameters, **self._buffers, **self._filter.buffers}
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """Names of the arrays of a state."""
+        """Names of the tensors of a saved state."""
         return tuple(self._state_tensors())
 
     def tensors(self) -> list[Tensor]:
