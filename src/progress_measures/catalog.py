@@ -86,7 +86,7 @@ class Catalog:
                 available: difflib.SequenceMatcher(None, declared_id, available).ratio()
                 for available in self._locations
             }
-            # of equally similar ids the first: fig07, not fig17, for fig7
+            # `max` returns the first of equally similar ids: for `fig7` the message suggests `fig07`, not `fig17`
             most_similar = max(similarity, key=similarity.__getitem__)
             if similarity[most_similar] > 0.6:  # the default cutoff of `difflib.get_close_matches`
                 raise UserError(f"There is no {self._kind} {declared_id!r}. Did you mean {most_similar!r}?")

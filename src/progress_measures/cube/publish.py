@@ -51,9 +51,10 @@ class _TooLarge(UserError):
 def publish(experiment: str, runs: list[Run]) -> list[Path]:
     """Write `published/<experiment>.zarr.zip` and, if possible, `published/<experiment>.weights.zarr.zip`.
 
-    The second file has the last weights of every run and, if it stays small enough, the first run's weights at up to six
-    earlier epochs (see `epochs_to_publish`). It is not written, and an earlier one is deleted, if no weights are stored, if the
-    networks differ in size, because one store cannot hold them, or if the last weights are too large.
+    The second file has the last weights of every run and, if it stays small enough, the first run's weights at up to
+    six earlier epochs (see `epochs_to_publish`). The second file is not written, and its earlier version is deleted, in
+    three cases: no weights are stored; the networks differ in size, so one store cannot hold them; the last weights are
+    too large.
 
     If `results/` lacks a run that the published cube has, the run stays published, provided that its settings have not changed.
 
@@ -252,7 +253,7 @@ def _add_selected_epochs(run_cube: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
     """Add measures at further selected epochs to the cube of one run; existing values do not change.
 
     Raises:
-        UserError: the cube has maps of other neurons.
+        UserError: `run_cube` has maps of other neurons than `added`.
     """
     existing = run_cube[[name for name, variable in run_cube.data_vars.items() if "moment" in variable.dims]]
     if "kept_neuron" in added.dims and not existing.kept_neuron.equals(added.kept_neuron):
@@ -308,8 +309,8 @@ def _without_large_families(cube: xr.Dataset) -> xr.Dataset:
 def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
     """Round each measure that declares `mantissa_bits` to a fraction of them.
 
-    The attribute `published_mantissa_bits` of a variable is the number of bits that it has. If it has fewer already, because an
-    earlier published cube was rounded more, the number does not change.
+    The attribute `published_mantissa_bits` of a variable is the number of mantissa bits that its values keep. If they
+    have fewer already, because an earlier published cube was rounded more, the number does not change.
     """
     rounded_cube = cube.copy()
     for name, m in measures().items():

@@ -1,4 +1,4 @@
-"""Figures of the blog post on modular addition: those about training.
+"""Figures of the blog post on modular addition that show how the network changes during training.
 
 They are drawn from the first run of the experiment `mainline`.
 """
@@ -279,7 +279,8 @@ figure(
 def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """Prepare a panel of one dot per neuron: its fraction of variance in four products, before (x) and after (y) the ReLU.
 
-    The products are those of cos or sin of wa with cos or sin of wb at the neuron's final frequency, as in `neuron_dots`.
+    The products are those of cos or sin of wa with cos or sin of wb; w = 2πk/p, where k is the neuron's final
+    frequency, which `neuron_dots` defines.
 
     Args:
         ax: axes of the panel.
@@ -341,7 +342,7 @@ figure(
 
 
 def attention_at_epoch(ax: Axes, cube: xr.Dataset, size: float = 8) -> Callable[[int], None]:
-    """Prepare a table of the first run's mean attention by head at one epoch.
+    """Prepare a table of each head's attention from `=` in the first run, averaged over all pairs, at one epoch.
 
     Args:
         ax: axes of the panel.

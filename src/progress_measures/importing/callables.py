@@ -1,4 +1,4 @@
-"""Run a network that is a callable, from tokens to logits, on all pairs: the user's own forward pass."""
+"""Evaluate the user's own forward pass, a callable from tokens to logits, on all pairs of a task."""
 
 from __future__ import annotations
 
@@ -95,12 +95,13 @@ class CallableNetwork:
             Definition 4.1). Logits and neurons are float32, or float64 if the network's are; the cosines are float64.
 
         Raises:
-            UserError: the callable raises an error, or returns something else than finite logits.
+            UserError: the callable raises an error, or its logits or neurons are not finite or have a wrong shape or
+                type.
         """
         n = self._task.operand_count
         a, b = np.divmod(np.arange(n * n), n)
         tokens = torch.from_numpy(self._task.token_layout.sequences(a, b))
-        # Gradients need tensors from outside of inference mode, in which a training program may call this.
+        # A training program may call this in inference mode, but gradients need tensors made outside of this mode.
         with torch.inference_mode(False), self._evaluation_mode():
             with torch.no_grad():
                 parts = [self._logits_and_neurons(batch) for batch in tokens.split(PAIRS_AT_ONCE)]
@@ -212,8 +213,8 @@ class CallableNetwork:
     def _embedding_module(self, tokens: Tensor) -> nn.Module | None:
         """Return the module that embeds the tokens: it is called with them and returns a vector for each.
 
-        If one such module contains another, the innermost counts. None if there is none, or if there are several that do not
-        contain each other.
+        If one such module contains another, the innermost counts. Return None if there is no such module, or if there
+        are several that do not contain each other.
         """
         if not isinstance(self._network, nn.Module):
             return None

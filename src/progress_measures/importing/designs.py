@@ -1,4 +1,4 @@
-"""The design of an imported network: what is stated about it, and the designs that are possible, for `recognize`."""
+"""The design of an imported network: what files and users state, and the designs among which `recognize` chooses."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def possible_designs(choices: Mapping[str, Choice], match: FormatMatch) -> Itera
     for count, *values in itertools.product(heads, *open_fields.values()):
         design = fixed | dict(zip(open_fields, values, strict=True))
         if design.get("positions") == "rotary" and width // count % 2:
-            continue  # pairs of dimensions are rotated
+            continue  # rotary positions rotate pairs of a head's dimensions, so an odd number is impossible
         yield count, design
 
 
@@ -253,9 +253,9 @@ def model_section(weights: Mapping[str, Any], design: ModelFields) -> ModelField
 
 
 def paper_defaults(design: ModelFields, match: FormatMatch) -> list[str]:
-    """Describe the parts of a transformer that neither its tensors nor any statement determines; none for an MLP.
+    """Describe the parts of a transformer that neither its tensors nor any statement determines.
 
-    These parts are assumed to be as in the paper's design.
+    These parts are assumed to be as in the paper's design. The list is empty for an MLP.
     """
     if design.get("mlp_input") is not None:
         return []

@@ -77,7 +77,7 @@ def correct_logit_irrelevance(correct_logits: Array, sign: int = 1) -> float:
 
     Args:
         correct_logits: logit of the right answer of every pair [a, b].
-        sign: 1 if the right answer is a + b, -1 if it is a - b. For -1, a + b replaces a - b in the summary and below.
+        sign: 1 if the right answer is a + b; -1 if it is a - b. For -1, a + b replaces a - b in this entire docstring.
 
     Returns:
         Mean over a - b of the standard deviation at this a - b, divided by the standard deviation over all pairs: 0 if the
@@ -150,8 +150,9 @@ def gradient_symmetricity(checkpoint: Checkpoint) -> Number:
 
     The triples (a, b, c) are drawn uniformly; c is any output that can be a right answer, not only the right answer of
     (a, b). Each gradient is with respect to the vector that enters the network at the position of a or of b. Triples
-    for which one of the two gradients is zero are left out; NaN if none is left. Networks with known weights and equal
-    n use the same triples. For networks that compute a - b, Zhong et al. do not define what a Pizza is.
+    for which one of the two gradients is zero are left out; NaN if none is left. Networks with known weights and
+    equally many operand values use the same triples. For networks that compute a - b, Zhong et al. do not define what a
+    Pizza is.
     """
     return mean_cosine(_cosines(checkpoint))[0]
 
@@ -196,9 +197,9 @@ def distance_irrelevance(checkpoint: Checkpoint) -> Number:
     reference="Zhong et al. 2023, appendix on circularity",
 )
 def circularity(checkpoint: Checkpoint) -> Number:
-    """Largest fraction of a principal component's energy at one frequency, averaged over the embedding's first four.
+    """Largest fraction of energy at one frequency, averaged over the first four principal components of the embedding.
 
-    The energy is the sum of squared Fourier coefficients over the operand values. NaN if one of these components is
-    zero.
+    The energy of a component is the sum of its squared Fourier coefficients over the operand values. NaN if one of the
+    four components is zero.
     """
     return embedding_circularity(checkpoint.weights["W_E"][: checkpoint.context.n])

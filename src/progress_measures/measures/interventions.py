@@ -79,7 +79,7 @@ def _attention_to_equals_shared_out(checkpoint: Checkpoint) -> Array:
 
 
 def _attention_linear(checkpoint: Checkpoint) -> Array:
-    """Replace the attention to a by its linear fit, that to b by 1 minus this fit, and that to `=` by 0."""
+    """Replace the attention to a by its fit `linear_attention`, that to b by 1 minus this fit, and that to `=` by 0."""
     to_a = linear_attention(checkpoint)
     return _with_attention(checkpoint, np.stack([to_a, 1 - to_a, np.zeros_like(to_a)], -1))
 
@@ -174,13 +174,14 @@ INTERVENTIONS = {
     "attention linear in scores": _attention_linear,  # attention to b is 1 minus the linear attention to a
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    # the same as `MLP skip at its mean`: besides W_L, only the skip connection leads to logits that depend on the pair
+    # the same as `MLP skip at its mean`: the logits depend on the pair only through W_L and through the skip connection
     "W_L alone": _mlp_skip_mean,
     "W_L's key directions alone": _readout_vectors_only,
     "W_L's key directions alone, skip at its mean": _readout_vectors_only_skip_mean,
     "W_L's key directions removed": _readout_vectors_removed,
-    # In both that follow, neurons in clusters are replaced by their fits, and all paths but W_L by their mean. Neurons outside
-    # clusters are unchanged in the first, and replaced by their mean in the second.
+    # In the two interventions below, neurons in clusters are replaced by their fits, and all paths to the logits but
+    # W_L contribute their mean over pairs. Neurons outside clusters are unchanged in the first intervention, and
+    # replaced by their mean over pairs in the second.
     "clusters at their frequencies, W_L alone": _clusters_at_their_frequencies,
     "clusters at their frequencies alone": _clusters_alone,
 }

@@ -74,8 +74,8 @@ class Measure:
         family: name of the module that defines the measure, without its package.
         function: function of a checkpoint or, in the family `phases`, of the cube of one run.
         dtype: data type of the variable.
-        mantissa_bits: number of mantissa bits in the published cube, fewer if its file would be too large; None for
-            all.
+        mantissa_bits: number of mantissa bits that values keep in the published cube; 3/4 of this number if the cube's
+            file would be too large. None to keep all bits.
         requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
         labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
     """
@@ -143,8 +143,8 @@ def measure(
         requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
         reference: equation, figure or section that defines the measure, or `not in the sources`.
         dtype: data type of the variable.
-        mantissa_bits: number of mantissa bits in the published cube, fewer if its file would be too large; None for
-            all.
+        mantissa_bits: number of mantissa bits that values keep in the published cube; 3/4 of this number if the cube's
+            file would be too large. None to keep all bits.
         labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
 
     Returns:
@@ -223,6 +223,7 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED_FAMILIES)
 
 def family_fingerprint(family: str) -> str:
     """Return the hash of the code on which the values of a family's measures depend."""
+    # DERIVED_SETTINGS is a module: it computes, from settings, what decides a run's data or weights
     return fingerprint(f"progress_measures.measures.{family}", "progress_measures.cube.extract", DERIVED_SETTINGS)
 
 

@@ -1,7 +1,8 @@
 """Weighted sums of a few rows of a table, for many examples at a time.
 
-A bag, as in torch's `embedding_bag`, is a list of row indices of a table. Its weighted sum is the sum of these rows, each times
-a weight. The tables of all runs are joined to one table, so that the bags of all runs are computed together.
+A bag, as in torch's `embedding_bag`, is a list of row indices of a table. Its weighted sum is the sum of these rows,
+each times a weight. In `models.pairs` and `models.short_sequences`, the weights are mostly attention. The tables of all
+runs are joined to one table, so that the sums of all runs are computed together.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ class Bags:
     them only when the bags change.
 
     Args:
-        rows: indices of rows of the table of all runs, in which a run's rows begin at its offset: [run, bag, row in bag].
+        rows: row indices in the table of all runs, which has the rows of the first run, then those of the second, etc.:
+            [run, bag, row in bag].
         table_rows: number of rows of the table of all runs.
 
     Attributes:
@@ -33,8 +35,9 @@ class Bags:
         self._starts = torch.arange(0, rows.numel(), size, dtype=torch.int32, device=rows.device)
         self._bag_of_row = torch.arange(bags, dtype=torch.int32, device=rows.device).repeat_interleave(size)
         self._bags = torch.empty(bags, size, dtype=torch.int32, device=rows.device)
-        # Bags of the backward pass: for each row of the table, the bags that contain it. `_order` sorts the entries of all
-        # bags by row, `_users` are the bags in this order, and the users of a row begin at its entry of `_user_starts`.
+        # The backward pass needs, for each row of the table, its users: the bags that contain it. `_order` sorts the
+        # entries of all bags by row, `_users` has the bag of each entry in this order, and the users of row r begin at
+        # `_user_starts[r]`.
         self._order = torch.empty(rows.numel(), dtype=torch.int64, device=rows.device)
         self._users = torch.empty(rows.numel(), dtype=torch.int32, device=rows.device)
         self._user_starts = torch.empty(table_rows, dtype=torch.int32, device=rows.device)

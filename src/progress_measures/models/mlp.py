@@ -4,7 +4,8 @@ The input is the sum of the embeddings of a and b, the two embeddings concatenat
 2023, `Grokking modular arithmetic`). Weights are a dictionary:
 
     W_E [run, token, d_model], absent for one-hot vectors
-    W_in [run, input, neuron]; `input` has size d_model for a sum, 2 d_model or 2 tokens for concatenated vectors
+    W_in [run, input, neuron]; `input` has size d_model for a sum, 2 d_model for concatenated embeddings, and twice the
+        number of tokens for one-hot vectors
     W_hidden [run, hidden_layer, input_neuron, neuron], the matrices into the second and later hidden layers, if any
     W_out [run, neuron, output]; or, with an unembedding, W_out [run, neuron, d_model] and W_U [run, d_model, output]
 
@@ -31,7 +32,7 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, design: 
             (or one-hot vectors [run, example, position, token]), `blocks.0.mlp.hook_pre` and `blocks.0.mlp.hook_post`
             [run, example, neuron], with the index of the hidden layer in place of 0. If it returns a tensor, the tensor
             replaces the activation.
-        design: input and activation of the network.
+        design: kind of input (`mlp_input`) and activation function of the network; no other field is used.
 
     Returns:
         Logits [run, example, output].

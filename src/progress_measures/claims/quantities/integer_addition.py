@@ -156,7 +156,7 @@ def sum_probe(cube: xr.Dataset) -> Values:
 def sum_neurons(cube: xr.Dataset) -> Values:
     """Count the neurons whose correlation with a + b is above 0.9 (`above`) or above 0.9 in absolute value (`in_size`).
 
-    Also return the ratio of the two counts, `fraction_positive`, NaN if the second is 0; `of` is the number of all neurons.
+    `fraction_positive` is `above` divided by `in_size`, NaN if `in_size` is 0; `of` is the number of all neurons.
     """
     correlation = correlations(cube)["a+b"]
     strong = int((np.abs(correlation) > STRONG_CORRELATION).sum())
@@ -178,9 +178,9 @@ def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) ->
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     """Return how the three neurons that correlate most strongly with a + b depend on this sum, after the ReLU.
 
-    Lists have one entry per neuron: the fraction of its variance that lies among pairs of equal sum, its threshold,
-    and R² of a straight line in the sum, fitted above the threshold. The threshold is the largest sum up to which the
-    neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
+    Lists have one entry per neuron: the fraction of its variance that lies among pairs of equal sum, its threshold, and
+    R² of a straight line in the sum, fitted at the pairs with a sum above the threshold. The threshold is the largest
+    sum up to which the neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
     """
     post, sums, neurons = (
         activations(cube),
@@ -201,9 +201,9 @@ def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
 def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
     """Fit straight lines in a + b to the pre-activations of the three neurons that correlate most strongly with a + b.
 
-    The correlation is after the ReLU and may be negative. Lists have one entry per neuron: R², slope and intercept (`offsets`),
-    and the numbers of pairs at which the pre-activation is negative and at which it is 0. Also return the largest minus the
-    smallest intercept.
+    The correlation is that of the activation after the ReLU and may be negative. Lists have one entry per neuron: R²,
+    slope and intercept (`offsets`), and the numbers of pairs at which the pre-activation is negative and at which it
+    is 0. Also return the largest minus the smallest intercept.
     """
     pre, sums, neurons = (
         activations(cube, relu=False),
@@ -227,9 +227,10 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
 def top_neuron_fit(cube: xr.Dataset) -> Values:
     """Fit a neuron's pre-activation linearly by the PC 1 and PC 2 scores of a and b, at the pairs with a + b < n.
 
-    After the ReLU, this neuron correlates most strongly with a + b. Also return the absolute difference of the PC 1
-    coefficients of a and b, divided by the absolute coefficient of a; the ratio of the larger absolute PC 2 coefficient to the
-    smaller absolute PC 1 coefficient; and the smaller absolute PC 2 coefficient.
+    The neuron is the one whose activation after the ReLU correlates most strongly with a + b. Also return the absolute
+    difference of the PC 1 coefficients of a and b, divided by the absolute PC 1 coefficient of a; the ratio of the
+    larger absolute PC 2 coefficient to the smaller absolute PC 1 coefficient; and the smaller absolute PC 2
+    coefficient.
     """
     neuron = int(neurons_by_correlation(cube)[0])
     result = neuron_fit(cube, neuron)

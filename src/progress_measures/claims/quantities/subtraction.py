@@ -1,9 +1,9 @@
 """Quantities that the subtraction notebook prints and plots.
 
-A quantity returns values by which claims are judged. Values of training and of the network are lists with one entry per
-run, unless a docstring says otherwise. A list run by run has several entries per run, the first run's first. The first
-epoch of an event that does not occur is infinite; a value at an epoch without a checkpoint, or without key frequencies,
-is NaN.
+A quantity returns values by which claims are judged. Values that depend on trained networks are lists with one entry
+per run, unless a docstring says otherwise. "Run by run" says that a list has several entries per run: first all those
+of the first run, then all those of the second. The first epoch of an event that does not occur is infinite. A value is
+NaN if it is taken at an epoch without a checkpoint, or if it requires key frequencies and the run has none.
 
 A key cosine is cos w(a - b - c) with w = 2 pi k / p at a key frequency k, as a function of the pair (a, b) and the
 output c. For addition, a + b replaces a - b. The restricted loss of projected neurons is the test loss of the
@@ -70,7 +70,10 @@ def logit_count(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier",))
 def shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes, for our network, of the notebook's arrays of weights, attention and neurons, without `=`."""
+    """Return the shapes that the notebook's arrays of weights, attention and neurons have for our network.
+
+    W_E and W_neur have no row for the token `=`; `pattern_a` has the attention from `=` to a at every pair.
+    """
     sizes = cube.sizes
     n = operand_count(cube)
     return {
@@ -84,10 +87,10 @@ def shapes(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def cosine_shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes of the notebook's cosine arrays and of the array of their coefficients over training.
+    """Return the shapes of the notebook's arrays of cos w(a - b - c), and of the array of their coefficients.
 
-    Each frequency has one cosine array [a, b, c]. The coefficients have a row per checkpoint after epoch 0 and a column
-    per frequency.
+    Each frequency has one array of cosines, [a, b, c]. The coefficients have a row per checkpoint after epoch 0 and a
+    column per frequency.
     """
     p, frequencies = operand_count(cube), cube.sizes["frequency"]
     return {"arrays": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
@@ -191,8 +194,8 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
     """Return maximum and minimum of the train loss from epoch 1,500 to the end of circuit formation.
 
     In the notebook, the train loss is on a plateau from epoch 1,500. Also count the checkpoints at which the running
-    mean of the train loss over 1,000 epochs is larger than at the checkpoint before; NaN if there are not more than
-    1,000 epochs, or the checkpoints are not evenly spaced.
+    mean of the train loss over 1,000 epochs is larger than at the checkpoint before; NaN if the interval is shorter
+    than 1,000 epochs, or the checkpoints are not evenly spaced.
     """
     plateaus = [
         run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
@@ -210,8 +213,8 @@ def test_loss_decline(cube: xr.Dataset) -> Values:
     """Count the checkpoints at which the running mean of the test loss over 1,000 epochs is larger than at the checkpoint before.
 
     The checkpoints are counted from the peak of the test loss to the grokking time. The count is NaN if the run has no
-    grokking time, if at most 1,000 epochs lie between peak and grokking time, or if the checkpoints are not evenly
-    spaced. Also return the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
+    grokking time, if the checkpoints from the peak to the grokking time span less than 1,000 epochs, or if they are not
+    evenly spaced. Also return the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
     """
     peak = cube.test_loss.idxmax("epoch")
     declines = [
@@ -365,10 +368,11 @@ def neuron_shares(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained",))
 def block_loop(cube: xr.Dataset) -> Values:
-    """Return the indices of Fourier components that the notebook's loop visits in its sum over the products of a frequency.
+    """Return the indices over which the notebook's loop adds up a neuron's variance at frequency k: 0 for every k.
 
-    Due to a wrong step, the loop visits only index 0, the constant, not the cosine and the sine. Also return, computed
-    from all products, the median over neurons of the fraction of variance that a neuron's best frequency explains.
+    The sum needs the indices [0, 2k - 1, 2k] in the Fourier basis over a and over b, which are those of 1, cos w_k and
+    sin w_k. The notebook writes `range(0, 2k - 1, 2k)`, which yields only 0. Also return the median over neurons of the
+    fraction of variance that a neuron's best frequency explains, computed with all three indices.
     """
     ends = 2 * cube.frequency.values
     visited = {index for end in ends for index in range(0, end - 1, end)}
@@ -404,6 +408,7 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
 
     The lists `frequency`, `similarity` and `coefficient` have one entry per key frequency, run by run. `residual` is
     the norm of the logits without the key cosines, divided by the norm of the logits; `residual_norm` is not divided.
+    `residual_of_all_frequencies` is the `residual` if the cosines of all frequencies are removed.
     `sum_of_squares` is the squared residual plus the squared similarities.
     """
     last = cube.isel(epoch=-1)
@@ -446,7 +451,10 @@ def random_array(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cosine_coefficient", "intervention_loss", "key_frequency"))
 def cosine_approximation(cube: xr.Dataset) -> Values:
-    """Return the loss over all pairs, the loss of logits that consist only of the fitted key cosines, and the ratio."""
+    """Return the loss over all pairs, the loss of logits that consist only of the fitted key cosines, and their ratio.
+
+    `ratio` is the loss of the fitted key cosines divided by the loss over all pairs.
+    """
     loss, approximated = after_intervention(cube, "none", split="all"), np.array(by_run(cube, cosine_loss))
     return {"loss": loss, "approximated": approximated, "ratio": approximated / loss}
 
@@ -455,10 +463,10 @@ def cosine_approximation(cube: xr.Dataset) -> Values:
 def similarity_growth(cube: xr.Dataset) -> Values:
     """Return by which factor the logits' largest cosine similarity with a key cosine grows.
 
-    It grows from the end of memorization to half the grokking time; the factor is NaN if the run has no end of
-    memorization, no grokking time or no key frequencies. Also return the frequency with the largest similarity at half
-    the grokking time. The residual is the norm of the logits without the cosines of all frequencies, divided by the
-    norm of the logits: at epoch 100 and at the last checkpoint.
+    The factor is the similarity at half the grokking time, divided by the similarity at the end of memorization. It is
+    NaN if the run has no end of memorization, no grokking time or no key frequencies. Also return the frequency with
+    the largest similarity at half the grokking time, and the residual at epoch 100 and at the last checkpoint. The
+    residual is the norm of the logits without the cosines of all frequencies, divided by the norm of the logits.
     """
     growth, leading_frequency = [], []
     for run in cube.run.values:

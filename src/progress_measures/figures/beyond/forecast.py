@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from progress_measures.analysis.forecast import Trajectory
 
 FRACTIONS = np.linspace(0.05, 1, 39)
-"""Fractions t/T at which the forecasts are drawn. A forecast is made at the last checkpoint up to the epoch t."""
+"""Values of t/T at which the forecasts are drawn; a forecast for t is made at the last checkpoint up to the epoch t."""
 
 LINE_STYLES = {
     "other runs' mean": {"color": COLORS["other"], "lw": 1.3},
@@ -47,14 +47,15 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Forecast of T, the first epoch with a test loss below 1 nat, from a run's measures at an earlier epoch t.
 
     A ridge regression on log10 t and some measures at t predicts log10(T/t). It is fitted to all runs but the one whose
-    T it predicts, at all their checkpoints from epoch 100 to T. Runs with fewer than three such checkpoints are left
-    out. No forecast is earlier than t. Measures: the train loss; or the sum of squared weights (weight norm); or both
-    together with the largest excluded loss of any one frequency, the fraction of the logits' sum of squares along the
-    cosines cos w(a + b - c) of all frequencies (for subtraction, cos w(a - b - c)), and the Gini coefficients of the
-    Fourier norms of W_E and W_L (progress measures). "Other runs' mean" forecasts the geometric mean of the other runs'
-    T. Left: the factor between forecast and T, median over runs, against t/T. The shaded area extends from the lower to
-    the upper quartile over runs, for the forecast from progress measures. Right: the forecast from progress measures at
-    epoch T/2, against T. The dotted line is a perfect forecast; the gray band is within a factor of 1.5 of it.
+    T it predicts, at all checkpoints from epoch 100 to each run's own T. Runs with fewer than three such checkpoints
+    are left out. No forecast is earlier than t. Measures: the train loss; or the sum of squared weights (weight norm);
+    or both together with the largest excluded loss of any one frequency, the fraction of the logits' sum of squares
+    along the cosines cos w(a + b - c) of all frequencies (for subtraction, cos w(a - b - c)), and the Gini coefficients
+    of the Fourier norms of W_E and W_L (progress measures). "Other runs' mean" forecasts the geometric mean of the
+    other runs' T. Left: the factor between forecast and T, median over runs, against t/T. The shaded area extends from
+    the lower to the upper quartile over runs, for the forecast from progress measures. Right: the forecast from
+    progress measures at epoch T/2, against T. The dotted line is a perfect forecast; the gray band is within a factor
+    of 1.5 of it.
     """
     runs, _ = trajectories(cubes)
     if len(runs) < 2:

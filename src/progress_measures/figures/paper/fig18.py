@@ -1,4 +1,4 @@
-"""Figure 18: in the runs after the first, too, the restricted loss falls before the test loss."""
+"""Figure 18: the restricted loss falls before the test loss in the runs after the first, too."""
 
 from __future__ import annotations
 

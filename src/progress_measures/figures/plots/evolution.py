@@ -40,7 +40,7 @@ def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
         run: name of the run.
 
     Returns:
-        Pairs of epoch and name; the names are empty if the rule does not find the ends of all phases.
+        Pairs of epoch and name; the names are empty if the rules do not find the ends of all phases.
     """
     if epochs := phase_checkpoints(cube.sel(run=run)):
         return list(zip(epochs, CHECKPOINT_NAMES, strict=True))

@@ -92,7 +92,7 @@ def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
 
 
 def _with_dropout(cube: xr.Dataset | None, suffix: str) -> list[tuple[str, xr.Dataset]]:
-    """Return the runs with dropout below 0.8, as the paper's table has no other, each with its name in our table."""
+    """Return the runs with dropout below 0.8, each with its name in our table; the paper's table lacks dropout 0.8."""
     return [(f"dropout {float(run.dropout):g}{suffix}", run) for run in _runs(cube) if float(run.dropout) < 0.8]
 
 

@@ -1,4 +1,4 @@
-"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): a step is the sign of an average gradient, times the rate."""
+"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): a step is the rate times the sign of a mean gradient."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Lion(BatchOptimizer):
     def update(self, gradient: Tensor) -> None:
         """Decay the weights and subtract rate · sign(β1 · mean + (1 - β1) · gradient); then update the mean with β2.
 
-        β1 and β2 are `training.betas`; the mean is the exponential moving average of the gradients. Weight decay is
-        decoupled.
+        `rate` is the learning rate, β1 and β2 are `training.betas`, and the mean is the exponential moving average of
+        the gradients. Weight decay is decoupled.
         """
         beta1, beta2 = self.recipe.betas
         mean = self.buffer("mean")
