@@ -108,7 +108,7 @@ DESIGNS = {
     "attention only": ({"layers": 2, "attention_only": True, "attention_scale": 1.0}, "a b ="),
     "four tokens": ({"positions": "rotary"}, "a 13 b 14"),
     "summed": ({"mlp_input": "summed", "layers": 3}, "a b"),
-    "concatenated": ({"mlp_input": "concatenated"}, "a b"),
+    "concatenated": ({"mlp_input": "concatenated", "layers": 3}, "a b"),
     "one-hot": ({"mlp_input": "one_hot"}, "a b"),
 }
 
@@ -130,6 +130,10 @@ def test_operations_of_other_designs_are_counted(name):
     assert cost.train_pair_count(run) == train.sum() == int(0.3 * 13 * 12)
     assert cost.examples_per_evaluation(run) == 13 * 12
     weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
+    if model.get("mlp_input") in (None, "concatenated"):
+        outside_layers = {"W_E", "W_pos", "W_U"}
+        matrices = [w for name, w in weights.items() if name.startswith("W_") and name not in outside_layers]
+        assert run.model.weight_count == sum(w.numel() for w in matrices)
     objective = AnyDesignObjective([run], torch.from_numpy(train)[None], torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
         objective.loss(weights).sum().backward()

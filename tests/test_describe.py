@@ -104,7 +104,7 @@ def test_restricted_loss_far_above_the_loss_is_compared_with_harmonics(cube):
     described = last.assign({name: xr.full_like(last[name], value) for name, value in losses.items()})
     words = summaries(described)["seed0"]
     assert "The restricted loss is 200 times the loss over all pairs." in words
-    assert "harmonics 2k and 3k of the key frequencies k, it is 3e-07." in words
+    assert "harmonics 2k and 3k of the key frequencies k, the restricted loss is 3e-07." in words
     for other in (described.assign(restricted_loss=5 * described.loss), described.drop_vars("loss")):
         assert "harmonics" not in summaries(other)["seed0"]
 

@@ -131,6 +131,8 @@ def test_measures_are_those_of_a_network_of_ours(folder):
     recorded.save("results/mine")
     cube = open_cube("mine").load().sel(run="imported")
     assert cube.frequency.values[cube.key_frequency].tolist() == list(KEYS)
+    assert "the logits" in cube.attrs["key_frequency_rule"]  # the neurons are unknown
+    assert "key_cluster_fraction" not in cube.attrs
     compared = [m for m in measures().values() if m.name in cube and "epoch" in m.dims and m.family != "phases"]
     names = {measure.name for measure in compared}
     assert {"train_loss", "test_loss", "restricted_loss", "excluded_loss", "cosine_coefficient", "logit_norm"} <= names

@@ -180,7 +180,7 @@ def join(
     if first.imported:
         cube.attrs["imported"] = first.imported.model_dump_json()
     if "key_frequency" in cube:
-        cube.attrs |= _rules()
+        cube.attrs |= _rules("neurons" in first.provides)
     return describe_dimensions(cube)
 
 
@@ -218,15 +218,26 @@ def same_architecture(runs: list[Run]) -> bool:
     return len({Architecture.of(run) for run in runs}) == 1
 
 
-def _rules() -> dict[str, Any]:
-    """Return the attributes of the cube that state the rules for key frequencies and phases."""
-    return {
-        "key_frequency_rule": "at the last checkpoint, the frequency explains at least "
-        f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_SHARE_OF_NEURONS:.0%} of all neurons",
-        "key_cluster_fraction": keys.CLUSTER_FRACTION,
-        "key_share_of_neurons": keys.KEY_SHARE_OF_NEURONS,
-        **phases.THRESHOLDS,
-    }
+def _rules(by_neurons: bool) -> dict[str, Any]:
+    """Return the attributes of the cube that state the rules for key frequencies and phases.
+
+    Args:
+        by_neurons: whether the neurons are known; otherwise, the logits decide which frequencies are key.
+    """
+    if by_neurons:
+        key_rule: dict[str, Any] = {
+            "key_frequency_rule": "at the last checkpoint, the frequency explains at least "
+            f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_SHARE_OF_NEURONS:.0%} of all neurons",
+            "key_cluster_fraction": keys.CLUSTER_FRACTION,
+            "key_share_of_neurons": keys.KEY_SHARE_OF_NEURONS,
+        }
+    else:
+        key_rule = {
+            "key_frequency_rule": "at the last checkpoint, the cosine of the frequency explains at least "
+            f"{keys.LOGIT_FRACTION:.1%} of the sum of squares of the logits, centered over pairs",
+            "key_logit_fraction": keys.LOGIT_FRACTION,
+        }
+    return key_rule | phases.THRESHOLDS
 
 
 def _measured(run: Run) -> xr.Dataset:
@@ -258,8 +269,12 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
                 if milestone.reason:
                     reasons.setdefault(m.name, {})[run.name] = milestone.reason
     if "key_frequency" in dataset and not dataset.key_frequency.any():
-        reason = "no frequency's neuron cluster is large enough, so measures that use key frequencies are NaN"
-        reasons["key_frequency"] = {run.name: reason}
+        cause = (
+            "no frequency's neuron cluster is large enough"
+            if "neurons" in run.provides
+            else "no frequency explains enough of the logits"
+        )
+        reasons["key_frequency"] = {run.name: f"{cause}, so measures that use key frequencies are NaN"}
     without_run = [m.name for family in FAMILIES for m in family_measures(family) if "run" not in m.dims]
     with_run = [name for name in dataset.data_vars if name not in without_run]
     result = (

@@ -148,8 +148,10 @@ class Model(Section):
 
     @property
     def weight_count(self) -> int:
-        """Number of weights in the matrices of a transformer's layers; for an MLP without attention, a rough number."""
-        attention = 4 * self.heads * self.d_head if self.mlp_input is None else 0
+        """Number of weights in the matrices of the layers; for an MLP, as if its input were two concatenated embeddings."""
+        if self.mlp_input is not None:
+            return 2 * self.d_model * self.d_mlp + (self.layers - 1) * self.d_mlp**2
+        attention = 4 * self.heads * self.d_head
         neurons = 0 if self.attention_only else (2 + self.gated_mlp) * self.d_mlp
         return self.layers * self.d_model * (attention + neurons)
 
