@@ -1,13 +1,14 @@
-"""Prediction of when a network generalizes, from its measures up to an epoch.
+"""Prediction of when a network generalizes, from its measures at an earlier epoch.
 
-T is the first epoch with a test loss below 1 nat. At an epoch t < T of a run, a ridge regression on a few measures at t
-predicts log10(T/t). The regression is fitted to other runs, at the checkpoints of each run from epoch 100 on that are
-before the run's T.
+T is the first epoch with a test loss below 1 nat. At an epoch t < T of a run, a ridge regression on log10 t and a few
+measures at t predicts log10(T/t). The regression is fitted to other runs: to all checkpoints of such a run from epoch
+100 on that are before its own T.
 
 The predictors must not depend on epochs after t. This rules out the restricted and excluded losses, which use the final
 network's key frequencies. Two substitutes take their place. One is the maximal excluded loss: the largest train loss
 that results if a single frequency is removed from the logits. The other is the fraction of the logits' sum of squares
-that the cosines cos w(a + b - c) of all frequencies explain.
+that the cosines cos w(a + b - c) of all frequencies k explain, with w = 2πk/p and output c (for subtraction,
+cos w(a - b - c)).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _log10(values: xr.DataArray) -> Array:
 
 
 PREDICTORS: dict[str, Callable[[xr.Dataset], Array]] = {
-    "largest excluded loss": lambda cube: _log10(cube.maximal_excluded_loss),
+    "maximal excluded loss": lambda cube: _log10(cube.maximal_excluded_loss),
     "logits explained by cosines": lambda cube: _log10(1 - cube.cosine_residual_all**2),
     "Gini of W_E": lambda cube: cube.gini_W_E.values.astype(float),
     "Gini of W_L": lambda cube: cube.gini_W_L.values.astype(float),
@@ -49,7 +50,7 @@ PREDICTORS: dict[str, Callable[[xr.Dataset], Array]] = {
 """Functions of the cube of one run that compute the predictors [epoch], by name.
 
 `cosine_residual_all` is the norm of the logits without the cosines of all frequencies, divided by the norm of the logits. So 1
-minus its square is the fraction of the logits' sum of squares that the cosines explain.
+minus the square of this ratio is the fraction of the logits' sum of squares that the cosines explain.
 """
 
 METHODS: dict[str, tuple[str, ...]] = {
@@ -93,7 +94,7 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
 
     Returns:
         The trajectories, and the names `experiment/run` of all other runs: they never generalize, or have fewer than three
-        checkpoints from `FIRST_EPOCH` on and before T.
+        checkpoints at epochs from `FIRST_EPOCH` on that are before T.
     """
     predictable, left_out = [], []
     for cube in cubes:

@@ -228,7 +228,7 @@ def _numbers(value: Any) -> list[float]:
 def _page(judgments: list[Judgment], cubes: str) -> str:
     """Return the page: the claims by verdict, each a line that opens at a click, then how they are judged and counted.
 
-    Claims are raw HTML without blank lines, because GitHub and MkDocs agree on HTML but not on Markdown within it.
+    Claims are raw HTML without blank lines, because GitHub and MkDocs render HTML alike, but not Markdown within HTML.
     """
     sections = {name: [j for j in judgments if _section(j) == name] for name in _MEANINGS}
     sections = {name: section for name, section in sections.items() if section}

@@ -49,7 +49,8 @@ def store_omitted_chunks(experiment: str, runs: list[Run]) -> list[Path]:
         Paths of the files that were written.
 
     Raises:
-        UserError: a file is damaged, or a missing chunk must contain other values, or values that cannot be computed.
+        UserError: a file is damaged, a missing chunk must contain other values than the fill value, or the values of a
+            missing chunk cannot be computed.
     """
     weights, cube = published_weights(experiment), published_cube(experiment)
     written = []
@@ -82,7 +83,7 @@ def _complete(path: Path, cube: xr.Dataset, runs: list[Run]) -> None:
             # filled now, and checked below, before the zip file is written
             for region in _missing_chunks(store / name, array):
                 complete_array[region] = array.fill_value
-                current_name = RENAMED_FIELDS.get(name, name)
+                current_name = RENAMED_FIELDS.get(name, name)  # `open_cube` has renamed the variables of `cube`
                 for run_name in _runs_of_region(cube[current_name], region, first=runs[0].name if runs else ""):
                     fill_values.setdefault(run_name, {})[current_name] = array.fill_value
         for run_name, of_run in fill_values.items():

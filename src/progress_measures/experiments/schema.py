@@ -1,4 +1,7 @@
-"""The fields of an experiment file. Unknown keys are errors; released defaults never change."""
+"""The fields of an experiment file.
+
+Unknown keys are errors. Released defaults never change, because hashes of runs omit settings that have their defaults.
+"""
 
 import functools
 import hashlib
@@ -97,7 +100,8 @@ class Model(Section):
     )
     gated_mlp: bool = Field(
         False,
-        description="Whether the MLP multiplies its neurons with a second linear map: activation(x W_gate) · x W_in.",
+        description="Whether a second linear map of the MLP's input x multiplies the neurons: activation(x W_gate) · "
+        "(x W_in).",
     )
     normalization: Normalization = Field(
         "none", description="Norms of the residual stream: LayerNorm, RMSNorm or none; see `norm_after`."
@@ -113,7 +117,9 @@ class Model(Section):
         None,
         description="Whether the unembedding's input is normalized; by default, it is if norms precede attention and MLP.",
     )
-    norm_epsilon: float = Field(1e-5, ge=0, lt=1, description="Number that norms add to the variance or mean square.")
+    norm_epsilon: float = Field(
+        1e-5, ge=0, lt=1, description="Number that LayerNorms add to the variance, and RMSNorms to the mean square."
+    )
     attention_scale: float | None = Field(
         None, gt=0, description="Factor of the attention scores; by default 1/√d_head. 1 means no scale."
     )
@@ -134,13 +140,14 @@ class Model(Section):
     )
     initialization: Literal["paper", "transformer_lens", "authors", "authors_by_head"] = Field(
         "paper",
-        description="Distribution of the initial weights; N(0, v) has variance v. `paper`: N(0, 1/d_model), W_U from "
-        "N(0, 1/vocabulary); the matrices of an MLP without attention from N(0, 1/inputs), its embedding from N(0, "
-        "1/d_model). `transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 to 3; from the same "
-        "seed, version 4 draws the same W_E and W_pos, but other matrices. `authors`: N(0, 1/d_model), W_U from N(0, "
-        "1/outputs), bit-identical to the authors' code for five-digit addition and skip trigrams. `authors_by_head`: "
-        "like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in the authors' "
-        "repeated-subsequence runs.",
+        description="Distribution of the initial weights; N(0, v) has variance v. Biases are 0, weights of norms 1. "
+        "`vocabulary` and `outputs` are the numbers of tokens and of outputs. `paper`: N(0, 1/d_model), W_U from "
+        "N(0, 1/vocabulary); in an MLP without attention, the embedding from N(0, 1/d_model), and a matrix with r "
+        "rows (one for each of its inputs) from N(0, 1/r). `transformer_lens`: N(0, 0.64/d_model), bit-identical to "
+        "TransformerLens 1 to 3; from the same seed, version 4 draws the same W_E and W_pos, but other matrices. "
+        "`authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the authors' code for five-digit "
+        "addition and skip trigrams. `authors_by_head`: like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) "
+        "and W_U from N(0, 1/vocabulary), as in the authors' repeated-subsequence runs.",
     )
     initial_scale: float = Field(
         1.0, gt=0, description="Factor of all initial weights except those of norms (Liu et al. 2023, Omnigrok)."
@@ -194,7 +201,7 @@ class CheckpointSchedule(Section):
 class StopRule(Section):
     """Conditions that end a run before its last epoch, if they all hold at every evaluation for a number of epochs."""
 
-    model_config = ConfigDict(populate_by_name=True)  # `for` is no name in Python
+    model_config = ConfigDict(populate_by_name=True)  # so that Python code can write `for_epochs`: `for` is a keyword
 
     train_loss: float | None = Field(None, gt=0, description="The train loss is below this number, in nat.")
     test_loss: float | None = Field(None, gt=0, description="The test loss is below this number, in nat.")
@@ -285,7 +292,7 @@ class Training(Section):
         ge=0,
         lt=1,
         description="`sgd`: factor m of the velocity v = m v + gradient, as in torch, by default 0.9. `muon`: decay rate of the "
-        "mean of gradients, by default 0.95.",
+        "running mean of the gradients, by default 0.95.",
     )
     adamw_learning_rate: float | None = Field(
         None, gt=0, description="`muon`: learning rate of the weights that AdamW trains; by default `learning_rate`."
@@ -518,9 +525,10 @@ class Imported(Section):
         description="Contradictions between the network and the file or options; empty unless imported with `--accept-doubtful`.",
     )
     logits_only: bool = Field(False, description="Whether only the logits of all pairs are known, and no weights.")
-    neurons: bool = Field(False, description="Whether the neuron activations are known too, if only the logits are.")
+    neurons: bool = Field(False, description="With `logits_only`: whether the neuron activations are known too.")
     gradients: bool = Field(
-        False, description="Whether the gradients with respect to the embeddings are known too, if only the logits are."
+        False,
+        description="With `logits_only`: whether cosines between gradients with respect to embeddings are known too.",
     )
     split_known: bool = Field(
         True, description="Whether the training pairs are known; if false, only measures over all pairs are computed."
@@ -537,7 +545,7 @@ class StartFrom(Section):
     """Trained weights from which a run starts, in place of random ones. The state of the optimizer is not copied."""
 
     experiment: str = Field(description="Name of a trained experiment or of an imported network.")
-    run: str = Field(description="Name of the run in this experiment; `imported` for an imported network.")
+    run: str = Field(description="Name of the run in that experiment; `imported` for an imported network.")
     epoch: int | None = Field(
         None, ge=0, description="Epoch of a checkpoint whose weights are stored; by default, the last."
     )
@@ -565,7 +573,8 @@ class Run(Section):
     start_from: StartFrom | None = None
     labels: dict[str, str] = Field(
         default_factory=dict,
-        description="Names of settings, such as `muon`, by their key in the grid, such as `recipe`; coordinates of the cube.",
+        description="Name of the run's group of settings, such as `muon`, by the key of the grid that defines the "
+        "groups, such as `recipe`; a coordinate of the cube.",
     )
 
     @model_validator(mode="after")
@@ -613,6 +622,7 @@ class Run(Section):
         """
         no_effect = {"experiment", "name", "labels", "learning_coefficient"}  # on the weights
         config = self.model_dump(mode="json", exclude=no_effect, exclude_defaults=True)
+        # hashes use the names that fields had when the first runs were trained
         for section in (config.get("model", {}), config.get("imported", {})):
             for old, new in RENAMED_FIELDS.items():
                 if new in section:
@@ -746,7 +756,7 @@ def _mistakes(run: Run) -> Iterator[str]:
         yield "`model.initial_scale` scales random initial weights, but `start_from` gives trained ones; remove one of them"
     unknown = sorted(set(run.imported.settings) - set(run.declared_settings)) if run.imported else []
     if unknown:
-        yield f"`imported.settings` has {unknown[0]!r:.60}, which is not a setting of such a run"
+        yield f"`imported.settings` has {unknown[0]!r:.60}, which is not the name of a setting of the run"
 
 
 def _mistakes_of_design(run: Run) -> Iterator[str]:
@@ -851,7 +861,7 @@ class Experiment(Section):
         for task in TASKS.values():
             allowed |= set() if issubclass(task, SequenceTask) else grids.fields_of(task, "task")
         refused = {f"training.{field}": "it decides the epochs of the cube" for field in _SAME_IN_ALL_RUNS}
-        refused |= {"start_from.weights": "it is filled in"}
+        refused |= {"start_from.weights": "it is a hash that is filled in, not written by hand"}
         refused |= {"task.kind": "tasks have different measures; write one experiment for each"}
         for task in TASKS.values():
             if issubclass(task, SequenceTask):

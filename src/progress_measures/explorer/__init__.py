@@ -1,7 +1,7 @@
 """The explorer: one self-contained HTML page with interactive views of how networks grok.
 
-`payload` packs the parts of a cube that the page shows. `page` combines them with plotly.js and the page's source files in
-`web/`.
+The module `payload` packs the parts of a cube that the page shows. The module `page` combines them with plotly.js and
+the page's source files in `web/`.
 """
 
 from pathlib import Path

@@ -93,7 +93,8 @@ ALL_OR_NONE = (
     ("ln1_w", "ln2_w", "ln_final_w"),
     ("ln1_b", "ln2_b", "ln_final_b"),
 )
-"""Groups of tensors: a network has all of a group or none. Tensors that its format does not list are left out of the group."""
+"""Groups of tensors: a network has all of a group or none. Tensors that the network's format does not list are left out
+of the group."""
 
 ALWAYS_PRESENT = ("W_E", "W_Q", "W_K", "W_V", "W_O")
 """Tensors that every transformer has."""
@@ -208,7 +209,7 @@ class Format:
                 )
             axes_in_name = {layer_axis} if "{layer}" in location[0] else set()
             allowed = {frozenset(expected - axes_in_name)}
-            if name[-1] in "QKV":
+            if name[-1] in "QKV":  # W_Q, W_K and W_V, or their biases, may be one tensor
                 allowed |= {axis_set | {"qkv"} for axis_set in allowed}
             if not axes_in_name:
                 allowed |= {frozenset(axis_set - {layer_axis}) for axis_set in allowed}  # a network of one layer
@@ -267,7 +268,8 @@ class FormatMatch:
     def layers(self) -> int:
         """The number of layers: how many consecutive layers have a W_Q, or the size of the axis `layer`; at least 1.
 
-        In an MLP without attention, W_hidden takes the place of W_Q: it belongs to each hidden layer after the first.
+        For an MLP without attention, W_hidden is counted in place of W_Q. Each hidden layer after the first has one, so
+        the first hidden layer is not counted.
         """
         counted = "W_Q" if self.format.axes is AXES else "W_hidden"
         if "{layer}" not in self.format.locations.get(counted, ("", []))[0]:

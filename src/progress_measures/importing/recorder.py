@@ -71,7 +71,8 @@ class Recorder:
         self._task: PairTask = self._with_outputs(outputs)
         self._train = None if train is None else _mask(train, modulus)
         self._epochs: list[int] = []
-        # names of the recorded activations: `logits`, and `neurons` and `gradient_cosines` if they are known
+        # names of the recorded activations: `logits`, and `neurons` and `gradient_cosines` (cosines between gradients
+        # with respect to the embeddings of a and of b) if they are known
         self._names: list[str] = []
         self._run: Run | None = None
         # The logits of one checkpoint take 6 MB at p = 113 (113³ numbers of 4 bytes), so they are kept in files.
@@ -85,9 +86,9 @@ class Recorder:
             epoch: number of updates before the checkpoint, larger than at the last recorded checkpoint.
 
         Returns:
-            The measures with one value per checkpoint; None if `every` does not divide the epoch. Here, measures
-            that use key frequencies use the key frequencies of this checkpoint; in the saved cube, those of the last
-            checkpoint.
+            The measures with one value per checkpoint, except those in `SLOW`; None if `every` does not divide the
+            epoch. Here, measures that use key frequencies use the key frequencies of this checkpoint; in the saved
+            cube, those of the last checkpoint.
 
         Raises:
             UserError: the epoch is negative or not later than the last recorded one, the network raises an error, or it
@@ -164,7 +165,7 @@ class Recorder:
     def _checked_against_first(
         self, activations: dict[str, NDArray[np.floating]], prefix: str
     ) -> dict[str, NDArray[np.floating]]:
-        """Return the activations that the first checkpoint has too; `gradient_cosines` are NaN if they are now missing.
+        """Return the activations whose names the first checkpoint has too; missing `gradient_cosines` are NaN.
 
         Raises:
             UserError: neurons are missing, or the shape of an activation has changed.

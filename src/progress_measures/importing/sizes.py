@@ -97,7 +97,7 @@ def _operand_count(tokens: str, vocabulary: int, outputs: int) -> int:
 
     `=` takes the last token, if the layout has it. The operands' tokens begin at the token of the value 0 and end
     before the next fixed token, such as 113 in `a 113 b 114`. With more than two outputs, n is at most the number of
-    outputs. Two outputs say nothing about n, because they may be two classes.
+    outputs. Two outputs do not limit n, because they may be two classes.
     """
     try:
         layout = TokenLayout.parse(tokens, 1)

@@ -133,7 +133,7 @@ def logits(
         weights: as in `progress_measures.models.transformer`, without biases except those of the MLP.
         sequences: the token sequences and their answer positions.
         doubled_residual: whether attention is added to twice the residual stream, as in some saved runs of the paper's authors.
-        dropout: factors of the neurons, one tensor [run, row, neuron] per layer; None for no dropout.
+        dropout: factors of the neurons, one tensor [run, row, neuron] per layer (see `DropoutMasks`); None for none.
 
     Returns:
         Logits [run, example x answer, output].
@@ -200,7 +200,7 @@ def _add_attention(residual: Tensor, z: Tensor, w: Weights, doubled_residual: bo
 
 
 def _add_mlp(stream: Tensor, w: Weights, dropout_mask: Tensor | None) -> Tensor:
-    """Add the MLP's output, if the layer has an MLP, to the residual stream: [run, row, d_model]."""
+    """Add the MLP's output, if the layer has an MLP, to the residual stream: [run, example x position, d_model]."""
     if "W_in" not in w:
         return stream
     stream = stream + mlp(stream, w, w["W_out"], dropout_mask)
@@ -208,7 +208,7 @@ def _add_mlp(stream: Tensor, w: Weights, dropout_mask: Tensor | None) -> Tensor:
 
 
 def _unembed(stream: Tensor, w: Weights, W_U: Tensor, dropout_mask: Tensor | None) -> Tensor:
-    """Compute the logits [run, row, output] from the residual stream before the last MLP."""
+    """Compute the logits [run, example x answer, output] from the residual stream before the last MLP."""
     if "W_in" not in w:
         return project(stream, W_U)
     if W_U.shape[2] > W_U.shape[1]:

@@ -7,8 +7,8 @@ other designs are folded into these tensors, such that the logits at the answer 
 - If a and b have the same tokens, W_E keeps the rows of the operand values, in the order 0 … n - 1. The row of the fixed token
   (`=`) follows if the input is a, b and one fixed token.
 - Sinusoidal position vectors become W_pos, and tied embeddings W_U = W_E^T.
-- Weights of norms before attention, MLP and unembedding are folded into the matrices after them; the norms then only
-  normalize.
+- Weights and biases of norms before attention, MLP and unembedding are folded into the matrices and biases after them;
+  the norms then only normalize.
 - In networks whose neurons the fast path can compute (`closed_form`), the attention scale is folded into W_Q. Attention weights
   sum to 1, so b_V and b_O add the same vector v to the residual stream at every position: v W_in is added to b_in, and v to
   b_out. b_K adds the same number to the scores of all positions and has no effect. Only x_=, the sum of token and
@@ -76,7 +76,7 @@ _MATRICES_AFTER_NORMS = (
 
 
 def _with_folded_norms(weights: Weights) -> Weights:
-    """Fold the weights of norms into the matrices after them."""
+    """Fold the weights and biases of norms into the matrices after them and the biases of these matrices."""
     w = {name: tensor for name, tensor in weights.items() if not name.startswith("ln")}
     for norm, matrix, dims in _MATRICES_AFTER_NORMS:
         if matrix not in w:

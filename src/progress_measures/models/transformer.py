@@ -9,11 +9,12 @@
     W_U [run, d_model, output]
 
 A network may also have biases: b_Q, b_K, b_V [run, layer, head, d_head], b_O [run, layer, d_model],
-b_in [run, layer, neuron], b_out [run, layer, d_model], b_U [run, output]; weights of norms: ln1_w, ln1_b, ln2_w, ln2_b
-[run, layer, d_model], ln_final_w, ln_final_b [run, d_model]; and a gated MLP: W_gate [run, layer, d_model, neuron],
-b_gate [run, layer, neuron], and b_post [run, layer, neuron], which is added to activation(x W_gate) · x W_in. Without W_in
-the network is attention-only, without W_pos it has no position vectors, and without W_U its unembedding is the transpose of
-W_E (tied).
+b_in [run, layer, neuron], b_out [run, layer, d_model], b_U [run, output]; weights and biases of the norms of attention
+(ln1), MLP (ln2) and unembedding (ln_final): ln1_w, ln1_b, ln2_w, ln2_b [run, layer, d_model], ln_final_w, ln_final_b
+[run, d_model]; and a gated MLP: W_gate [run, layer, d_model, neuron], b_gate [run, layer, neuron], and b_post
+[run, layer, neuron], which is added to activation(x W_gate) · (x W_in) for the MLP's input x. Without W_in the network
+is attention-only, without W_pos it has no position vectors, and without W_U its unembedding is the transpose of W_E
+(tied).
 
 Letters in `einsum`: r run, n example, p position, d d_model, h head, e d_head, q query, k key, m neuron, c output.
 """

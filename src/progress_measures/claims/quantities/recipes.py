@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 @quantity(variables=("history_test_accuracy", "history_train_accuracy"))
 def acceleration(cube: xr.Dataset) -> Values:
-    """Compare the first epoch with 95 % test accuracy of each recipe with that of AdamW.
+    """Compare each recipe with AdamW by the first epoch with a test accuracy of at least 95 %.
 
-    For each recipe: this epoch by seed, infinite for a network that does not generalize; the number of networks that
-    generalize; and the median delay from 95 % train accuracy to 95 % test accuracy. For each recipe but AdamW: AdamW's median
-    epoch divided by the recipe's (`factor`), the recipe's mean epoch divided by AdamW's (`mean_ratio`), the number of seeds
-    with which the recipe generalizes sooner than AdamW (`sooner`), and the median delay divided by AdamW's (`delay_ratio`).
-    A ratio of two infinite numbers is NaN. Each ratio has the direction in which the paper on the recipe states it.
+    Values of each recipe: this epoch by seed, infinite for a network that does not generalize (`epochs`); the number of
+    networks that generalize (`generalizing`); and the median over seeds of the delay from 95 % train accuracy to 95 %
+    test accuracy (`delay`).
+
+    Values of each recipe but AdamW: AdamW's median epoch divided by the recipe's (`factor`); the recipe's mean epoch
+    divided by AdamW's (`mean_ratio`); the recipe's median delay divided by AdamW's (`delay_ratio`); and the number of
+    seeds with which the recipe generalizes sooner than AdamW (`sooner`). A ratio of two infinite numbers is NaN.
+    Whether AdamW is in the numerator or the denominator follows the paper that states the ratio.
     """
     runs = by_recipe(cube)
     epochs = {name: generalization_epochs(part) for name, part in runs.items()}

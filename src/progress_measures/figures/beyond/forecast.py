@@ -48,14 +48,15 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
     A ridge regression on log10 t and some measures at t predicts log10(T/t). It is fitted to all runs but the one whose
     T it predicts, at all checkpoints from epoch 100 to each run's own T. Runs with fewer than three such checkpoints
-    are left out. No forecast is earlier than t. Measures: the train loss; or the sum of squared weights (weight norm);
-    or both together with the largest excluded loss of any one frequency, the fraction of the logits' sum of squares
-    along the cosines cos w(a + b - c) of all frequencies (for subtraction, cos w(a - b - c)), and the Gini coefficients
-    of the Fourier norms of W_E and W_L (progress measures). "Other runs' mean" forecasts the geometric mean of the
-    other runs' T. Left: the factor between forecast and T, median over runs, against t/T. The shaded area extends from
-    the lower to the upper quartile over runs, for the forecast from progress measures. Right: the forecast from
-    progress measures at epoch T/2, against T. The dotted line is a perfect forecast; the gray band is within a factor
-    of 1.5 of it.
+    are left out. No forecast is earlier than t. "Weight norm" uses the sum of squared weights. "Progress measures" uses
+    six measures: the train loss, the sum of squared weights, the maximal excluded loss (the largest train loss that
+    results if a single frequency is removed from the logits), the fraction of the logits' sum of squares along the
+    cosines cos w(a + b - c) of all frequencies k, with w = 2πk/p and output c (for subtraction, cos w(a - b - c)), and
+    the Gini coefficients of the norms of the Fourier components of W_E and of W_L = W_out W_U. "Other runs' mean"
+    forecasts the geometric mean of the other runs' T. Left: the factor between forecast and T, median over runs,
+    against t/T. The shaded area extends from the lower to the upper quartile over runs, for the forecast from progress
+    measures. Right: the forecast from progress measures at epoch T/2, against T. The dotted line is a perfect forecast;
+    the gray band is within a factor of 1.5 of it.
     """
     runs, _ = trajectories(cubes)
     if len(runs) < 2:
@@ -89,7 +90,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
 def _scatter(ax: Axes, runs: list[Trajectory], predicted: list[float]) -> None:
     """Draw the forecast of T against T, one mark per run, with a color and a shape for each experiment."""
-    # ends of both axes, with room around the dots
+    # ends of both axes, with room around the marks
     ends = np.array(
         [min(run.generalization_epoch for run in runs) / 1.6, max(run.generalization_epoch for run in runs) * 1.6]
     )

@@ -40,7 +40,7 @@ LOSS_NAMES = ("train", "test", "restricted", "excluded")
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Losses (top) and the local learning coefficient (bottom) of the first run over training.
 
-    The local learning coefficient estimates the network's complexity, here at a few selected epochs (dots). It is
+    The local learning coefficient λ estimates the network's complexity, here at a few selected epochs (dots). It is
     computed from the rise of the train loss at weights near the network's. Langevin dynamics samples these weights, in
     several independent chains. Bars are standard errors over the chains. Open circles: the chains have not converged,
     because their split R̂ (which compares the spread between chains with the spread within them) exceeds 1.1. The

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Phases that a rule finds in each run (plain bars), and phases set by hand (hatched bars).
 
-    A run has bars only for the phases before the first one whose end the rule does not find. Triangles: the end of
-    memorization, found from the largest excluded loss of any one frequency. Unlike the excluded loss of all key
-    frequencies, this loss does not depend on the final network. Circles: the first checkpoint with a test loss below 1
-    nat. Hatched bars: phases that the paper and the subtraction notebook set by hand for the networks they trained. The
-    initial weights of these networks differ from ours, so epochs are comparable only qualitatively.
+    If the rule does not find the end of a phase, the run has no bar for this phase and those after it. Triangles: the
+    end of memorization, found from the maximal excluded loss, the largest train loss that results if a single frequency
+    is removed from the logits. Unlike the excluded loss, for which all key frequencies are removed, the maximal
+    excluded loss does not depend on the final network. Circles: the first checkpoint with a test loss below 1 nat.
+    Hatched bars: phases that the authors of the paper and of the subtraction notebook set by hand for their networks.
+    The initial weights of these networks differ from ours, so epochs are comparable only qualitatively.
     """
     ax = fig.subplots()
     paper = load_claims()["paper.s5_2.phases"].published
@@ -64,7 +65,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     marks = [Line2D([], [], marker=marker, lw=0, ms=4, color="black") for marker in "^o"]
     ax.legend(
         marks,
-        ["memorization ends, by the largest excluded loss", "test loss below 1"],
+        ["memorization ends, by the maximal excluded loss", "test loss below 1"],
         loc="center right",
         handlelength=0.8,
     )

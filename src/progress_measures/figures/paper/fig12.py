@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     size=(6.8, 2.3),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Activations after the ReLU of the first run's neurons 1 to 4, over all pairs, at the end of training.
+    """Activations (after the ReLU) of neurons 1 to 4 of the first run, over all pairs, at the end of training.
 
-    Each map has a separate color scale. Each title gives the frequency k that explains most of the neuron's variance
-    over pairs, and the fraction that it explains.
+    Each map has a separate color scale. Each title gives the frequency k that explains the largest fraction of the
+    neuron's variance over pairs, and this fraction.
     """
     last = last_checkpoint(cube.isel(run=0))
     neurons = cube.neuron.values[1:5]

@@ -90,8 +90,8 @@ def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
 def curves_with_median(ax: Axes, values: xr.DataArray, split: str, **style: Any) -> None:
     """Draw a thin curve for each run and a bold curve for the median over runs; a single run has only the bold curve.
 
-    The median is taken at each epoch. If runs change at different epochs, the median stays as steep as one run;
-    a mean does not.
+    The median is taken at each epoch. If the curves of the runs fall at different epochs, their median falls as steeply
+    as one curve, but their mean falls gradually.
 
     Args:
         ax: axes to draw on.
@@ -148,8 +148,10 @@ def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) 
 def losses_of_projected_neurons(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
     """Draw train and test loss, and restricted or excluded loss of projected neurons, of the first run, with phases shaded.
 
-    The neurons are projected on cos and sin of w(a + b) at the key frequencies. The restricted loss of projected
-    neurons keeps only this projection and means; the excluded loss removes it. See `measures.losses`.
+    The neurons, after the ReLU, are projected on cos and sin of w(a + b) at the key frequencies, and W_L = W_out W_U
+    maps this projection to logits N. The restricted loss is the loss on test pairs with the logits N plus the mean of the
+    network's logits over pairs. The excluded loss is the loss on training pairs with the network's logits minus N. See
+    `measures.losses`.
 
     Args:
         fig: figure to draw on.

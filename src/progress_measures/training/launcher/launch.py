@@ -284,7 +284,10 @@ def _row(submission: Submission, index: int, status: JobStatus) -> JobRow:
 
 
 def _record_of_training(run: Run, any_code: bool) -> dict[str, Any] | None:
-    """Return the record of a finished training; None if the run is not trained, or was trained with other settings or code."""
+    """Return the record of a finished training; None if the run is not trained with its settings and the current code.
+
+    If `any_code` is true, a training with other code counts too.
+    """
     return finished_training(runs_folder(run.experiment) / run.name, run, None if any_code else code_fingerprint(run))
 
 

@@ -1,6 +1,6 @@
 """Losses and accuracies of networks of any design, with gradients from torch's autograd.
 
-The other two modules of objectives, `pairs` and `paper_design`, use backward passes that are written by hand.
+The other two modules with an objective, `pairs` and `paper_design`, use backward passes that are written by hand.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
 
     The recorded loss excludes the penalty, so loss curves with and without it can be compared. The backward pass adds
     the gradient of the penalty unscaled, even if the loss is scaled before it is differentiated. The differentiated
-    quantity must therefore be the plain sum of the losses, as in `BatchOptimizer.step`.
+    quantity must therefore be the plain sum of the losses of all runs, as in `BatchOptimizer.step`.
 
     Args:
         weights: tensors by name.
