@@ -73,7 +73,7 @@ def test_network_under_any_key(key):
     assert_states(contents, 0)
     assert contents.layout == f"one network under `{key}`"
     assert contents.epochs == [1000]
-    assert contents.epochs_source == "`step` 1000: it is the number of updates"
+    assert contents.epochs_source == "`step` 1000: the number of updates"
     assert contents.unused == ["note"]
 
 
@@ -232,9 +232,9 @@ def test_epoch_of_one_network(field, epoch):
 
 FOLDERS = {
     "the authors' numbers": (["0.pth", "100.pth"], [1, 101], "e means e + 1 updates"),
-    "phases": (["phase1_step1000.pth", "phase2_step2000.pth"], [1000, 2000], "it is the number of updates"),
-    "a modulus": (["modadd_p113_epoch0.pth", "modadd_p113_epoch100.pth"], [0, 100], "it is the number of updates"),
-    "a seed at the end": (["epoch5_seed0.pth", "epoch10_seed0.pth"], [5, 10], "it is the number of updates"),
+    "phases": (["phase1_step1000.pth", "phase2_step2000.pth"], [1000, 2000], "the number of updates"),
+    "a modulus": (["modadd_p113_epoch0.pth", "modadd_p113_epoch100.pth"], [0, 100], "the number of updates"),
+    "a seed at the end": (["epoch5_seed0.pth", "epoch10_seed0.pth"], [5, 10], "the number of updates"),
     "init": (["init.pth", "199.pth"], [0, 200], "`init` is before the first update"),
     "Lightning": (["epoch=1-step=20.ckpt", "epoch=3-step=40.ckpt"], [20, 40], "epoch=1-step=20.ckpt → 20"),
 }

@@ -326,7 +326,7 @@ def test_sbatch_that_never_responds_is_given_up_and_says_what_is_known(slurm, tm
     assert len(slurm.calls("sbatch")) == len(SUBMIT_PAUSES) + 1
     assert pool.now >= sum(SUBMIT_PAUSES)
     assert "Socket timed out" in str(error.value)
-    assert "called 7 times. If Slurm has taken the job after all, it ends without training" in str(error.value)
+    assert "called 7 times. If Slurm has accepted the job after all, it ends without training" in str(error.value)
     assert "Nothing was submitted" not in str(error.value)
     slurm.clear_faults()
     run(tmp_path, Scripted(slurm))
@@ -430,7 +430,7 @@ def test_cancel_calls_scancel_with_the_number_while_squeue_fails_and_exits_1(slu
     assert canceled.returncode == 1, canceled.stdout + canceled.stderr
     assert ["1"] in slurm.calls("scancel")
     assert "ended" not in canceled.stdout
-    assert "whether these jobs ended is not known: 1_0, 1_1 (squeue does not respond)" in canceled.stderr
+    assert "it is not known whether these jobs ended: 1_0, 1_1 (squeue does not respond)" in canceled.stderr
     assert not slurm.jobs()
     assert waiting.cancel_requested(0)
     assert waiting.cancel_requested(1)

@@ -48,8 +48,8 @@ def user_message(error: Exception) -> str | None:
     damaged_array = _damaged_array(error)
     if damaged_array:
         return (
-            f"{damaged_array} has a damaged chunk ({type(error).__name__}: {error}). Delete the store that contains it, then "
-            "create or download it again."
+            f"{damaged_array} has a damaged chunk ({type(error).__name__}: {error}). Delete the store that contains "
+            "this array, then create or download the store again."
         )
     return None
 
@@ -57,7 +57,7 @@ def user_message(error: Exception) -> str | None:
 def _damaged_array(error: Exception) -> str | None:
     """Return the path of the stored array that could not be read, or None if the error has another cause.
 
-    Arrays are read long after their store was opened, so only the local variables in the traceback show which array it was.
+    Arrays are read long after their store was opened, so only local variables in the traceback show the array.
     """
     if "zarr" not in sys.modules or not isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile):
         return None

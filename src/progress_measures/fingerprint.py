@@ -37,7 +37,7 @@ NOT_FOLLOWED = (
 )
 
 DERIVED = "progress_measures.experiments.derived"
-"""The only module of `experiments` whose code is part of fingerprints: its values decide a run's data or weights."""
+"""The only module of `experiments` whose code is part of fingerprints: its values determine a run's data or weights."""
 
 
 @functools.cache
@@ -173,7 +173,10 @@ def _statement_lists(node: Any) -> Iterator[list[ast.stmt]]:
 
 
 def _strip(node: Any) -> Any:
-    """Remove docstrings (also of constants), captions, descriptions of fields and imports under TYPE_CHECKING."""
+    """Remove docstrings (also of constants), captions, descriptions of fields and imports under TYPE_CHECKING.
+
+    The node is changed in place and returned.
+    """
     for statement in node.body if isinstance(node, ast.Module) else ():
         for call in declaring_calls(statement):
             call.keywords = [keyword for keyword in call.keywords if keyword.arg != "caption"]
@@ -187,7 +190,7 @@ def _strip(node: Any) -> Any:
 
 
 def _has_no_effect(node: ast.stmt) -> bool:
-    """Return whether a statement is a text, such as the docstring of a function or a constant, or is for type checkers."""
+    """Return whether a statement is a text, such as a docstring (also of a constant), or an `if TYPE_CHECKING`."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"

@@ -269,7 +269,7 @@ class Spectrum(NamedTuple):
 
 def _is_constant(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return whether each function has one value at all pairs, for values [pair, function]: [function]."""
-    constant = (values[::97] == values[0]).all(0)  # a sample of the pairs decides for most functions
+    constant = (values[::97] == values[0]).all(0)  # a sample of the pairs suffices to exclude most functions
     constant[constant] = (values[:, constant] == values[0, constant]).all(0)
     return constant
 

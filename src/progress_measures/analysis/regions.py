@@ -1,6 +1,7 @@
 """Regions of the phase diagram of a sweep (Liu et al. 2022, 'Towards Understanding Grokking'), and fits of power laws.
 
-A network has learned a set of pairs at the first evaluation with an accuracy of at least 90 % on it. The regions are:
+A network has learned a set of pairs at the first evaluation with an accuracy of at least 90 % on these pairs. The
+regions are:
 
 comprehension   test pairs are learned less than 1,000 updates after the training pairs, or before them
 grokking        test pairs are learned at least 1,000 updates after the training pairs
@@ -85,7 +86,7 @@ class PowerLaw(NamedTuple):
         factor: the factor.
         exponent: the exponent.
         low: 2.5th percentile of the exponents of fits to bootstrap samples of the points.
-        high: 97.5th percentile of the exponents of the same fits.
+        high: 97.5th percentile of the same exponents.
     """
 
     factor: float
@@ -118,7 +119,7 @@ def power_law(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> 
     exponents: list[float] = []
     while len(exponents) < BOOTSTRAP_SAMPLES:
         sample = rng.integers(len(log_x), size=len(log_x))
-        if np.ptp(log_x[sample]) > 0:
+        if np.ptp(log_x[sample]) > 0:  # a sample in which all x are equal has no slope
             exponents.append(_fit_line(log_x[sample], log_y[sample])[0])
     low, high = np.percentile(exponents, [2.5, 97.5])
     return PowerLaw(factor=float(np.exp(offset)), exponent=exponent, low=float(low), high=float(high))

@@ -38,7 +38,7 @@ FAR_ABOVE = 10
 """The restricted loss is far above the loss over all pairs if it is at least this many times as large."""
 
 REQUIRED_RATIO = 2
-"""The test loss depends on a frequency if the loss is at least this many times as large without it in the logits."""
+"""The test loss depends on a frequency if removing it from the logits raises the loss by at least this factor."""
 
 
 def describe(cube: xr.Dataset) -> str:
@@ -57,7 +57,10 @@ def describe(cube: xr.Dataset) -> str:
 
 
 def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Return the cube of each run, by name, with the dimension `run` and without the padding of small or short runs."""
+    """Return the cube of each run, by name, with the dimension `run`.
+
+    Entries that the run's network lacks, and epochs after the run stopped early, are left out.
+    """
     return {name: until_stop(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
 
 
@@ -68,7 +71,7 @@ def _remarks(run: xr.Dataset) -> list[str]:
 
 
 def _table(cube: xr.Dataset, runs: dict[str, xr.Dataset]) -> str:
-    """Return the table of runs and numbers; `—` stands for NaN, infinity and an empty list."""
+    """Return the table of runs and numbers; `—` stands for NaN, infinity or no key frequency."""
     columns = {title: name for title, name in COLUMNS.items() if name in cube}
     if "train_loss" in cube:  # loss and accuracy over all pairs matter only if the training pairs are unknown
         columns = {title: name for title, name in columns.items() if name not in ("loss", "accuracy")}
@@ -230,7 +233,7 @@ def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> l
 def _learning_coefficient(run: xr.Dataset) -> list[str]:
     """Return a sentence on the local learning coefficient at the last checkpoint, and a warning if chains have not converged.
 
-    The list is empty if the coefficient is not estimated.
+    Chains are simulations of Langevin dynamics. The list is empty if the coefficient is not estimated.
     """
     if "learning_coefficient" not in run:
         return []
@@ -296,7 +299,8 @@ def _grokking(run: xr.Dataset) -> str:
 def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
     """Judge the headline claims on one run.
 
-    A claim is left out if the cube lacks a variable that its quantity reads, or if a value that its rule names is NaN.
+    A claim is left out if the cube lacks a variable from which the claim's values are computed, or if a value that the
+    claim's rule bounds is NaN.
 
     Args:
         run_cube: cube with a single run, with the dimension `run`.

@@ -28,7 +28,7 @@ MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`, even if 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the selected epochs, at which large maps are kept: at most `MAX_MOMENTS`, with the first and last checkpoint.
 
-    They are evenly spaced by index of the checkpoint: if checkpoints are log-spaced, so are the selected epochs.
+    The epochs are evenly spaced by index of the checkpoint: if checkpoints are log-spaced, so are the selected epochs.
     """
     index = np.linspace(0, len(epochs) - 1, min(MAX_MOMENTS, len(epochs))).round().astype(int)
     return epochs[np.unique(index)]

@@ -1,12 +1,12 @@
 """Find the networks in the data of a file, their epochs, and the records of their training.
 
 Supported layouts: state dicts; dictionaries that contain a state dict under any key, with `epoch`, `config`,
-`optimizer` or losses beside it; runs of several state dicts, as lists or by epoch; folders of files. Epochs in this
-module count updates. Programs number them in two ways, and `Contents.epochs_source` states which one was assumed. A
-field `epoch` is the index of the last update, from 0, as in the files of the paper's authors and of the notebooks:
-`epoch` e means e + 1 updates, or e updates if the file lists exactly e train losses. A field `step`, and a number with
-text such as `step1000` or `epoch100`, is the number of updates itself. A number alone counts as `epoch` if it is the
-name of a file in a folder, or a key in a run under one of the `RUN_KEYS`; as another key, it counts as `step`.
+`optimizer` or losses beside it; one training run as several checkpoints, in a list or by epoch; folders of files.
+Epochs in this module count updates. Programs number checkpoints in two ways, and `Contents.epochs_source` states which
+was assumed. A field `epoch` is the index of the last update, from 0, as in the files of the paper's authors and of the
+notebooks: `epoch` e means e + 1 updates, or e updates if the file lists exactly e train losses. A field `step`, and a
+number with text such as `step1000` or `epoch100`, is the number of updates itself. A number alone counts as `epoch` if
+it is the name of a file in a folder, or a key in a run under one of the `RUN_KEYS`; as another key, it counts as `step`.
 """
 
 from __future__ import annotations
@@ -64,16 +64,16 @@ UPDATES_KEY, TRAIN_UPDATES_KEY, TEST_UPDATES_KEY = ("updates", "train_updates", 
 EPOCH_KEYS = ("checkpoint_epochs", "epochs")  # number of the last update before each checkpoint, counted from 0
 STEP_KEYS = ("global_step", "step")  # number of updates
 
-AFTER_UPDATE = "e means e + 1 updates: counted from 0 and saved after the update"
-IS_UPDATE_COUNT = "it is the number of updates"
+AFTER_UPDATE = "e means e + 1 updates (counted from 0, saved after the update)"
+IS_UPDATE_COUNT = "the number of updates"
 
-MAX_NESTING = 8  # levels of mappings within mappings of tensors
-MAX_ENTRIES = 100_000  # of a file, in all nested mappings together
+MAX_NESTING = 8  # maximum number of levels in nested mappings of tensors
+MAX_ENTRIES = 100_000  # maximum number of entries of a file, in all nested mappings together
 
 _TRAIN_LOSSES = ("train_losses", "train_loss", "training_losses")
 _TEST_LOSSES = ("test_losses", "val_losses", "valid_losses", "test_loss", "val_loss", "valid_loss", "eval_losses")
 _HISTORIES = ("history", "metrics", "losses", "logs", "log", "results")
-# fields that this module reads
+# fields whose values are read only in this module, so `stated_settings` does not get them
 _INTERPRETED = (UPDATES_KEY, TRAIN_UPDATES_KEY, TEST_UPDATES_KEY, *EPOCH_KEYS, "train_indices")
 # The key of a checkpoint in a mapping: text or none, and a number.
 _NUMBERED = re.compile(
@@ -114,7 +114,7 @@ class Contents(NamedTuple):
         assumed: descriptions of what was assumed.
         stated: what the file states besides the weights, under standard names.
         contradictions: descriptions of settings that the file states twice with different values.
-        unused: where the file has values that no setting was read from.
+        unused: places in the file with values from which no setting was read.
         skipped: files or tensors that are not read as part of a network, with the reason.
         epochs_source: description of how the epochs were found; empty if the file does not state them.
     """
@@ -181,7 +181,7 @@ def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
 
 
 def _network_key(loaded: Mapping[str, Any]) -> str | None:
-    """Return the first usual key with a state dict, or None."""
+    """Return the first key with a network, of `NETWORK_KEYS` or else of `MORE_NETWORK_KEYS`; None if there is none."""
     for name in NETWORK_KEYS:
         if _network_of(loaded.get(name)) is not None:
             return name
@@ -194,7 +194,11 @@ def _network_key(loaded: Mapping[str, Any]) -> str | None:
 def _contents_under_known_keys(
     loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path
 ) -> Contents:
-    """Return the networks under `run_key`, under `network_key`, or under both; at most one of them is None."""
+    """Return the networks under `run_key`, under `network_key`, or under both; at most one of these keys is None.
+
+    Under both, the network under `network_key` becomes the last checkpoint if the file states that it is later than
+    those of the run.
+    """
     other_fields = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
     last = _network_under_known_key(loaded[network_key]) if network_key is not None else None
     if run_key is None:
@@ -261,7 +265,7 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
 
 
 def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
-    """Return the networks under a key that the user or `_contents_under_other_key` chose, and the file's other fields."""
+    """Return the networks under a key from the user or `_contents_under_other_key`, and what other fields state."""
     value, other_fields = loaded, dict(loaded) if isinstance(loaded, Mapping) else {}
     # a key of the file may contain points itself
     parts = [] if key == "." else [key] if key in other_fields else key.split(".")
@@ -358,7 +362,8 @@ def _have_same_tensors(first: Any, second: Any) -> bool:
 def _without_prefixes(tensors: Mapping[str, NDArray[Any]], other_fields: dict[str, Any]) -> _Network:
     """Return the network without the parts of tensor names that DataParallel, torch.compile or an enclosing module adds.
 
-    TransformerLens 4 lists a tensor under several names, which become one. Different tensors keep different names.
+    TransformerLens 4 lists a tensor under several names. These names become one, unless two different tensors would
+    then share a name; in that case all names stay.
     """
     names = {name: name.replace("._original_component", "") for name in tensors}
     # if several tensors get the same short name, the first is kept
@@ -433,7 +438,7 @@ def _contents_of_run(entries: Any, key: str, other_fields: Mapping[str, Any], pa
 
     Args:
         entries: the list or mapping.
-        key: key of the list or mapping in the file; empty if the file consists of it.
+        key: key of the list or mapping in the file; empty if the list or mapping is the whole file.
         other_fields: the file's fields beside the list or mapping.
         path: the file.
     """
@@ -451,7 +456,7 @@ def _contents_of_run(entries: Any, key: str, other_fields: Mapping[str, Any], pa
         where = f"`{key}`: expected" if key else "expected"
         raise UserError(
             f"{path}: {where} a list of state dicts, or a dictionary from epoch to state dict; "
-            f"{len(entries) - len(numbered)} of the {len(entries)} entries are neither."
+            f"{len(entries) - len(numbered)} of the {len(entries)} entries are something else."
         )
     other_fields = dict(other_fields) | rest
     numbered.sort(key=lambda entry: entry[0])
@@ -504,7 +509,7 @@ def _epochs_under(other_fields: Mapping[str, Any], count: int, path: Path, name:
 def _last_epoch(
     other_fields: Mapping[str, Any], path: Path, one_loss_per_update: bool = True
 ) -> tuple[int | None, str]:
-    """Return the number of updates before the last network, and its source: (None, "") if the file does not state it.
+    """Return the number of updates before a network, and where it was found: (None, "") if the file does not state it.
 
     Args:
         other_fields: the fields beside the network.
@@ -618,7 +623,8 @@ def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses
     """Return the train losses and the test losses in the file, each None if absent.
 
     If the file has no `train_updates`, it is assumed that train losses are measured before each update. The paper's authors
-    measure test losses before an update too, possibly only every few epochs. The notebooks measure them after it.
+    measure test losses before an update too, possibly only every few epochs. The notebooks measure test losses after
+    the update.
     """
     train, test = _first_losses(loaded, _TRAIN_LOSSES, path), _first_losses(loaded, _TEST_LOSSES, path)
     if not train.size:
@@ -652,8 +658,8 @@ def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -
     """Find the networks in a folder of files.
 
     A file named `init` is the network before the first update. Any other file is a checkpoint if it contains an epoch
-    or has a number in its name. Files without a network, without a number, or with other tensors than the rest are
-    skipped.
+    or has a number in its name. Files without a network or without a number are skipped, and so is a file that shares
+    no tensor name with the network that has the most tensors.
     """
     networks: dict[str, Contents] = {}
     epochs_of_files: dict[str, tuple[int, str]] = {}
@@ -668,7 +674,7 @@ def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -
         else:
             networks[name], epochs_of_files[name] = contents, epoch_of_file
     most_tensors = max((set(contents.states[0]) for contents in networks.values()), key=len, default=set())
-    names: dict[int, str] = {}  # of the checkpoints, by epoch
+    names: dict[int, str] = {}  # name of each checkpoint's file, by epoch
     for name, (epoch, _) in epochs_of_files.items():
         if most_tensors.isdisjoint(networks[name].states[0]):
             skipped.append(f"{name}: it has other tensors than the other files")

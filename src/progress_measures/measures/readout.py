@@ -1,9 +1,9 @@
 """Neuron-logit map W_L, and the neurons projected on the readout vectors u_k and v_k (section 4.2, Tables 1 and 3).
 
 W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are the vectors over
-outputs c with entries cos w_k c and sin w_k c, scaled to norm 1; w_k = 2πk/p for p operand values. Below, `neurons` is
-the vector of the activations at a pair, after the activation function. Its scalar product with u_k, neurons·u_k, is a
-function of the pair. For subtraction, a - b replaces a + b.
+outputs c with entries cos w_k c and sin w_k c, scaled to norm 1; w_k = 2πk/p, and p is the number of operand values in
+the task's cyclic group. Below, `neurons` is the vector of the activations at a pair, after the activation function. The
+scalar product neurons·u_k is a function of the pair. For subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _operand_waves(checkpoint: Checkpoint) -> Array:
 
 
 def _mean_square(checkpoint: Checkpoint) -> Array:
-    """Return the mean over operand values x of (cos w_k x)^2, 1/2 or, at the Nyquist frequency, 1: [frequency, 1]."""
+    """Return the mean over operand values x of (cos w_k x)^2: 1 at k = p/2 (Nyquist), else 1/2: [frequency, 1]."""
     n = checkpoint.context.n
     return 1 / (2 * fourier.nyquist_factor(n, fourier.frequencies(n)))[:, None]
 

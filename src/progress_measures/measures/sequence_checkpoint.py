@@ -71,8 +71,9 @@ class SequenceRunContext:
 class SequenceCheckpoint:
     """A checkpoint of a network on sequences.
 
-    Attention patterns and logits are computed in the precision of the weights, losses in float64. In `Outcomes`, the
-    answers of all examples form one dimension, ordered by example and, within an example, by position.
+    Attention patterns and logits are computed in the precision of the weights, losses in float64. In `Outcomes`
+    (loss and correctness of answers), the answers of all examples form one dimension, ordered by example and, within an
+    example, by position.
 
     Args:
         context: data that all checkpoints of the run share.
@@ -80,7 +81,8 @@ class SequenceCheckpoint:
         epoch: number of updates before the checkpoint.
 
     Attributes:
-        stored: the same as `weights`, under the name that a checkpoint of a network on pairs gives to the stored tensors.
+        stored: the same as `weights`. `Checkpoint`, for networks on pairs, has this attribute too, so that a measure of
+            weights takes either class.
     """
 
     def __init__(self, context: SequenceRunContext, weights: dict[str, NDArray], epoch: int) -> None:

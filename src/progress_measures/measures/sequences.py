@@ -110,7 +110,8 @@ def induction_score(checkpoint: SequenceCheckpoint) -> Array:
     precedes_answer = tokens[:, None, 1:] == labels[..., None]
     earlier = np.arange(tokens.shape[1] - 1) < positions[..., None]
     targets = is_copy & precedes_answer & earlier
-    # without the first position, because `targets` are positions that follow another one: [layer, head, example, answer, key]
+    # Entry i of `targets` stands for position i + 1, the token after the copy. So the patterns, too, start at
+    # position 1: [layer, head, example, answer, key].
     from_answers = checkpoint.patterns[:, :, example, positions, 1:]
     return (from_answers * targets).sum(-1).mean((-2, -1))
 

@@ -197,7 +197,7 @@ def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
 def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     """Whether the frequency's norm in W_E is at least 15 % of the largest norm of a frequency in W_E.
 
-    The measure `key_frequency` is more reliable: it uses the neurons, not this norm.
+    The measure `key_frequency` is more reliable: it uses the neurons (without neurons, the logits), not this norm.
     """
     norms = _by_frequency(W_E_fourier_norm(checkpoint))
     return norms >= LARGE_NORM_FRACTION * norms.max()

@@ -104,7 +104,7 @@ def gradient_cosines_of_network(
         outputs: index of the output whose logit is differentiated, one per example: [example].
         positions: positions of a and b.
         answer_position: position whose logits are computed; not used for an MLP without attention.
-        design: how the network computes with its weights.
+        design: what the weights do not determine, such as the activation function and the norms.
 
     Returns:
         Cosines between -1 and 1 [example]; NaN where one of the gradients is zero.

@@ -113,7 +113,7 @@ class RunStore:
         """
         states: dict[tuple[int, int], Path] = {}
         if not self._has_expected_layout():
-            return states  # a state contains only the last checkpoints; the earlier checkpoints are lost
+            return states  # a state contains only the last checkpoints; without this store, the earlier ones are lost
         for path in sorted((self.folder / "resume").glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as state:
@@ -240,7 +240,7 @@ class RunStore:
 
         Args:
             first: index along `epoch` of the block's first checkpoint.
-            block: [checkpoint, parameter]; may be padded at the end, as rows of an optimizer are.
+            block: [checkpoint, parameter]; entries after the last parameter (the optimizer's padding) are ignored.
         """
         group = self._checkpoints()
         for name, tensor in self.tensors(block).items():
@@ -252,7 +252,7 @@ class RunStore:
         """Return the tensors of checkpoints by name, each [checkpoint, …].
 
         Args:
-            block: [checkpoint, parameter]; may be padded at the end.
+            block: [checkpoint, parameter]; entries after the last parameter are ignored.
         """
         sizes = [int(np.prod(shape)) for shape in self._shapes.values()]
         pieces = np.split(block[:, : sum(sizes)], np.cumsum(sizes)[:-1], axis=1)
@@ -265,7 +265,8 @@ class RunStore:
 
         Args:
             train_loss: the train loss that training minimizes, after 0, 1, 2, … updates: [epoch].
-            evaluations: [evaluation, quantity], in float64; quantities in the order of `EVALUATED_QUANTITIES`.
+            evaluations: [evaluation, quantity], in float64; quantities in the order of `EVALUATED_QUANTITIES`. The
+                dimension of the evaluations is `evaluated_epoch` in the file, `history_epoch` in the cube.
         """
         evaluated_epochs = evaluation_epochs(self.run.training)[: len(evaluations)]
         history = xr.Dataset(

@@ -1,9 +1,10 @@
 """Quantities of training curves: threshold crossings and phases (paper, sections 3, 5, C.1.5 and C.2.1).
 
 A quantity returns values by which claims are judged. Values are lists with one entry per run, unless a docstring says
-otherwise. A list "run by run" has an entry for each key frequency of each run: all entries of one run, then all of the
-next. The first epoch of an event that does not occur is infinite. The phases are memorization, circuit formation and
-cleanup. A value at the end of a phase is NaN if the rule for phases (`measures.phases`) does not find this end.
+otherwise. Lists that a docstring calls "run by run" have one entry per key frequency of each run: first all entries of
+the first run, then all of the second, and so on. The first epoch of an event that does not occur is infinite. The
+phases are memorization, circuit formation and cleanup. A value at the end of a phase is NaN if the rule for phases
+(`measures.phases`) does not find this end.
 
 The key frequencies' directions are cos w(a + b) and sin w(a + b) with w = 2 pi k / p, for each key frequency k; p is
 the modulus. Restricted loss and accuracy are over all pairs, with only these directions and each output's mean kept in
@@ -65,10 +66,10 @@ def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("memorization_end", "restricted_loss", "test_loss"))
 def restricted_loss_leads(cube: xr.Dataset) -> Values:
-    """Return the epochs at which restricted and test loss halve, and how many epochs earlier the restricted loss does.
+    """Return the epochs at which restricted and test loss halve, and by how many epochs the restricted loss leads.
 
-    A loss halves at the first checkpoint after its peak at which it is below half of the peak. The peak is its maximum
-    from the end of memorization on.
+    A loss halves at the first checkpoint after its peak at which it is below half of the peak. The peak is the
+    maximum of the loss from the end of memorization on.
     """
 
     def halving_epoch(curve: xr.DataArray) -> NDArray[np.float64]:
@@ -136,7 +137,7 @@ def weight_slopes(cube: xr.Dataset) -> Values:
 
 @quantity(variables=PHASE_ENDS)
 def phase_ends(cube: xr.Dataset) -> Values:
-    """Return the epochs at which the phases end, and the end of circuit formation over the end of memorization."""
+    """Return the epochs at which the phases end, and the ratio of the first two (circuit formation / memorization)."""
     return {
         "memorization": cube.memorization_end,
         "circuit_formation": cube.circuit_formation_end,
@@ -193,11 +194,12 @@ def memorization_times(cube: xr.Dataset) -> Values:
 def restricted_accuracy_on_test_pairs(cube: xr.Dataset) -> Values:
     """Return by how many epochs restricted accuracy on test pairs reaches 90 % before test accuracy does.
 
-    Also return by how much restricted accuracy on test pairs exceeds test accuracy in the middle of circuit formation.
+    Also return by how much restricted accuracy on test pairs exceeds test accuracy at the checkpoint nearest to the
+    middle of circuit formation.
     """
     middle = ((cube.memorization_end + cube.circuit_formation_end) / 2).values
     nearest = cube.epoch.values[np.abs(cube.epoch.values[:, None] - middle).argmin(0)]
-    nearest = np.where(np.isfinite(middle), nearest, np.nan)  # a run without these phases has no middle
+    nearest = np.where(np.isfinite(middle), nearest, np.nan)  # no middle if the rule does not find an end of a phase
     test, restricted = (first_reaching(cube[name], 0.9) for name in ("test_accuracy", "restricted_accuracy_test"))
     return {
         "lead": lead(test, restricted),
@@ -230,8 +232,8 @@ def cosine_growth(cube: xr.Dataset) -> Values:
 def excluded_singly(cube: xr.Dataset) -> Values:
     """Return the final excluded loss of each key frequency alone, divided by the final train loss, run by run.
 
-    Also return the epoch at which the excluded loss of this frequency has its minimum before cleanup, divided by the
-    epoch at which memorization ends.
+    For this loss, only the directions of the one frequency are removed. Also return the epoch at which this excluded
+    loss has its minimum before cleanup, divided by the epoch at which memorization ends.
     """
     final_ratios, minimum_ratios = [], []
     for run_cube, curve in key_frequency_curves(cube, "excluded_loss_by_frequency"):
@@ -291,7 +293,7 @@ def slingshots_before_grokking(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "memorization_end", "train_loss"))
 def train_loss_levels(cube: xr.Dataset) -> Values:
-    """Return the mean train loss in circuit formation and in the last 1,000 epochs, and the ratio of the second to the first."""
+    """Return the mean train losses in circuit formation and in the last 1,000 epochs; their ratio (second / first)."""
     epoch = cube.epoch
     in_circuit_formation = (epoch >= cube.memorization_end) & (epoch <= cube.circuit_formation_end)
     plateau = cube.train_loss.where(in_circuit_formation).mean("epoch")
@@ -337,7 +339,7 @@ def weights_inflections(cube: xr.Dataset) -> Values:
 def weights_levels(cube: xr.Dataset) -> Values:
     """Return the sum of squared weights at the end of memorization and at the last checkpoint.
 
-    Also return the ratio of the second to the first.
+    Also return their ratio (second / first).
     """
     at_memorization_end = at_epochs(cube.sum_of_squared_weights, cube.memorization_end)
     final = cube.sum_of_squared_weights.isel(epoch=-1).values
@@ -350,7 +352,7 @@ def weights_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "memorization_end", "restricted_loss"))
 def hidden_progress(cube: xr.Dataset) -> Values:
-    """Return the restricted loss at the ends of memorization and circuit formation, and the ratio of the second to the first."""
+    """Return the restricted loss at the ends of memorization and circuit formation, and the ratio (second / first)."""
     ends = (cube.memorization_end, cube.circuit_formation_end)
     at_memorization_end, at_formation_end = (at_epochs(cube.restricted_loss, end) for end in ends)
     return {

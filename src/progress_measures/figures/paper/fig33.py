@@ -23,7 +23,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss on skip trigrams, with fresh sequences at every update.
 
     At the last token, the network predicts the one signal token that occurred among noise tokens. Train and test loss coincide,
-    since every sequence is new. Both drop sharply once.
+    since every sequence is new. Both losses drop sharply once.
     """
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "Skip trigrams, fresh at every update", overlapping=True)

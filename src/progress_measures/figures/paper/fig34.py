@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 SAVED_RUN = ((236, 1.0), (1774, 0.1), (5000, 0.032))
-"""Epoch and test loss of the authors' saved run where it first is below 1 and below 0.1, and at its end."""
+"""Epoch and test loss of the authors' saved run: where this loss is first below 1, first below 0.1, and at the end."""
 
 
 @figure(

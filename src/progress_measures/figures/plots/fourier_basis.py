@@ -60,7 +60,7 @@ def component_ticks(axis: Axis, p: int) -> None:
         axis: axis on which component i is at position i.
         p: number of components.
     """
-    # about five labels; in a small basis, every second cosine
+    # two to nine cosines, at multiples of ten; in a small basis, every second cosine
     step = max(1, (p - 1) // 2 // 50) * 10 if p > 50 else 2
     axis.set_ticks([0] + [2 * k - 1 for k in range(step, (p - 1) // 2 + 1, step)])
     axis.set_ticklabels([fourier.component_names(p)[int(index)] for index in axis.get_majorticklocs()])
@@ -134,7 +134,7 @@ def basis_waves(fig: Figure, cube: xr.Dataset, indices: Callable[[int], Iterable
     Args:
         fig: figure to draw on.
         cube: cube with the coordinate `frequency`.
-        indices: function of p that returns the indices of the vectors in the basis.
+        indices: function of the number of operand values that returns the indices of the vectors in the basis.
     """
     unit_vectors(fig, operand_count(cube), dict.fromkeys(indices(operand_count(cube)), COLORS["weights"]))
 
@@ -187,7 +187,7 @@ def wave_product(fig: Figure, cube: xr.Dataset, k: int, cosine_of_b: bool) -> No
     Args:
         fig: figure to draw on.
         cube: cube with the coordinate `frequency`.
-        k: frequency of the cosines; the highest frequency if p is too small for k.
+        k: frequency of the cosines; if there are too few operand values for k, the highest frequency that has a sine.
         cosine_of_b: whether the vector over b is the cosine; otherwise it is the constant.
     """
     p = operand_count(cube)

@@ -72,10 +72,11 @@ def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> Axes
 
 
 def maps_by_correlation(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
-    """Draw maps over all pairs of the first run's neurons that correlate most with a + b. Each has a separate color scale.
+    """Draw one map over all pairs for each of the first run's neurons that correlate most with a + b.
 
-    Neurons are in descending order of the absolute correlation at the last checkpoint. The correlation is over pairs
-    and always with the activation after the ReLU, even if pre-activations are drawn.
+    Each map has a separate color scale. Neurons are in descending order of the absolute correlation at the last
+    checkpoint. The correlation is over pairs and always with the activation after the ReLU, even if pre-activations are
+    drawn.
 
     Args:
         fig: figure to draw on.

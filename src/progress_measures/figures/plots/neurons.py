@@ -27,7 +27,7 @@ def two_line_neuron_title(cube: xr.Dataset, neuron: int) -> str:
     """Return the title of a neuron of the first run: `Neuron 3`, and below it `k = 14 (97%)`.
 
     Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains. For a constant
-    neuron, of which no frequency explains anything, it is 0 %.
+    neuron, of which no frequency explains anything, the percentage is 0.
 
     Args:
         cube: cube with the variable `neuron_frequency_share`.
@@ -41,7 +41,7 @@ def two_line_neuron_title(cube: xr.Dataset, neuron: int) -> str:
 
 
 def activation_maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> None:
-    """Draw the activations of neurons of the first run after the ReLU over all pairs, one map per neuron.
+    """Draw the activation after the ReLU of each given neuron of the first run, as a map over all pairs.
 
     Args:
         fig: figure to draw on.
@@ -60,7 +60,7 @@ def activation_maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> No
 
 
 def in_2d_fourier_basis(fig: Figure, cube: xr.Dataset, values: NDArray[np.floating], name: str) -> None:
-    """Draw the 2D Fourier components of a function of the pair after subtracting its mean.
+    """Draw the 2D Fourier components of a function of the pair, without the function's mean.
 
     The title gives the fraction of the function's variance over pairs that the eight largest components hold; NaN for a
     constant function.

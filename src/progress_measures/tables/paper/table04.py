@@ -19,7 +19,7 @@ COLUMNS = {
     "key frequencies removed": ("key_removed", "key_blocks_removed_loss"),
     "others removed": ("others_removed", "key_blocks_only_loss"),
 }
-"""For each column: the field of the claim's published numbers, and the variable of the cube."""
+"""For each column: the key of the paper's number in a claim's field `published`, and the variable of the cube."""
 
 
 @table(

@@ -1,13 +1,16 @@
-"""The pool of a Slurm cluster: a submission is a job array, or a single job, submitted by the library submitit.
+"""The pool (where training jobs run) of a Slurm cluster. A submission is a job array or a single job.
+
+The library submitit calls `sbatch` and requeues jobs.
 
 This module uses two others:
 
     slurm_commands   calls squeue, sacct, scancel, scontrol and sinfo
-    slurm_status     decides the status of a job from all that is known about it
+    slurm_status     determines the status of a job from all that is known about it
 
 Two rules keep a job from training twice, whatever Slurm reports. First, a job starts from a file that is named after its job
-number, and this file exists only for the number in the submission's record. An array may be submitted twice, because `sbatch` did
-not respond; only one of the two then trains. Second, a job that counts as lost is canceled before it is submitted again.
+number, and this file exists only for the number in the submission's record. If `sbatch` does not respond, an array may
+be submitted twice; only one of the two arrays then trains. Second, a job that counts as lost is canceled before it is
+submitted again.
 """
 
 import dataclasses
@@ -37,7 +40,7 @@ from progress_measures.training.progress import duration
 REQUEUES = 10_000
 SIGNAL_SECONDS = 90  # a job gets the signal to save this long before its time limit; Slurm may send it a minute earlier
 MIN_MINUTES = -(-(SIGNAL_SECONDS + 60) // 60)  # shortest time limit: the signal must not come before the job starts
-# Messages of `sbatch` after which it is open whether Slurm has taken the job. After any other message, it has not.
+# Messages of `sbatch` that leave open whether Slurm has accepted the job. Any other message means that it has not.
 NO_ANSWER = re.compile(
     r"timed out|unable to contact|connect(?:ion)? fail|connection (?:refused|reset)|temporar|zero bytes|not responding"
     r"|unexpected message|transport endpoint|killed for an unknown reason|could not make sense",
@@ -70,14 +73,18 @@ class SlurmSettings(BaseModel):
         description="`--time`. A job that needs longer saves, is requeued and resumes. With a shorter limit than "
         f"{MIN_MINUTES} minutes, the signal to save could come before training starts.",
     )
-    at_once: int = Field(8, ge=1, description="Jobs of one command that run at a time, in all its job arrays together.")
+    at_once: int = Field(
+        8,
+        ge=1,
+        description="Largest number of jobs that one `train` command runs at a time, in all its job arrays together.",
+    )
 
 
 @dataclasses.dataclass
 class _UnconfirmedSubmission:
-    """A submission that Slurm may or may not have taken: `sbatch` has not answered clearly, or was not called yet."""
+    """A submission that Slurm may or may not have accepted: `sbatch` gave no clear answer, or was not called yet."""
 
-    at_once: int  # jobs of its array that run at a time
+    at_once: int  # largest number of jobs of the array that run at a time
     calls: int = 0  # calls of sbatch without a clear answer
     due: float = 0.0  # time of the next call, as the pool's clock shows it
     message: str = ""  # message of the last call
@@ -130,10 +137,11 @@ class SlurmPool:
     def submit(self, submissions: list[Submission]) -> None:
         """Submit each submission as a job array; the arrays share the number of jobs that run at a time.
 
-        Each array runs at least one job at a time. So more arrays than `settings.at_once` run more jobs than that.
+        Each array runs at least one job at a time. So if there are more arrays than `settings.at_once`, more jobs than
+        `settings.at_once` run at a time.
 
-        If Slurm does not respond, `poll` searches the queue for the array's name, and submits the array if it is not
-        listed.
+        If Slurm does not respond, `poll` searches the queue for the array's name, and submits the array again if it is
+        not listed.
 
         Raises:
             UserError: Slurm rejects an array; this array and those after it are not submitted.
@@ -151,7 +159,7 @@ class SlurmPool:
                 raise
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs; repeat submissions not taken by Slurm and cancellations without effect."""
+        """Return the status of all jobs; submit again what Slurm has not accepted, cancel again what was not ended."""
         names = [submission.name for submission in submissions]
         listed = slurm_commands.squeue(names)
         if listed is not None:
@@ -186,8 +194,8 @@ class SlurmPool:
         numbers = ", ".join(submission.ids[i] or submission.name for submission, i in jobs if not submission.ended(i))
         why = f"scancel: {error}" if error else "squeue does not respond" if live is None else "Slurm still lists them"
         raise UserError(
-            f"whether these jobs ended is not known: {numbers} ({why}). The process that waits for them does not submit them "
-            "again. Check with squeue, and call this command again."
+            f"it is not known whether these jobs ended: {numbers} ({why}). A `train` command that waits for them does "
+            "not submit them again. Check them with squeue, and run this command again."
         )
 
     def stop(self, submissions: list[Submission]) -> str:
@@ -278,12 +286,12 @@ class SlurmPool:
         del self._unconfirmed[submission.name]
 
     def _remove_record(self, submission: Submission) -> None:
-        """Remove the record of a submission that Slurm has not taken."""
+        """Remove the record of a submission that Slurm has not accepted."""
         del self._unconfirmed[submission.name]
         shutil.rmtree(submission.folder)
 
     def _confirm(self, submission: Submission, numbers: set[int]) -> None:
-        """Decide from the numbers of the arrays that `squeue` lists whether Slurm has taken a submission.
+        """Record the number of a submission that Slurm has accepted, or call `sbatch` again if it is not listed.
 
         If arrays are listed and no number is recorded yet, the lowest number is recorded. Arrays with other numbers
         than the recorded one are canceled. If none is listed, `sbatch` is called again when the next call is due; after
@@ -307,7 +315,7 @@ class SlurmPool:
         if unconfirmed and self._clock() >= unconfirmed.due and not submission.cancel_requested(0):
             if unconfirmed.calls <= len(SUBMIT_PAUSES):
                 self._sbatch(submission)
-            else:  # give up: if Slurm has taken the array after all, its jobs end when they start
+            else:  # give up: if Slurm has accepted the array after all, its jobs end when they start
                 for i in range(len(submission.specs)):
                     submission.request_cancel(i)
         other_numbers = numbers - {int(_number(submission))} if submission.ids[0] is not None else set()
@@ -419,7 +427,7 @@ def _live_lines(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
 def _unconfirmed_status(
     submission: Submission, index: int, unconfirmed: _UnconfirmedSubmission, now: float
 ) -> JobStatus:
-    """Return the status of a job, if it is not known whether Slurm has taken its submission."""
+    """Return the status of a job, if it is not known whether Slurm has accepted its submission."""
     reason = f"sbatch: {unconfirmed.message or 'no message'}"
     if not submission.cancel_requested(index):
         pause = duration(max(0.0, unconfirmed.due - now))
@@ -427,7 +435,7 @@ def _unconfirmed_status(
     if unconfirmed.calls <= len(SUBMIT_PAUSES):
         return JobStatus(EXITED, "canceled", canceled=True)
     reason = (
-        f"{reason}; called {unconfirmed.calls} times. If Slurm has taken the job after all, it ends without training"
+        f"{reason}; called {unconfirmed.calls} times. If Slurm has accepted the job after all, it ends without training"
     )
     return JobStatus(EXITED, reason, retry=False)
 

@@ -1,4 +1,4 @@
-"""Runs one job in this process: calls the job's function and records how the job ended."""
+"""Run one job in this process: call the job's function and record how the job ended."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) ->
     except Interrupted:
         raise
     except Exception as error:
-        retry = not isinstance(error, UserError | MemoryError)  # a retry would fail in the same way
+        retry = not isinstance(error, UserError | MemoryError)  # after these, a retry would fail in the same way
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         write_json(submission.file(index, "failed"), {"error": message, "try_again": retry})
         raise
@@ -63,7 +63,7 @@ def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) ->
 
 
 def train_runs(context: JobContext, runs: list[dict[str, Any]], device: str, threads: int) -> None:
-    """Train the runs of a shard together.
+    """Train the runs of one job as one batch.
 
     Args:
         context: file for the progress, and signals at which training stops.
@@ -114,7 +114,7 @@ class OnSlurm:
             signal.raise_signal(interrupted.signal)
 
     def checkpoint(self) -> Any:
-        """Return this job as the object that submitit requires for a requeue."""
+        """Return this job as the object that submitit requires for a requeue; submitit calls this method."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(OnSlurm(self.folder, self.index))
