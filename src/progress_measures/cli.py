@@ -121,15 +121,15 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Shards (runs that one job trains together) that train at a time; by default 8 on Slurm, else one per "
-            "GPU or core.",
+            help="Largest number of shards that train at a time; a shard is the runs that one job trains together. By "
+            "default 8 on Slurm, else one per GPU or core.",
         ),
     ] = None,
     runs_per_shard: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Runs that train together in one job; by default 1, on a GPU as many as fit.",
+            help="Largest number of runs per shard; by default 1, on a GPU as many as fit.",
         ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads per shard.")] = 1,
@@ -308,8 +308,8 @@ def measure(
     family: Annotated[
         list[str] | None,
         typer.Option(
-            help="A family of measures to compute even if its stored values are up to date; may be repeated. By "
-            "default, all that are out of date."
+            help="Family of measures (those of one module in measures/) to compute even if its stored values are up to "
+            "date; may be repeated. By default, all families that are out of date."
         ),
     ] = None,
 ) -> None:
@@ -455,7 +455,8 @@ def import_(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Training pairs: shuffle:SEED:FRACTION, randperm:SEED:FRACTION, none, or a file of indices a*n+b."
+            help="Training pairs: shuffle:SEED:FRACTION (random.shuffle), randperm:SEED:FRACTION (torch.randperm), "
+            "none (unknown), or a file of indices a*n+b."
         ),
     ] = None,
     operation: Annotated[
@@ -667,7 +668,7 @@ def claims(
     to_json: Annotated[Path, typer.Option("--json", help="JSON file to write.")] = Path("results/claims.json"),
     to_page: Annotated[Path, typer.Option("--page", help="Markdown page to write.")] = Path("results/claims.md"),
 ) -> None:
-    """Judge every claim of the sources against the measured values."""
+    """Judge every claim of the paper and its companions against the measured values."""
     from progress_measures.claims import claims_page
     from progress_measures.claims.judge import format_value, judge_all
     from progress_measures.claims.schema import load_claims

@@ -1,4 +1,4 @@
-"""Read a run's task, split, key frequencies, and losses and accuracies after interventions from the cube."""
+"""Read from a cube: the task, the split, the key frequencies, and losses and accuracies after ablations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order
 
 GENERALIZATION_ACCURACY = 0.95
-"""Test accuracy from which a network counts as one that generalizes: in claims and in comparisons of recipes."""
+"""Test accuracy from which a network counts as generalizing, in claims and in comparisons of training recipes."""
 
 
 def task_of(cube: xr.Dataset) -> Any:
@@ -153,7 +153,8 @@ def after_intervention(cube: xr.Dataset, name: str, measure: str = "loss", split
 
     Args:
         cube: cube with `intervention_loss` or `intervention_accuracy`.
-        name: name of the intervention, an entry of the coordinate `intervention`; `none` for the unchanged network.
+        name: name of the intervention, which removes or replaces a part of the network's computation: an entry of the
+            coordinate `intervention`; `none` for the unchanged network.
         measure: `loss` or `accuracy`.
         split: the pairs over which the mean is taken: `test`, `train` or `all`.
 

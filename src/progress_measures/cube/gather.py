@@ -113,7 +113,7 @@ def _groups_of_parts(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Datas
 
 
 def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArray[np.int64]] | None:
-    """Return the epochs of the longest run, by dimension; None if all runs have the same epochs: none may stop early.
+    """Return the epochs of the longest run, by dimension; None if no run may stop early (equal epochs).
 
     Args:
         runs: runs of the cube.
@@ -157,7 +157,7 @@ def join(
     parts = _with_common_labels(parts)
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
-    # Networks of different sizes have different numbers of neurons and heads, and another d_model. Networks for different
+    # Networks of different sizes differ in their numbers of neurons and heads and in d_model. Networks for different
     # primes have different pairs and frequencies. Entries that a run lacks are NaN, or false.
     fill_values = {name: value for part in parts for name, value in _fill_values(part).items()}
     join_mode: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
@@ -222,7 +222,7 @@ def _rules(by_neurons: bool) -> dict[str, Any]:
     """Return the attributes of the cube that state the rules for key frequencies and phases.
 
     Args:
-        by_neurons: whether the neurons are known; otherwise, the logits decide which frequencies are key.
+        by_neurons: whether the neurons are known; otherwise, the key frequencies are found from the logits.
     """
     if by_neurons:
         key_rule: dict[str, Any] = {
@@ -263,7 +263,7 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     for family in DERIVED_FAMILIES:
         for m in family_measures(family):
             if m.applies_to(run):
-                # An epoch, or NaN with a reason. It is added at once, because later measures of the family may read it.
+                # An epoch, or NaN with a reason. The epoch is added at once: later measures of the family may use it.
                 milestone = m.function(dataset)
                 dataset[m.name] = xr.DataArray(np.asarray(milestone.epoch, dtype=m.dtype), attrs=m.attributes)
                 if milestone.reason:
@@ -305,8 +305,8 @@ def _family(run: Run, family: str) -> xr.Dataset:
 def history_of(run: Run) -> xr.Dataset:
     """Return the losses and accuracies that the training loop recorded, each [history_epoch].
 
-    The last variable, `history_train_loss_max`, is the largest train loss among the updates since the previous
-    evaluation.
+    The last variable, `history_train_loss_max`, is the largest value, over the epochs since the previous evaluation, of
+    the loss that training minimizes.
 
     Raises:
         UserError: the history is missing or damaged.
@@ -333,7 +333,7 @@ def history_of(run: Run) -> xr.Dataset:
         minimized = (
             f"value of the loss that training minimizes ({recipe.loss}, label smoothing {recipe.label_smoothing:g})"
         )
-    starts = np.r_[0, epochs[:-1] + 1]  # for each evaluation, the first epoch after the previous one
+    starts = np.r_[0, epochs[:-1] + 1]  # for each evaluation, the first epoch after the previous evaluation
     # fmax, because NaN stands for an unknown loss of an imported network
     largest = np.fmax.reduceat(history.loss.values[: epochs[-1] + 1], starts)
     variables["history_train_loss_max"] = (

@@ -68,12 +68,12 @@ def _page() -> str:
 
 
 def _summary(model: type[BaseModel]) -> str:
-    """Return the first line of a model's docstring."""
+    """Return the first line of the docstring of a pydantic model."""
     return (model.__doc__ or "").strip().partition("\n")[0]
 
 
 def _section_summary(field: str) -> str:
-    """Return the meaning of a field that is a section."""
+    """Return the meaning of a field that is a section and has no description of its own."""
     return {
         "task": "The task; `kind` selects one of the tasks below.",
         "split": "The choice of training pairs or, for tasks on sequences, the number of examples.",

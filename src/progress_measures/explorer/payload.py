@@ -2,7 +2,7 @@
 
 Arrays are rounded to the precision that the page displays. The bytes of each array are grouped by significance, which
 improves compression, and all arrays are compressed together. The page decompresses the bytes of an experiment once, and
-decodes an array when a view first reads it (`web/data.js`).
+decodes an array when one of the page's views (interactive plots) first reads it (`web/data.js`).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def pack(cube: xr.Dataset) -> Packed:
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
-    """Select evenly spaced checkpoints and the last one: at most `MAX_CHECKPOINTS` over all runs, or two per run."""
+    """Select evenly spaced checkpoints and the last: at most `MAX_CHECKPOINTS` over all runs, at least 2 per run."""
     per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
     step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1  # rounded up; 1 for a single checkpoint
     last = cube.sizes["epoch"] - 1
@@ -144,7 +144,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "task": task,
         "doubts": json.loads(cube.attrs.get("imported", "{}")).get("doubts", []),
         "sign": _sign(cube, task),
-        # number n of operand values with a Fourier basis, which is p for sums mod p; 0 if the cube has no Fourier components
+        # number of operand values in the Fourier basis (p for sums, p - 1 for products mod p); 0 without such a basis
         "basis_size": operand_count(cube) if "frequency" in cube.sizes else 0,
         "operand_count": operand_count(cube) if "token" in cube.sizes else 0,
         "first_run": _first_run(cube),

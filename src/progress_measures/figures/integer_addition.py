@@ -32,8 +32,8 @@ figure(
     reference="Integer addition notebook, model training",
     variables=HISTORY_LOSSES,
     caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch
-    axis, without epoch 0. The network memorizes its training pairs within about a hundred epochs and generalizes to the test
-    pairs thousands of epochs later. In this section the notebook calls the task Fibonacci; the task is addition.""",
+    axis, without epoch 0. The network memorizes its training pairs within about a hundred epochs and generalizes to the
+    test pairs thousands of epochs later. The notebook's section on training calls this addition Fibonacci.""",
 )
 
 
@@ -259,7 +259,7 @@ def attention_by_query(fig: Figure, cube: xr.Dataset) -> None:
 
     Rows: the position from which the head attends: a, b or `=`. Columns: the position to which it attends, which is
     never later than the row's position. From `=`, where the answer is read, every head attends about equally to a and b, and
-    hardly to `=`. The notebook describes this check but does not run it.
+    hardly to `=`. The notebook describes this average but does not compute it.
     """
     attention = cube.mean_attention_by_query.isel(run=0)
     names = attention.position.values

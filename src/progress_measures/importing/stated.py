@@ -85,7 +85,7 @@ ALIASES = {
 }
 """Standard name of each setting, and the names that files use for it.
 
-`weight_norm` may be squared or not: the importer compares it with both.
+`weight_norm` may be the norm of all weights or its square: the importer compares the value with both.
 """
 
 _SERIES = {  # lists with an entry per evaluation; the last entry counts if the file has no single value
@@ -102,7 +102,7 @@ _NOT_NEGATIVE = ("seed", "data_seed", "epoch", "step", "warmup", "updates")
 _FRACTIONS = ("train_fraction", "train_accuracy", "test_accuracy")
 _STANDARD = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
 _STANDARD_OF_SERIES = {alias: name for name, aliases in _SERIES.items() for alias in aliases.split()}
-# Keys of the optimizer's state, from which `_optimizer_fields` reads settings, and of other states without settings.
+# Keys of the optimizer's state, from which `_optimizer_fields` reads settings; keys of states without settings.
 _OPTIMIZER = re.compile(r"(opt|optim|optimizer|optimizers)(_state(s|_dict)?)?|optimizer_states")
 _NO_SETTINGS = re.compile(r"(lr_)?schedulers?(_state(_dict)?)?|scaler|rng(_states?)?|callbacks|loops|opt_state")
 
@@ -118,11 +118,11 @@ def standard_name(name: str) -> str | None:
 
 
 def stated_settings(loaded: Any) -> Statements:
-    """Find the settings in the data of a file, without its networks.
+    """Find the settings that the data of a file state outside its networks.
 
-    Settings are read from the optimizer's state first, then from the file's own fields, then from mappings within it, such as
-    `config`. Of several statements of one setting, the first counts. A file that states a `data_seed` but no
-    `seed` has the `data_seed` as `seed`, too.
+    Settings are read from the optimizer's state first, then from the fields at the top level of the file, then from
+    mappings inside, such as `config`. Of several statements of one setting, the first counts. If a file states a
+    `data_seed` but no `seed`, the `data_seed` is also its `seed`.
 
     Args:
         loaded: the data that `reading.read` returns; networks in them are left out.
@@ -190,7 +190,7 @@ def _fields(mapping: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tup
     """Yield source, name and value of the fields of a mapping, then of the mappings in it.
 
     Networks, states of optimizers, schedulers and random generators, and lists of mappings are omitted. Mappings deeper
-    than `MAX_DEPTH` are yielded without a name.
+    than `MAX_DEPTH` are yielded without a name, so that they count as unused.
     """
     inner: list[tuple[str, Mapping[str, Any]]] = []
     for name, value in mapping.items():
@@ -293,7 +293,7 @@ def _agree(first: Any, second: Any) -> bool:
         return math.isclose(first, second, rel_tol=1e-3)
     if isinstance(first, str) and isinstance(second, str):
         return canonical(first) == canonical(second)
-    if "bidirectional" in (first, second):  # as `causal: false`
+    if "bidirectional" in (first, second):  # which means the same as `causal: false`
         return False in (first, second)
     # a text and a switch agree if both are on or both are off, such as `LN` and true
     return first == second or bool(first) == bool(second)

@@ -20,9 +20,10 @@ from progress_measures.importing.splits import ImportedSplit
 from progress_measures.yaml_files import yaml_text
 
 ACTIVATION_AXES = {"logits": "pair output", "neurons": "pair neuron", "gradient_cosines": "triple"}
-"""Axes of the activations that are stored in place of weights if the user gives the forward pass, or records a network.
+"""Axes of the activations that are stored in place of weights for a network of which only the forward pass is known.
 
-`gradient_cosines` are the values over which the measure gradient symmetricity is averaged, one for each random triple
+The user gives the forward pass to `import --forward`, or measures the network while it trains (`importing.recorder`).
+`gradient_cosines` are the cosines whose mean is the measure `gradient_symmetricity`, one for each random triple
 (a, b, c); see `measures.algorithm`.
 """
 
@@ -62,7 +63,7 @@ def write_history(run: Run, contents: Contents, measured: xr.Dataset) -> None:
 
 
 def _dataset(run: Run, split: ImportedSplit) -> xr.Dataset:
-    """Return `label` [a, b] and `train` [run, a, b], as in `data.dataset`; `train` is False if the split is unknown."""
+    """Return `label` [a, b] and `train` [run, a, b], as in `data.dataset`. Without a split, `train` is all False."""
     label = run.task.label_table()
     train = np.zeros(label.shape, dtype=bool) if split.train is None else split.train
     return xr.Dataset(
@@ -109,7 +110,7 @@ def _checkpoints(
 
 
 def _history(contents: Contents, measured: xr.Dataset) -> xr.Dataset:
-    """Return train losses [epoch], and losses and accuracies [evaluated_epoch].
+    """Return train losses [epoch], and losses and accuracies [evaluated_epoch] (`history_epoch` in the cube).
 
     Losses come from the file; at checkpoints without a loss in the file, they are measured. Accuracies are measured at the
     checkpoints. An epoch without a value has NaN. Losses in the file after the last checkpoint are left out.

@@ -1,9 +1,10 @@
 """Losses with some 2D Fourier components of the logits removed, or with only these kept (section 4.4, Fig. 6, Table 4).
 
 The block of a frequency k, written {const, cos k, sin k}^2, has 8 terms: the products of const, cos w_k a or sin w_k a
-with const, cos w_k b or sin w_k b, except const x const. Here w_k = 2πk/p, and p is the number of operand values. The
-block spans cosines and sines of w_k a, w_k b, w_k(a + b) and w_k(a - b). The constant term, which is the mean of the
-logits over pairs, always stays in the logits. Measures that use the key frequencies are NaN for a run without any.
+with const, cos w_k b or sin w_k b, except const x const. Here w_k = 2πk/p, and p is the number of operand values; for
+products and quotients, the operand value 0 is left out. The block spans cosines and sines of w_k a, w_k b, w_k(a + b)
+and w_k(a - b). The constant term, which is the mean of the logits over pairs, always stays in the logits. Measures that
+use the key frequencies are NaN for a run without any.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ WITHOUT_LAYER = ("W_E", "W_pos", "W_U", "b_U")
 
 @cached_per_checkpoint
 def weights(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the network's weights in native form and float64, without a layer dimension; biases that it lacks are 0."""
+    """Return weights in native form (`models.native`) and float64, without a layer dimension; missing biases are 0."""
     layer_weights = {
         name: tensor if name in WITHOUT_LAYER else tensor[0] for name, tensor in checkpoint.weights.items()
     }

@@ -1,9 +1,12 @@
-"""Attention and neurons over all pairs (a, b), stored as smaller arrays from which these maps can be computed exactly.
+"""Maps over all pairs (a, b) of attention and of neurons, stored as smaller arrays from which they follow exactly.
 
 A head's attention from `=` is a softmax of three scores, one per position. A neuron's pre-activation is an offset plus the
 sum, over heads and positions, of attention times a contribution. Each score and each contribution is the sum of a part that
 depends on the token and a part that depends on the position. `progress_measures.analysis.pair_maps` computes the maps from
 these parts.
+
+The parts are stored at the last checkpoint and, along the dimension `moment`, at the selected epochs, which are a few
+checkpoints during training. At the selected epochs, contributions and offsets are stored for at most twelve neurons.
 """
 
 from __future__ import annotations
@@ -54,10 +57,10 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
     reference=REFERENCE,
 )
 def attention_score_token(checkpoint: Checkpoint) -> Array:
-    """Part of a head's attention score from `=` that depends on the token: x_= W_Q W_K^T W_E^T / sqrt(d_head).
+    """Part of a head's attention score from `=` that depends on the token: x W_Q W_K^T W_E^T / sqrt(d_head).
 
-    x_= is the token plus position embedding at `=`. Attention is the softmax over positions of the token's part plus
-    the position's part.
+    The vector x is the token plus position embedding at `=`. Attention is the softmax over positions of the token's
+    part plus the position's part.
     """
     return _factors(checkpoint)[0]["W_E"]
 
@@ -70,10 +73,10 @@ def attention_score_token(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def attention_score_position(checkpoint: Checkpoint) -> Array:
-    """Part of a head's attention score from `=` that depends on the position: x_= W_Q W_K^T W_pos^T / sqrt(d_head).
+    """Part of a head's attention score from `=` that depends on the position: x W_Q W_K^T W_pos^T / sqrt(d_head).
 
-    x_= is the token plus position embedding at `=`. Attention is the softmax over positions of the token's part plus
-    the position's part.
+    The vector x is the token plus position embedding at `=`. Attention is the softmax over positions of the token's
+    part plus the position's part.
     """
     return _factors(checkpoint)[0]["W_pos"]
 
@@ -110,7 +113,7 @@ def neuron_value_position(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def neuron_offset(checkpoint: Checkpoint) -> Array:
-    """Pre-activation without attention: x_= W_in + b_in; x_= is the token plus position embedding at `=`."""
+    """Pre-activation without attention: x W_in + b_in, where x is the token plus position embedding at `=`."""
     return _factors(checkpoint)[2]
 
 
@@ -145,7 +148,7 @@ def kept_neurons(context: RunContext) -> NDArray[np.int64]:
 def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the token, at the selected epochs.
 
-    The part is x_= W_Q W_K^T W_E^T / sqrt(d_head), where x_= is the token plus position embedding at `=`.
+    The part is x W_Q W_K^T W_E^T / sqrt(d_head), where x is the token plus position embedding at `=`.
     """
     return attention_score_token(checkpoint)
 
@@ -160,7 +163,7 @@ def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
 def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the position, at the selected epochs.
 
-    The part is x_= W_Q W_K^T W_pos^T / sqrt(d_head), where x_= is the token plus position embedding at `=`.
+    The part is x W_Q W_K^T W_pos^T / sqrt(d_head), where x is the token plus position embedding at `=`.
     """
     return attention_score_position(checkpoint)
 
@@ -206,6 +209,6 @@ def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
 def moment_neuron_offset(checkpoint: Checkpoint) -> Array:
     """Pre-activation of at most twelve neurons without attention, at the selected epochs.
 
-    The pre-activation is x_= W_in + b_in, where x_= is the token plus position embedding at `=`.
+    The pre-activation is x W_in + b_in, where x is the token plus position embedding at `=`.
     """
     return neuron_offset(checkpoint)[kept_neurons(checkpoint.context)]

@@ -6,11 +6,12 @@ without the key frequencies in the logits.
 
 - Memorization ends where the excluded loss turns from falling to rising, at its minimum before circuit formation ends.
 - Circuit formation ends where the log test loss has fallen by 5 % of the way from its plateau to its final level.
-- Cleanup ends where it has fallen by 95 % of this way.
+- Cleanup ends where the log test loss has fallen by 95 % of this way.
 
 The final level is the median of the log test loss over the last 10 % of training. The middle is halfway between the
-maximum of the log test loss and the final level. The fall is the first one after which the log test loss stays at or
-below the middle for 500 epochs. The plateau is the median of the values above the middle before this fall.
+maximum of the log test loss and the final level. The fall is at the first epoch from which the log test loss, after it
+was above the middle, stays at or below it for 500 epochs. The plateau is the median of the values above the middle
+before the fall.
 
 If training ends before the 500 epochs of a condition are over, the condition needs to hold only until the end of
 training. Each measure takes the cube of one run and returns an epoch, or NaN with the reason.
@@ -74,7 +75,7 @@ def _cleanup_start_and_end(run_cube: xr.Dataset) -> tuple[int, int] | str:
     if log_loss.max() - final_level < MIN_DROP:
         return f"the test loss falls by {log_loss.max() - final_level:.1f} decades, less than {MIN_DROP:g}"
     first_high = int((log_loss > middle).argmax())
-    # the first lasting fall, because later slingshots (short rises of the loss) are not the grokking fall
+    # the first lasting fall, because a fall after a later slingshot (a short rise of the loss) is not grokking
     fall = _first_lasting(epochs[first_high:], log_loss[first_high:] <= middle, epochs[-1])
     if np.isnan(fall.epoch):
         return f"the test loss falls but does not stay down for {LASTING_EPOCHS} epochs"

@@ -4,7 +4,7 @@ PyTorch's x86 wheels multiply float32 matrices with Intel's MKL, which takes a s
 the same wheels, is 2.3 times faster there (matrices 3,830 x 512 and 512 x 113 on one EPYC core: 2.3 ms, not 5.3 ms). On
 an AMD processor, products go through the operator that `torch.compile` uses for linear layers. A call of this operator
 takes at least 50 µs, so small products stay with MKL, which is faster for them. The choice of library depends on the
-machine and the shapes only, so a resumed run repeats its results bit for bit.
+machine and the shapes only, so a run that resumes on this machine repeats its results bit for bit.
 """
 
 import functools
@@ -55,7 +55,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 
 def _onednn(a: Tensor, b: Tensor) -> Tensor:
     """Compute `a @ b` with oneDNN."""
-    # The operator computes x w^T. It is fast if x is contiguous and w or its transpose is.
+    # The operator computes x w^T. It is fast if x is contiguous, and w or w^T is contiguous too.
     if a.is_contiguous():
         return _linear(a, _contiguous_either_way(b).mT)
     return _linear(b.mT.contiguous(), _contiguous_either_way(a)).mT

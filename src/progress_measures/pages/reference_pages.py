@@ -98,8 +98,10 @@ def cube_page() -> str:
         "# The cube",
         "",
         "`open_cube(name)` returns an `xarray.Dataset` with the measures of every run and checkpoint of an experiment. A "
-        "variable without `epoch` is measured at the last checkpoint; a variable without `run`, in the experiment's first run. "
-        "Measures that do not apply to a task or a network are absent.",
+        "variable with `moment` is measured at a few selected epochs; one with `history_epoch` is recorded during "
+        "training. All other variables without `epoch` are measured at the last checkpoint, or found from a whole "
+        "curve, such as `grok_time`. A variable without `run` is measured in the experiment's first run. Measures that "
+        "do not apply to a task or a network are absent.",
         "",
         "## Dimensions",
         "",

@@ -1,6 +1,7 @@
 """The tasks that networks learn: one module with one class per task. The module's name is the `kind` of the task.
 
-A new module in this folder adds a task. It needs no entry in a list, and it does not change the fingerprints of existing runs.
+A new module in this folder adds a task. It needs no entry in a list, and it does not change the fingerprints of
+existing runs (the hashes of the code that trains and measures them).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cyclic group in which a task's right answers are sums or differences, found in the table of its labels.
+"""The cyclic group in which a task's right answers are sums or differences, found from the task's table of labels.
 
 In the order of the group, the operand values are elements g_0 … g_(m-1) such that the right answer for (g_i, g_j) depends on
 i + j mod m alone, or on i - j mod m alone. A sum or difference mod n has this form in the order 0 … n - 1, with m = n. A

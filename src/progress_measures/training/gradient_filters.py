@@ -1,8 +1,8 @@
 """Filters of the gradient, between the backward pass and the optimizer; `training.gradient_filter` selects one.
 
-A filter changes the gradient [run, parameter] in place. The tensors that it keeps between updates are its `buffers`,
-which a training state contains like the buffers of the optimizer. To add a filter, write a class with the methods of
-`NoFilter` and add it to `FILTERS`.
+A filter changes the gradient [run, parameter] in place. The tensors that it keeps between updates are its `buffers`. A
+saved training state contains the buffers of the filter and of the optimizer. To add a filter, write a class with the
+methods of `NoFilter` and add it to `FILTERS`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class NoFilter:
     """Leaves the gradient unchanged; the base class of the other filters.
 
     Args:
-        recipe: section `training` of the runs.
+        recipe: the section `training` of the runs' settings.
         parameters: the weights, [run, parameter].
         pieces: the columns of each tensor in a row of parameters.
 
@@ -67,7 +67,7 @@ class GrokfastMA(NoFilter):
     """Grokfast-MA (Lee et al. 2024, arXiv:2405.20233): add the mean of the last gradients to the gradient.
 
     The mean is over a window of the last `grokfast_window` gradients, the current one included, and is multiplied by
-    `grokfast_factor`. Until the window is full, the gradient stays unchanged. A training state contains the window.
+    `grokfast_factor`. Until the window is full, the gradient stays unchanged.
     """
 
     def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:

@@ -1,4 +1,4 @@
-"""The tensors of a network as pieces of one row [parameter], and the norms of rows."""
+"""The tensors of a network as pieces of one row [parameter] with all weights of a run, and the norms of rows."""
 
 from __future__ import annotations
 

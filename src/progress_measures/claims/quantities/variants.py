@@ -83,10 +83,11 @@ def little_data(cube: xr.Dataset) -> Values:
 def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
-    The delay of a run is the number of epochs between the two. `latest_train` is the latest of the epochs for the train loss.
-    Among the fractions whose test loss falls below 1e-6, `rises` counts those at which it falls later than at the next
-    smaller fraction, `rises_of_delay` those at which the delay is larger. `largest_delay_from_06` is the largest delay at
-    fractions of at least 0.6. Also return the first epochs with test loss below 1e-4 and 1e-2.
+    The delay of a run is the number of epochs from train loss below 1e-6 to test loss below 1e-6. `latest_train` is the
+    latest of the epochs of the train loss. `rises` and `rises_of_delay` compare each fraction whose test loss falls
+    below 1e-6 with the next smaller such fraction: `rises` counts the fractions with a later epoch of the test loss,
+    `rises_of_delay` those with a larger delay. `largest_delay_from_06` is the largest delay at fractions of at least
+    0.6. Also return the first epochs with test loss below 1e-4 and 1e-2.
     """
     runs = first_runs_by_fraction(low, mainline, high)
 
@@ -134,8 +135,8 @@ def structure(cube: xr.Dataset) -> Values:
 def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
-    `Gini_W_L` is the Gini coefficient of the norms of W_L's Fourier components. For `MLP_FVE`, the
-    neurons are projected on the vectors W_L cos_k and W_L sin_k of each key frequency k. `MLP_FVE` is the fraction of a
+    `Gini_W_L` is the Gini coefficient of the norms of W_L's Fourier components. For `MLP_FVE`, the neurons are
+    projected on the vectors W_L cos_k and W_L sin_k of each key frequency k. `MLP_FVE` is the fraction of a
     projection's variance that cos or sin of w_k(a + b) explains, averaged over the projections of a run.
     """
     tables = [structure(cube) for cube in cubes]
@@ -150,9 +151,9 @@ def structure_of_generalizing(*cubes: xr.Dataset) -> Values:
 def row_of_table_6(cube: xr.Dataset) -> Values:
     """Return the row of Table 6 for the runs of one cube: means of loss and accuracy, and standard deviations of losses.
 
-    Loss and accuracy are over all pairs, of the original network and with the skip connection around the MLP replaced
-    by its mean over pairs (`ablated`). Also return the change of the mean accuracy by the ablation, and the ratio of the mean
-    ablated loss to the mean loss.
+    Means and standard deviations are over the runs. Loss and accuracy are over all pairs, of the original network and
+    with the skip connection around the MLP replaced by its mean over pairs (`ablated`). Also return the change of the
+    mean accuracy by the ablation, and the ratio of the mean ablated loss to the mean loss.
     """
     row = {name.replace(" ", "_").replace("SD", "sd"): value for name, value in table_6_row(cube).items()}
     change, ratio = row["ablated_accuracy"] - row["accuracy"], row["ablated_loss"] / row["loss"]
@@ -163,8 +164,9 @@ def row_of_table_6(cube: xr.Dataset) -> Values:
 def skip_zeroed_if_generalizing(*cubes: xr.Dataset) -> Values:
     """Return what changes if the skip connection around the MLP is set to zero, for runs with at least 95 % test accuracy.
 
-    Values are over all pairs: the change of the accuracy, and the ratio of the loss to the loss with the skip connection
-    replaced by its mean over pairs. Also return the median of this ratio over runs.
+    Loss and accuracy are over all pairs. Values are the change of the accuracy from the original network, and the ratio
+    of the loss with the connection at zero to the loss with the connection replaced by its mean over pairs. Also return
+    the median of this ratio over runs.
     """
     changes, ratios = [], []
     for cube in cubes:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     size=(6.8, 2.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Attention of each head of the first run from `=` to a, over all pairs, at the end of training.
+    """Attention from `=` to a of each head of the first run, over all pairs, at the end of training.
 
-    Each title gives the frequency k that explains most of the attention's variance over pairs, and the fraction that it
-    explains.
+    Each title gives the frequency k whose cosines and sines explain most of the attention's variance over pairs, and
+    the fraction that they explain.
     """
     attention_of_heads(fig, cube)

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss on repeated subsequences, trained on a fixed set of 512 sequences.
+    """Train and test loss on repeated subsequences, with a fixed training set of 512 sequences.
 
-    Each update uses a batch of these sequences. In the paper the train loss falls first and the test loss long after.
+    In each sequence of random tokens, one subsequence occurs three times; the network predicts its second and third
+    occurrence. Each update uses 128 of the 512 sequences. In the paper the train loss falls first and the test loss
+    long after.
     """
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "Repeated subsequences, 512 fixed")

@@ -40,11 +40,12 @@ def rows(*cubes: xr.Dataset) -> pd.DataFrame:
     percentages follow this pattern. The last column is the largest factor over runs at T/2. Runs without three
     checkpoints from epoch 100 to T are left out. "Other runs' mean" forecasts the geometric mean of the other runs' T.
     The other rows are regressions on log10 of the epoch and on the named predictors. "Progress measures" are six
-    predictors: the train loss, the sum of squared weights, the largest excluded loss of any one frequency, the fraction
-    of the logits' sum of squares along the cosines cos w(a + b - c) of all frequencies (for subtraction, cos w(a - b -
-    c)), and the Gini coefficients of the Fourier norms of W_E and W_L. Each regression is fitted to all other runs or,
-    which is harder, to the runs of other experiments only. A forecast uses only measures at the epoch at which it is
-    made, and none that depends on the final network's key frequencies.
+    predictors: the train loss, the sum of squared weights, the maximal excluded loss (the largest train loss that
+    results if a single frequency is removed from the logits), the fraction of the logits' sum of squares along the
+    cosines cos w(a + b - c) of all frequencies (for subtraction, cos w(a - b - c)), and the Gini coefficients of the
+    Fourier norms of W_E and W_L. Each regression is fitted to all other runs or, which is harder, to the runs of other
+    experiments only. A forecast uses only measures at the epoch at which it is made, and none that depends on the final
+    network's key frequencies.
     """
     runs, _ = trajectories(cubes)
     rows_of_table = []

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from progress_measures.training.launcher.submission import JobSpec, Submission
 
 WAITING, RUNNING, EXITED = "queued", "running", "exited"
-UNKNOWN = "unknown"  # the job may still wait or run; a later poll decides
+UNKNOWN = "unknown"  # the job may wait, run or have ended; a later poll shows which
 
 
 class JobStatus(NamedTuple):
@@ -15,7 +15,7 @@ class JobStatus(NamedTuple):
 
     state: str  # WAITING, RUNNING, EXITED or UNKNOWN
     reason: str = ""  # why the job waits, how it ended, or why its state is unknown
-    canceled: bool = False  # whether the job ended on request
+    canceled: bool = False  # whether the job ended because it was canceled
     machine: str = ""  # name of the machine on which the job runs
     retry: bool = True  # whether a retry may help
 
@@ -40,7 +40,8 @@ class Pool(Protocol):
         If the pool does not respond, `poll` submits again later.
 
         Raises:
-            UserError: the pool rejects a submission; the message quotes the pool. The submission's record is removed.
+            UserError: the pool rejects a submission; the message quotes the pool's reason. The submission's record is
+                removed.
         """
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:

@@ -51,13 +51,13 @@ class Evidence(NamedTuple):
     unlisted: int = 0  # polls in a row, with this one, in which neither `squeue` nor `sacct` lists the job
     silent: float = 0.0  # seconds since the job's last sign of life
     recorded: bool = False  # the job has recorded its end
-    cancel_requested: bool = False  # the job is requested to end
+    cancel_requested: bool = False  # a request to cancel the job is recorded
     began: bool = False  # the job has written a log
     log_end: str = ""  # the end of the job's log
 
 
 def status(evidence: Evidence) -> JobStatus:
-    """Return the status of a job that the evidence implies."""
+    """Return the status of a job that follows from the evidence."""
     line, previous = evidence.line, evidence.previous
     if not evidence.responds:  # the last listed state is assumed
         state = LIVE.get(previous.state, UNKNOWN) if previous else UNKNOWN
@@ -69,7 +69,7 @@ def status(evidence: Evidence) -> JobStatus:
     if line is None and previous and previous.state not in LIVE:  # it has ended, and Slurm no longer lists it
         return _status_if_exited(evidence._replace(line=previous))
     if line:
-        # A requeued job passes through states that look final, so one such line is not enough.
+        # A requeued job passes through states that are final for other jobs, so one such line is not enough.
         is_repeated = previous is not None and previous.state == line.state
         return (
             _status_if_exited(evidence)
@@ -95,7 +95,7 @@ def _status_if_live(line: Line, cancel_requested: bool) -> JobStatus:
 
 
 def _status_if_exited(evidence: Evidence) -> JobStatus:
-    """Return the status of a job that has ended without recording its end."""
+    """Return the status of a job that has ended without recording its end, or that counts as lost."""
     line, previous = evidence.line, evidence.previous
     if evidence.cancel_requested or (line and line.state == "CANCELLED"):
         return JobStatus(EXITED, f"Slurm state: {_readable(line)}" if line else "canceled", canceled=True)

@@ -1,8 +1,8 @@
 """Submits jobs to a pool and waits until all have ended, with the same code for this machine and for a cluster.
 
-The status of a job comes from its files on disk and from the pool, never from memory alone. If the waiting process is
-killed and started again, it waits for the jobs that still run, and does not submit them twice. A pool may
-requeue a preempted or timed-out job itself, as Slurm does. This module retries failed jobs, not canceled ones.
+The status of a job comes from its files on disk and from the pool, never only from the waiting process's memory. If
+this process is killed and started again, it waits for the jobs that still run, and does not submit them twice. A pool
+may requeue a preempted or timed-out job itself, as Slurm does. This module retries failed jobs, not canceled ones.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _Submissions:
         self.pool, self.jobs_folder, self.experiment, self.retries = pool, jobs_folder, experiment, retries
         self.submissions: list[Submission] = []
         self._status: dict[Key, JobStatus] = {}
-        self._outcome: dict[Key, str] = {}  # done, failed, canceled, or superseded: a later job trains its runs
+        self._outcome: dict[Key, str] = {}  # done, failed, canceled, or superseded (a later job trains the runs)
         self._reasons: dict[Key, str] = {}  # why each failed or canceled job ended
         self.polled = False  # whether `poll` was called
 
