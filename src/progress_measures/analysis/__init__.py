@@ -8,7 +8,7 @@ crossings     epochs at which curves cross a level, values at epochs, counts of 
 phases        the phase of a run at an epoch
 pair_maps     attention, neurons and logits over all pairs, and their 2D Fourier coefficients
 embedding     the embedding of the operands, its singular vectors and Fourier spectrum
-clusters      neuron clusters
+clusters      neuron clusters: the neurons whose variance the same frequency explains to at least 85 %
 readout       rows of the paper's Tables 1 and 3, and the loss of logits that are cosines of the key frequencies only
 paper_tables  rows of the paper's Tables 5 and 6
 algorithm     whether networks add by the algorithm Clock or the algorithm Pizza (Zhong et al. 2023)

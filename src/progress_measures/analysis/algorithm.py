@@ -20,8 +20,9 @@ NEAR_PERFECT_ACCURACY = 0.99
 compared, have 100 %. Claims use the lower bound `GENERALIZATION_ACCURACY` of `progress_measures.analysis.runs`."""
 
 PIZZA_LIMIT = 0.4
-"""Distance irrelevance up to which a network is a typical Pizza; that of typical Clocks is larger, up to 1 (Zhong et al.,
-section 4)."""
+"""Distance irrelevance up to which a network is a typical Pizza; typical Clocks have a larger one, up to 1.
+
+The limit is that of Zhong et al., section 4."""
 
 
 class ClockPizzaMeasures(NamedTuple):
@@ -31,7 +32,7 @@ class ClockPizzaMeasures(NamedTuple):
         name: name of the network.
         symmetricity: its gradient symmetricity, -1 to 1: the mean cosine between the gradients of a logit with respect to the
             embeddings of a and of b.
-        irrelevance: its distance irrelevance, 0 to 1: near 1 if the correct logit hardly depends on a - b.
+        irrelevance: its distance irrelevance, 0 to 1: near 1 if the logit of the right answer hardly depends on a - b.
         generalized: whether its test accuracy is at least `NEAR_PERFECT_ACCURACY`.
     """
 
@@ -49,7 +50,9 @@ ZHONG_NETWORKS = (
 
 
 def networks_at_last_checkpoint(cube: xr.Dataset) -> list[ClockPizzaMeasures]:
-    """Return both measures of each run at its last checkpoint. A run for which one of the measures is NaN is left out.
+    """Return gradient symmetricity and distance irrelevance of each run at its last checkpoint.
+
+    A run for which one of the two measures is NaN is left out.
 
     Args:
         cube: cube with the variables `VARIABLES`.

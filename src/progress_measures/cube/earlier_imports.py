@@ -1,4 +1,4 @@
-"""Check networks that an earlier version of this project imported: their settings may not declare all of their tensors."""
+"""Reject a network that an earlier version of this project imported with settings that lack some of its tensors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Values that follow from a run's settings and decide its data or weights.
 
-The hash that decides whether a trained run is still valid covers this module, unlike the other modules of `experiments`:
-a change of code here retrains every run.
+The fingerprint of the code that trains a run covers this module, unlike the other modules of `experiments`: a change of
+code here retrains every run.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def has_paper_design(run: Run) -> bool:
     """Return whether a network has the paper's design, in any size.
 
     `models.forward_at_answers` and the backward passes that are written by hand compute only such networks. A network
-    of this design has the paper's values of all fields of `model` that decide what a network computes, except `layers`,
-    the sizes, `attention_only`, `mlp_biases` and `doubled_residual`. The answer position of a pair is the last one.
+    of this design has the paper's values in all fields of `model` that decide what a network computes. The exceptions
+    are `layers`, the sizes, `attention_only`, `mlp_biases` and `doubled_residual`. The answer position of a pair is the
+    last one.
     """
     model = run.model
     return (
@@ -67,18 +68,21 @@ def uses_fast_path(run: Run) -> bool:
 
 
 def batch_size(run: Run) -> int:
-    """Return the examples per update: `training.batch`, else `split.examples`; 0 if all training pairs are used."""
+    """Return the number of examples per update: `training.batch`, else `split.examples`; 0 for all training pairs."""
     return run.training.batch or run.split.examples or 0
 
 
 def momentum(run: Run) -> float:
-    """Return m of the velocity v = m v + gradient for `sgd`, the decay rate of the mean gradient for `muon`, else 0."""
+    """Return m of the velocity v = m v + gradient for `sgd`, the decay rate of the gradients' running mean for `muon`.
+
+    Return 0 for other optimizers.
+    """
     by_default = {"sgd": 0.9, "muon": 0.95}.get(run.training.optimizer, 0.0)
     return by_default if run.training.momentum is None else run.training.momentum
 
 
 def adamw_learning_rate(run: Run) -> float:
-    """Return the learning rate for what AdamW trains if the optimizer is `muon`; by default `learning_rate`."""
+    """Return the learning rate of the weights that AdamW trains under `muon`; by default `learning_rate`."""
     rate = run.training.adamw_learning_rate
     return run.training.learning_rate if rate is None else rate
 

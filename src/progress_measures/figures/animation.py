@@ -50,7 +50,7 @@ def add_note_and_freeze_layout(fig: MatplotlibFigure, note: str) -> None:
 
     Args:
         fig: the matplotlib figure.
-        note: the note; an empty string for none.
+        note: the note, as `caveats` returns it; an empty string for none.
     """
     if note:
         fig.supxlabel(note, fontsize="small")

@@ -112,8 +112,8 @@ figure(
         """Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Each head has
         a separate color scale. {insert} Each title gives the frequency k that explains most of the attention's
         variance over pairs, and the fraction that it explains.""",
-        subtraction="""Each head attends almost only to one of the two operands. Its small variation over pairs is
-        periodic.""",
+        subtraction="""Each head attends almost only to one of the two operands. The small variation of this attention
+        over pairs is periodic.""",
     ),
 )
 
@@ -310,8 +310,8 @@ figure(
     variables=curves.HISTORY_LOSSES_AND_PHASE_ENDS,
     size=(5.2, 3.2),
     caption=by_source(
-        """Train and test loss of the first run, with the phases that a rule finds. For its network, the {notebook}
-        sets the ends of the phases by hand, at epochs 1,500, {insert}.""",
+        """Train and test loss of the first run, with the phases that a rule finds. The {notebook} sets the ends of the
+        phases of its own network by hand, at epochs 1,500, {insert}.""",
         demo="13,300 and 16,600",
         subtraction="22,500 and 24,000",
     ),

@@ -80,8 +80,9 @@ def correct_logit_irrelevance(correct_logits: Array, sign: int = 1) -> float:
         sign: 1 if the right answer is a + b; -1 if it is a - b. For -1, a + b replaces a - b in this entire docstring.
 
     Returns:
-        Mean over a - b of the standard deviation at this a - b, divided by the standard deviation over all pairs: 0 if the
-        logit depends on a - b alone, 1 if its distribution is the same at each a - b, NaN if the logit is constant.
+        Standard deviation over the pairs with equal a - b, averaged over a - b and divided by the standard deviation
+        over all pairs: 0 if the logit depends on a - b alone, 1 if its distribution is the same at each a - b, NaN if
+        the logit is constant.
     """
     logits = correct_logits.astype(np.float64)
     a, difference = np.indices(logits.shape)

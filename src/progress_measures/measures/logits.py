@@ -123,7 +123,10 @@ def cosine_residual_all(checkpoint: Checkpoint) -> Number:
 
 @cached_per_checkpoint
 def _sums_of_squares(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
-    """Return three sums of squares of the logits: uncentered, centered over outputs, and centered over pairs."""
+    """Return three sums of squares of the logits: uncentered, centered over outputs, and centered over pairs.
+
+    Centering subtracts each pair's mean over outputs, or each output's mean over pairs.
+    """
     total = logit_norm(checkpoint) ** 2
     over_outputs = np.square(checkpoint.logits.sum(-1, dtype=np.float64)).sum() / checkpoint.logits.shape[-1]
     over_pairs = np.square(checkpoint.logit_mean).sum() * checkpoint.context.n**2
@@ -133,7 +136,7 @@ def _sums_of_squares(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
 def _cosine_energy(checkpoint: Checkpoint) -> Number:
     """Return the sum of v_k^2 = <L, C_k>^2 over key frequencies k; NaN if there are none.
 
-    Centering the logits L over pairs or outputs does not change it.
+    Centering the logits L over pairs or outputs does not change this sum.
     """
     keys = checkpoint.context.key_frequencies
     return np.square(cosine_coefficient(checkpoint)[keys - 1]).sum() if keys.size else np.nan

@@ -3,8 +3,9 @@
 P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair, with w_k = 2πk/n for n
 operand values. The restricted loss keeps only P_k L of the key frequencies k and the mean of L over pairs. The
 excluded loss removes P_k L. P_k L depends on a + b alone, so the restricted loss is computed for n values of a + b
-instead of n^2 pairs. A *line* is the set of pairs with equal a + b mod n; `direction_logits` [frequency, a + b,
-output] has P_k L on each line, and `sum_index` [pair] is a pair's line. For subtraction, a - b replaces a + b.
+instead of n^2 pairs. A *line* is the set of pairs with equal a + b mod n. A checkpoint's `direction_logits` [frequency,
+a + b, output] is P_k L on each line, and `context.sum_index` [pair] is the line of each pair. For subtraction, a - b
+replaces a + b.
 Measures that use the key frequencies are NaN for a run without any.
 """
 
@@ -150,7 +151,9 @@ def _restricted(
     split: NDArray[np.bool_] | slice = slice(None),
     multiples: tuple[int, ...] = (1,),
 ) -> Number:
-    """Return the mean loss or accuracy of what the restricted loss keeps of the logits; NaN without key frequencies.
+    """Return the mean loss or accuracy if the logits keep only their mean and the key frequencies' directions.
+
+    NaN without key frequencies.
 
     Args:
         checkpoint: checkpoint of a network on a modular task.

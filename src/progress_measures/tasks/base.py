@@ -30,7 +30,7 @@ class Layout(NamedTuple):
     vocabulary: int  # number of tokens
     context_length: int  # number of positions of a sequence, for which the network has position vectors
     outputs: int  # number of outputs, for each of which the network has a logit
-    input_length: int  # number of positions up to and including the last answer position
+    input_length: int  # positions that the network reads: all of a pair, up to the last answer position of a sequence
     operand_count: int = 0  # number n of operand values
 
 
@@ -110,7 +110,7 @@ class Task(Section):
 
         Args:
             seed: seed of the stream; equal seeds yield equal batches.
-            size: examples per batch.
+            size: number of examples per batch.
         """
         raise NotImplementedError
 

@@ -47,7 +47,7 @@ class SkipTrigram(SequenceTask):
 
         Args:
             seed: seed of torch's generator.
-            size: examples per batch.
+            size: number of examples per batch.
         """
         import torch
 

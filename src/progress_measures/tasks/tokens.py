@@ -1,4 +1,4 @@
-"""Layouts of the tokens of a pair: the token at each position of the input, such as `a b =` or `a 113 b 116`."""
+"""Layouts of the tokens of a pair: the token at each position of the input, such as `a b =` or `a 113 b 114`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The table of `progress-measures plan`: shards, memory, operations and expected times of each experiment.
 
-A shard is the runs that one job trains as one batch. On cores, each run is a shard.
+A shard is the runs that one job trains as one batch. If CPU cores train, each run is a shard.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-STRONG_CORRELATION = 0.9  # the notebook's bound
+STRONG_CORRELATION = 0.9  # the notebook's bound for a neuron that correlates strongly with a + b
 TOP_NEURONS = 3  # number of neurons that are examined one by one
 
 # ---- data and training
@@ -58,7 +58,10 @@ def sums_to_learn(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("answer_by_embedding", "history_test_accuracy", "history_train_accuracy"))
 def sums_learned(cube: xr.Dataset) -> Values:
-    """Return the final accuracy over all pairs, the first epochs with 99 % train and 99 % test accuracy, and their difference."""
+    """Return the final accuracy over all pairs, and the first epochs with at least 99 % train and 99 % test accuracy.
+
+    `delay` is the number of epochs from the train accuracy's epoch to the test accuracy's.
+    """
     accuracy = 1 - failures(cube).sel(embedding="whole").mean()
     train, test = (first_reaching(cube[f"history_{split}_accuracy"], 0.99) for split in ("train", "test"))
     return {
@@ -178,9 +181,9 @@ def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) ->
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     """Return how the three neurons that correlate most strongly with a + b depend on this sum, after the ReLU.
 
-    Lists have one entry per neuron: the fraction of its variance that lies among pairs of equal sum, its threshold, and
-    R² of a straight line in the sum, fitted at the pairs with a sum above the threshold. The threshold is the largest
-    sum up to which the neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
+    Lists have one entry per neuron: the fraction of its variance over pairs that lies among pairs of equal sum, its
+    threshold, and R² of a straight line in the sum, fitted at the pairs with a sum above the threshold. The threshold
+    is the largest sum up to which the neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
     """
     post, sums, neurons = (
         activations(cube),

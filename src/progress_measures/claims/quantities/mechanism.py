@@ -5,10 +5,11 @@ otherwise. A list "run by run" has several entries for each run, beginning with 
 without key frequencies, a fraction at key frequencies is 0, a ratio of norms at key frequencies and a loss after an
 intervention on key frequencies are NaN, and a list over key frequencies is empty.
 
-Frequency k stands for w_k = 2 pi k / p. W_L = W_out W_U maps neurons to logits. The readout vectors are the vectors
-W_L cos_k and W_L sin_k over neurons, for key frequencies k, where cos_k and sin_k have the entries cos w_k c and
-sin w_k c; names of interventions call them "W_L's key directions". A key cosine is cos w(a + b - c) at a key frequency,
-as a function of the pair (a, b) and the output c.
+Frequency k stands for w_k = 2 pi k / p with p operand values; w is the w_k of the frequency in question. W_L = W_out
+W_U maps neurons to logits. The readout vectors are the vectors W_L cos_k and W_L sin_k over neurons, for key
+frequencies k, where cos_k and sin_k have the entries cos w_k c and sin w_k c; names of interventions call these vectors
+"W_L's key directions". A key cosine is cos w_k(a + b - c) for a key frequency k, as a function of the pair (a, b) and
+the output c.
 """
 
 from __future__ import annotations
@@ -119,8 +120,8 @@ def W_L_rank(cube: xr.Dataset) -> Values:
 def W_E_frequencies(cube: xr.Dataset) -> Values:
     """Return W_E's significant frequencies and their number, and how many key frequencies are not significant.
 
-    A frequency is significant if the norm of its cosine and sine in W_E exceeds five times the median norm of non-key
-    frequencies.
+    The norm of a frequency is that of its cosine and sine component in W_E together. A frequency is significant if its
+    norm exceeds five times the median norm of the non-key frequencies.
     """
     significant = by_run(cube, significant_frequencies)
     missing = by_run(
@@ -137,7 +138,8 @@ def W_E_frequencies(cube: xr.Dataset) -> Values:
 def fourier_symmetry(cube: xr.Dataset) -> Values:
     """Compare the norms of W_E's complex Fourier components at k and p - k.
 
-    Return their largest absolute difference over k, divided by the largest norm, and the number of frequencies, (p - 1) / 2.
+    Return the largest absolute difference over k between the two norms, divided by the largest norm of all, and the
+    number of frequencies, (p - 1) / 2.
     """
     p = operand_count(cube)
     differences = []
@@ -220,9 +222,9 @@ def logit_components(cube: xr.Dataset) -> Values:
 
     A component is large if its norm over outputs exceeds 5 % of the largest norm. The components of key frequency k are
     the four products of cos or sin of w_k a with cos or sin of w_k b. Count the large components, the large components
-    of no key frequency, and the components of key frequencies that are not large. Also return the fraction of the
-    squared norm in the components of key frequencies, and the ratio of the smallest norm of these components to the largest
-    of all others. The constant is left out.
+    that belong to no key frequency, and the components of key frequencies that are not large. Also return the fraction
+    of the squared norm in the components of key frequencies, and the ratio of the smallest norm of these components to
+    the largest of all others. The constant is left out.
     """
     outside, missing, energy, count, norm_ratio = [], [], [], [], []
     for run in cube.run.values:
@@ -292,11 +294,11 @@ def W_E_sparse(cube: xr.Dataset) -> Values:
 def readout_identities(cube: xr.Dataset) -> Values:
     """Return how well the neurons' projections on the readout vectors obey the angle-sum identities (Tables 1 and 3).
 
-    There is one row for each readout vector of each run. The neurons' projection on W_L cos_k is fitted in two ways: by
-    cos w(a + b), and by cos w a cos w b and sin w a sin w b. The projection on W_L sin_k is fitted by sin w(a + b), and
-    by sin w a cos w b and cos w a sin w b. By the identities, the coefficients on the two products have the same
-    absolute value as the coefficient on cos or sin of w(a + b); their signs are opposite for the cosine and equal for
-    the sine.
+    Each readout vector of each run gives one row, as in these tables. The neurons' projection on W_L cos_k is fitted in
+    two ways: by cos w(a + b), and by cos w a cos w b and sin w a sin w b. The projection on W_L sin_k is fitted by sin
+    w(a + b), and by sin w a cos w b and cos w a sin w b. By the identities, the coefficients on the two products have
+    the same absolute value as the coefficient on cos or sin of w(a + b); their signs are opposite for the cosine and
+    equal for the sine.
 
     Values are the fractions of variance over pairs that cos or sin of w(a + b) explains, the relative differences of the
     absolute coefficients on the two products, the number of rows with wrong signs, and the largest relative difference
@@ -361,7 +363,7 @@ def final_test_loss(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained",))
 def neurons_explained(cube: xr.Dataset) -> Values:
-    """Return the number and the fraction of neurons of which one frequency explains at least 85 % of the variance."""
+    """Return the number and fraction of neurons of whose variance over pairs one frequency explains at least 85 %."""
     fraction = cube.neuron_fraction_explained.isel(epoch=-1).values
     count = (fraction >= CLUSTER_FRACTION).sum(-1)
     return {"count": count, "of": fraction.shape[-1], "share": count / fraction.shape[-1]}
@@ -397,8 +399,8 @@ def single_frequency_ablation(cube: xr.Dataset) -> Values:
     """Return the ratio of the test loss with one frequency removed from the logits to the original test loss.
 
     Removing frequency k removes the logits' components along the products of 1, cos and sin of w_k a with 1, cos and
-    sin of w_k b, except the constant. Values are for each key frequency, run by run, and the maximum over the non-key
-    frequencies of each run.
+    sin of w_k b, except the constant. Values are the ratio for each key frequency, run by run, and the largest ratio
+    among the non-key frequencies of each run.
     """
     key_ratios, largest_other_ratios = [], []
     for run in cube.run.values:
@@ -461,7 +463,7 @@ def readout_removed(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("mean_attention",))
 def self_attention(cube: xr.Dataset) -> Values:
-    """Return the mean attention from `=` to itself of every head, run by run."""
+    """Return each head's attention from `=` to itself, averaged over pairs, run by run."""
     return {"mean": cube.mean_attention.isel(epoch=-1).sel(position="=").values.ravel()}
 
 
@@ -513,10 +515,10 @@ def attention_skip_zeroed(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("mean_attention", "sigmoid_deviation"))
 def sigmoid_form(cube: xr.Dataset) -> Values:
-    """Compare each head's attention to a with the sigmoid of the score of a minus the score of b.
+    """Compare each head's attention to a with the sigmoid of the attention score of a minus that of b.
 
-    Return, for each head, run by run, the mean over pairs of their absolute difference, and of the absolute difference
-    between 1 and the attention to a and b together.
+    Return, for each head, run by run, the mean over pairs of the absolute difference between attention and sigmoid, and
+    the mean over pairs of 1 minus the attention to a and b together.
     """
     return {
         "distance_from_sigmoid": cube.sigmoid_deviation.values.ravel(),
@@ -535,8 +537,8 @@ def parameters(cube: xr.Dataset) -> Values:
 def attention_fits(cube: xr.Dataset) -> Values:
     """Return the fraction of the variance of each head's attention to a that a fit at one frequency explains, run by run.
 
-    The fit of Table 2 is 0.5 + alpha (cos w a - cos w b) + beta (sin w a - sin w b), with fitted alpha and beta. Also
-    return the frequency of each fit, and the mean fraction over the heads of each run.
+    The fit of Table 2 is 0.5 + alpha (cos w a - cos w b) + beta (sin w a - sin w b), with fitted alpha and beta; the
+    variance is over pairs. Also return the frequency of each fit, and the mean fraction over the heads of each run.
     """
     explained = cube.attention_fit_fraction_explained.values
     return {
@@ -585,8 +587,9 @@ def opposite_heads(cube: xr.Dataset) -> Values:
 def linear_sigmoid(cube: xr.Dataset) -> Values:
     """Return the fraction of the variance of attention to a that a straight line in the score difference explains.
 
-    The score difference is the score of a minus the score of b. The fraction is for all heads together (`pooled`) and
-    for each head. Also return the largest absolute score difference of each head.
+    The score of an operand is the part of the attention score that depends on it; the score difference is the score of
+    a minus the score of b. The variance is over pairs, of all heads together (`pooled`) and of each head. Also return
+    the largest absolute score difference of each head.
     """
     return {
         "pooled": cube.sigmoid_linear_fraction_explained_pooled,
@@ -599,7 +602,8 @@ def linear_sigmoid(cube: xr.Dataset) -> Values:
 def linear_attention(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with attention to a replaced by a straight line in the score difference.
 
-    The score difference is the score of a minus the score of b; attention to b is 1 minus attention to a.
+    The score of an operand is the part of the attention score that depends on it; the score difference is the score of
+    a minus the score of b. Attention to b becomes 1 minus attention to a.
     """
     return _intervention(cube, "attention linear in scores")
 

@@ -1,1 +1,1 @@
-"""Figures that are neither in the paper nor in its companions."""
+"""Figures that are neither in the paper nor in its companions, two notebooks and a blog post."""

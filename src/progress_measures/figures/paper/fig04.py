@@ -67,7 +67,7 @@ def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> AxesImage
     """
     components = [0] + [i for k in keys for i in (2 * k - 1, 2 * k)]
     values = norms.values.copy()
-    values[0, 0] = 0  # the mean of the logits over all pairs, which no frequency explains
+    values[0, 0] = 0  # the constant component, the mean of each logit over all pairs, belongs to no frequency
     selected = values[np.ix_(components, components)]
     not_drawn = values.copy()
     not_drawn[np.ix_(components, components)] = 0

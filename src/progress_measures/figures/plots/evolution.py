@@ -1,7 +1,8 @@
-"""Plots over training: a still image has four panels with one checkpoint each, an animation has one checkpoint per frame.
+"""Plots over training: an image with one checkpoint in each of up to four panels, or an animation over checkpoints.
 
-Both call `prepare_panel(ax, cube)`, which draws the parts that are equal at all epochs. It returns a function of an
-epoch that draws the rest. A function `decorate(fig, cube, axes)` draws a color bar or a legend for all panels.
+`four_panels` and `animate_panel` call `prepare_panel(ax, cube)`, which draws the parts that are equal at all epochs. It
+returns a function of an epoch that draws the rest. A function `decorate(fig, cube, axes)` draws a color bar or a legend
+for all panels. `animate_curves` needs neither function: it draws complete curves and shows them up to each checkpoint.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def four_panels(
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables of the panel and `PHASE_ENDS`.
+        cube: cube with the variables that the panels read, and `PHASE_ENDS`.
         prepare_panel: function that prepares a panel.
         decorate: function that draws a color bar or a legend for all panels.
         columns: number of columns.
@@ -90,7 +91,7 @@ def four_panels(
 def set_title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
     """Set the title of an animation's panel to the epoch and the name of the run's phase at this epoch.
 
-    The title is the epoch alone if the rule does not find the end of the phase, or after cleanup.
+    The title is the epoch alone if the end of this phase was not found, or after cleanup.
 
     Args:
         ax: axes of the panel.

@@ -1,4 +1,4 @@
-"""Accuracy of integer addition with only part of its embedding."""
+"""Accuracy of the network that adds integers, with parts of its embedding removed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Accuracy of the first run over all pairs with parts of its embedding removed, and the number of wrong answers.
 
     All values are from the end of training. "Whole" is the unchanged embedding. "Mean and PC 1" keeps only the mean
-    over the operands and the first principal component (PC); the notebook calls this the removal of the second
+    over the operand values and the first principal component (PC); the notebook calls this the removal of the second
     component. "All but PC 2" removes only the second principal component. With "mean and PC 1", the notebook's network
     answers 42 % of the pairs correctly.
     """

@@ -23,8 +23,8 @@ class Shard(NamedTuple):
 def group_by_shape(runs: list[Run]) -> list[list[Run]]:
     """Group runs by shape: runs of a group can train together.
 
-    Runs of a group differ only in seeds, weight decay, the norm at which weights are kept, the initial weights and
-    their scale, label noise and the choice of training pairs.
+    Runs of a group differ only in seeds, weight decay, the norm at which weights are kept (`training.fixed_norm`), the
+    initial weights and their scale, label noise and the choice of training pairs.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:

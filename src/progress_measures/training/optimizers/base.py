@@ -41,7 +41,7 @@ class BatchOptimizer(ABC):
     A subclass sets `buffer_names` and defines `update`.
 
     Args:
-        runs: runs of the same shape and recipe; weight decay and the norm of the weights may differ.
+        runs: runs of the same shape and recipe; weight decay and the norm at which the weights are kept may differ.
         weights: the initial weights of each run, without the `run` dimension.
         device: the device that trains.
 
