@@ -154,9 +154,9 @@ def _at_final_frequency(checkpoint: Checkpoint, subspace: str) -> Array:
         subspace: functions of the frequency: `block`, `products` or `directions`, as in `progress_measures.fourier`.
 
     Returns:
-        Fraction of the variance [activation, neuron], before the ReLU and after it. NaN for a neuron that is constant at
-        this checkpoint, or whose activation after the ReLU is constant at the last checkpoint. NaN before the ReLU if only
-        the activations after it are known.
+        Fraction of the variance [activation, neuron], before the ReLU and after it. NaN for a neuron that is constant
+        at this checkpoint, or whose activation after the ReLU is constant at the last checkpoint. NaN before the ReLU
+        if only the activations after it are known.
     """
     frequency, _ = checkpoint.context.neuron_frequency
     index = np.maximum(frequency - 1, 0)[None]
