@@ -58,8 +58,8 @@ class RunStatus(NamedTuple):
     """Measures and phase of a run that is being trained.
 
     Attributes:
-        measures_so_far: Measures along the dimension `epoch`, and losses and accuracies of training along `history_epoch`; None
-            before training has written them.
+        measures_so_far: Measures along the dimension `epoch`, and losses and accuracies of training along
+            `history_epoch`; None if training has not written any losses yet.
         phase: The phase that `analysis.phases` finds from the measures so far; `training` on a task without excluded losses, or
             before any weights are kept; `starting` or `not started` before the first checkpoint.
     """
@@ -139,7 +139,7 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
     Args:
         run: The run to display.
         status: Measures and phase of the run.
-        row: The row of the waiting or running job that trains the run; None if there is none.
+        row: The state and progress of the waiting or running job that trains the run; None if there is no such job.
 
     Returns:
         A `rich` renderable.

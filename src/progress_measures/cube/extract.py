@@ -1,4 +1,4 @@
-"""Compute the measures of one run on its checkpoints.
+"""Compute the measures of one run at its checkpoints.
 
 The measures of one module of `measures` are a family; they are stored together, and computed again if the code of the
 module changes. A measure with the dimension `epoch` is computed at every checkpoint, one with the dimension `moment` at
@@ -52,7 +52,7 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
         run: settings of the run.
         families: names of families that apply to the run.
         first: whether the run is the experiment's first; some measures are computed for the first run only.
-        again: whether families that are not out of date are computed again.
+        again: whether families that are not out of date are computed, too.
 
     Returns:
         The names of the families that were computed.
@@ -142,7 +142,7 @@ class CheckpointReader:
         with damage_reported(self._path, self._advice):
             check_chunks(self._path)
             group = zarr.open_group(self._path, mode="r")
-            # an imported network may have other tensors than `Architecture`
+            # an imported network may have other tensors than `Architecture` lists
             names = str(group.attrs.get("parameters", "")).split() or list(Architecture.of(run).parameters)
             arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *names)}
         check_import(run, names, arrays["W_U"].shape[-1] if "W_U" in arrays else None)

@@ -147,7 +147,7 @@ def _sorted_by_family(cube: xr.Dataset) -> xr.Dataset:
 def _sorted_by_name(dataset: xr.Dataset) -> xr.Dataset:
     """Sort the variables by name, because the order in which a store lists them is arbitrary.
 
-    Of the coordinates, `run`, `epoch` and the labels of the other dimensions come before the settings of the runs.
+    The coordinates `run`, `epoch` and those of the other dimensions come first, the settings of the runs after them.
     """
 
     def position(name: str) -> tuple[bool, bool, bool, str]:
@@ -186,7 +186,7 @@ class OpenRun:
         )
 
     def _varied_settings(self) -> dict[str, Any]:
-        """Return the run's task and its settings in which the experiment's runs differ; if there are none, its seed."""
+        """Return the run's task and its values of settings that vary in the experiment; if none varies, the seed."""
         from progress_measures.experiments import load_experiment
 
         every_run = [run.settings for run in load_experiment(self.experiment).runs(self.experiment)]
@@ -291,7 +291,7 @@ class OpenRun:
         return not self.published and (self._folder / "done.json").exists()
 
     def _stored(self) -> xr.Dataset:
-        """Return the weights along `epoch`: from the finished training of the run if it exists, else from the published file.
+        """Return the run's weights along `epoch`, from its finished training or the published file; see `_is_trained`.
 
         The published file has a dimension `network`, with an entry for each run and each published epoch.
         """

@@ -23,7 +23,7 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path], run
     Args:
         figure: the figure.
         cubes: one cube per experiment of the figure.
-        paths: paths of files; each extension is in `IMAGE_FORMATS` or in the figure's `extra_formats`.
+        paths: paths of files; each extension is in `registry.IMAGE_FORMATS` or in the figure's `extra_formats`.
         run: name of the run to draw; by default, the run or runs that the figure's function selects, most often the first run.
 
     Raises:

@@ -13,8 +13,8 @@ class Finding(NamedTuple):
     Attributes:
         setting: name of the setting, such as `activation`.
         value: the value, in words or numbers.
-        source: `file`, `mapping file`, `option`, `tensors` (their names and shapes), `inferred` from the network's answers
-            or losses, or `assumed`.
+        source: `file`, `mapping file`, `option`, `tensors` (their names and shapes), `inferred` (from what the network
+            computes, such as the number of its logits, its answers or losses), or `assumed`.
         detail: the place in the file, the evidence, or the option that changes an assumption.
     """
 

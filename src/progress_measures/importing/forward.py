@@ -36,8 +36,9 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
         options: what the user states about the file; `forward` is set.
 
     Returns:
-        The network. In place of tensors, it has logits and, if they are known, neurons and gradient cosines, as
-        `CallableNetwork.activations` returns them.
+        The network. In place of tensors, it has logits and, if they are known, neurons and gradient cosines. These are
+        the cosines between the gradients of a logit with respect to the embeddings of a and of b; see
+        `CallableNetwork.activations`.
 
     Raises:
         UserError: the function or its network fails, or the options do not fit the network.
@@ -108,7 +109,7 @@ def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
 def _sizes(
     contents: Contents, options: Options, prefix: str, network: Network, tensors: dict[str, Tensor]
 ) -> tuple[Sizes, PairTask]:
-    """Return how the network reads pairs, and a task of the same sizes."""
+    """Return the numbers of operand values and outputs, layout and answer position, and any task that has these."""
     tokens = (
         Choice(options.tokens, "option")
         if options.tokens
@@ -123,7 +124,9 @@ def _sizes(
     if modulus is None:
         modulus = Choice(outputs, "inferred", "the number of outputs (--modulus)")
     if not 2 <= modulus.value <= MAX_OPERANDS:
-        raise UserError(f"{modulus.value} values of a and b; expected 2 to {MAX_OPERANDS}. State n with --modulus.")
+        raise UserError(
+            f"{modulus.value} values of a and b; expected 2 to {MAX_OPERANDS}. State their number with --modulus."
+        )
     return Sizes(modulus, tokens, read, outputs), _any_task(modulus.value, outputs, tokens.value, read.value)
 
 

@@ -6,11 +6,12 @@ weights; if the loss is degenerate, λ is less. The estimate is
 
     nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n,
 
-where the samples w are steps of chains, that is, of simulations of Langevin dynamics that start at w*. L is the mean
-cross-entropy over the n training pairs, without weight decay and other regularization. The weights w* are assumed to be
-a minimum of L. While L still falls quickly, they are no minimum: samples have a smaller loss than w*, and the estimate
-is negative. The section `learning_coefficient` of the experiment sets the strength γ of the pull to w*, the inverse
-temperature β (1 / log n by default), the step size ε of the Langevin dynamics, and the numbers of chains and steps.
+where L is the mean cross-entropy over the n training pairs, without weight decay and other regularization, and E is the
+mean over draws w from this density. A chain is the weights at the steps of one simulation of Langevin dynamics that
+starts at w*; each step after a burn-in is a draw. The weights w* are assumed to be a minimum of L. While training still
+lowers L quickly, they are no minimum: draws have a smaller loss than w*, and the estimate is negative. The section
+`learning_coefficient` of the experiment sets the strength γ of the pull to w*, the inverse temperature β (1 / log n by
+default), the step size of the Langevin dynamics, and the numbers of chains, of steps of the burn-in, and of draws.
 Estimates with different settings are not comparable.
 """
 
@@ -77,8 +78,8 @@ class Estimate(NamedTuple):
 def estimate(checkpoint: Checkpoint, settings: LearningCoefficient) -> Estimate:
     """Estimate the local learning coefficient of a checkpoint.
 
-    The noise of a chain depends only on the run's seed and the index of the chain. It is the same at all checkpoints, so that
-    the noise of the estimates partly cancels in differences between checkpoints.
+    The noise of a chain depends only on the run's seed and the index of the chain, so it is the same at all
+    checkpoints. The random errors of two estimates therefore partly cancel in a difference between checkpoints.
 
     Args:
         checkpoint: checkpoint of a run on pairs with known weights and training pairs.
@@ -151,8 +152,8 @@ def learning_coefficient(checkpoint: Checkpoint) -> Number:
 
     The train loss is the mean cross-entropy over the n training pairs. The samples are the draws of all chains of
     Langevin dynamics, whose settings are the coordinates `learning_coefficient_…`; β is 1 / log n unless such a
-    coordinate gives it. The coefficient is negative if training still lowers the loss of the checkpoint fast, so that
-    the checkpoint is no minimum.
+    coordinate gives it. The estimate is negative while training still lowers the loss quickly, because the checkpoint
+    is then no minimum.
     """
     return _estimate(checkpoint).value
 

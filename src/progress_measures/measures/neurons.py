@@ -81,8 +81,9 @@ def neuron_frequency_share(checkpoint: Checkpoint) -> Array:
 def key_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     """Whether the frequency explains at least 85 % of the variance of each of at least 1 % of all neurons.
 
-    A frequency k explains the projection of a neuron on the 2D Fourier block {const, cos k, sin k}^2. If the neurons are
-    unknown, a key frequency explains at least 0.2 % of the logits' variance over pairs by cos w_k(a + b - c).
+    A frequency k explains the projection of a neuron on the 2D Fourier block {const, cos k, sin k}^2. If the neurons
+    are unknown, k is a key frequency if cos w_k(a + b - c) explains at least 0.2 % of the variance of the logits over
+    pairs.
     """
     return np.isin(fourier.frequencies(checkpoint.context.n), checkpoint.context.key_frequencies)
 
@@ -146,15 +147,16 @@ def neuron_post_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
 def _at_final_frequency(checkpoint: Checkpoint, subspace: str) -> Array:
     """Return the fraction of each neuron's variance that functions of its final frequency explain, before and after the ReLU.
 
-    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint.
+    The final frequency explains the largest fraction of the neuron's variance after the ReLU at the last checkpoint.
 
     Args:
         checkpoint: checkpoint of a network on a task with a cyclic group.
         subspace: functions of the frequency: `block`, `products` or `directions`, as in `progress_measures.fourier`.
 
     Returns:
-        Fraction of the variance [before or after the ReLU, neuron]; NaN for a neuron without a frequency, and before the ReLU if
-        only the activations after it are known.
+        Fraction of the variance [activation, neuron], before the ReLU and after it. NaN for a neuron that is constant
+        at this checkpoint, or whose activation after the ReLU is constant at the last checkpoint. NaN before the ReLU
+        if only the activations after it are known.
     """
     frequency, _ = checkpoint.context.neuron_frequency
     index = np.maximum(frequency - 1, 0)[None]
@@ -180,8 +182,9 @@ def _at_final_frequency(checkpoint: Checkpoint, subspace: str) -> Array:
 def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance explained by the block {const, cos k, sin k}^2 of the neuron's final frequency k.
 
-    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint. NaN for a neuron that
-    is constant there.
+    The neuron is taken before and after the ReLU (`activation`). Its final frequency explains the largest fraction of
+    its variance after the ReLU at the last checkpoint. NaN for a neuron that is constant at this
+    checkpoint, or whose activation after the ReLU is constant at the last checkpoint.
     """
     return _at_final_frequency(checkpoint, "block")
 
@@ -197,8 +200,9 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
 def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance explained by the products of cos or sin of w_k a and of w_k b; k is its final frequency.
 
-    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint. NaN for a neuron
-    that is constant there.
+    The neuron is taken before and after the ReLU (`activation`). Its final frequency explains the largest fraction of
+    its variance after the ReLU at the last checkpoint. NaN for a neuron that is constant at this
+    checkpoint, or whose activation after the ReLU is constant at the last checkpoint.
     """
     return _at_final_frequency(checkpoint, "products")
 

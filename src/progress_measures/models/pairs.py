@@ -41,7 +41,7 @@ class Tables(NamedTuple):
     """The tables from which the logits of any pair are computed."""
 
     scores: Tensor  # [run, head, 2n + 1]  attention scores, from `=`, of each value of a, each value of b and `=`
-    neuron_rows: Tensor  # [run, head, 2n, neuron]  T above
+    neuron_rows: Tensor  # [run, head, 2n, neuron]  T of the module docstring
     skip_rows: Tensor  # [run, head, 2n, padded output]  T with W_U in place of W_in
     neuron_constant: Tensor  # [run, neuron]
     skip_constant: Tensor  # [run, padded output]
@@ -111,6 +111,7 @@ class PairBatch:
         self.a, self.b, self.n = a, b, n
         # First row of each head's table in the table of all runs and heads: [run, 1, head, 1].
         self._first_row = torch.arange(runs * heads, device=a.device).view(runs, 1, heads, 1) * 2 * n
+        # A bag has the table rows of one pair: two for each head.
         self._bags = Bags(self._rows(a, b), runs * heads * 2 * n)
 
     def _rows(self, a: Tensor, b: Tensor) -> Tensor:
@@ -242,7 +243,8 @@ class _Loss(torch.autograd.Function):
         grad_logits = grad_logits * grad_loss[:, None, None].to(grad_logits.dtype)
         grad_W_L = multiply(post.mT, grad_logits)
         grad_pre = multiply(grad_logits, W_L.mT)
-        # `post`, not the overwritten pre-activations: it is positive exactly where ReLU and dropout let the neuron pass.
+        # The mask is taken from `post`, because the pre-activations are overwritten: `post` is positive exactly where
+        # ReLU and dropout let the neuron pass.
         torch.ops.aten.threshold_backward.grad_input(grad_pre, post, 0, grad_input=grad_pre)
         if ctx.dropout is not None:
             grad_pre.mul_(ctx.dropout)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 def train_order(method: str, seed: int, operand_count: int) -> NDArray[np.int64]:
     """Return all pairs in the order of the split; the training pairs are the first of those with a right answer.
 
+    The number of training pairs is the train fraction times the number of pairs with a right answer, rounded down.
+
     Args:
         method: `shuffle` for Python's `random.shuffle`, as in the paper's code; `randperm` for `torch.randperm` on the
             CPU, as in the notebooks.

@@ -41,7 +41,7 @@ class Device(NamedTuple):
     memory: float  # bytes
     flops: float  # float32 operations per second, without tensor cores
     bandwidth: float  # bytes per second; infinite if memory traffic is ignored
-    overhead: float  # seconds of each update besides those for its operations, such as for starting kernels
+    overhead: float  # seconds per update in addition to those for its operations, such as for starting kernels
     efficiency: float  # fraction of `flops` and of `bandwidth` that an update is expected to reach
 
 
@@ -144,7 +144,7 @@ def _pairs_multiply_adds(run: Run) -> int:
 def _paper_design_multiply_adds(run: Run) -> int:
     """Return the number of multiply-adds in one forward pass by `models.forward_at_answers`: logits at answer positions only.
 
-    Products before the first attention are computed for tokens and positions, not for every example.
+    Products before the first attention are computed once for each token and each position, not for every example.
     """
     net, layout, examples, answers = Architecture.of(run), run.task.layout, examples_per_update(run), _answer_count(run)
     heads_width, answer_rows = net.heads * net.d_head, examples * answers
@@ -257,7 +257,7 @@ def update_bytes(run: Run) -> int:
     pairs = examples_per_update(run)
     # 12 reads or writes of each neuron's activation or gradient. Forward: bag (1), addition of the constant that all
     # pairs share (2), ReLU (2), product with W_L (1). Backward: product with W_L (1), ReLU mask (2), two bags (2), sum
-    # (1). Two more reads of the activations in the backward pass are not counted.
+    # over pairs (1). Two more reads of the activations in the backward pass are not counted.
     neurons = 12 * pairs * net.d_mlp
     logits = 14 * pairs * net.outputs  # W_L, skip connection, loss and its gradient, backward pass
     bags = 3 * 2 * net.heads * pairs * (net.d_mlp + net.outputs)  # table rows read, forward and backward
@@ -301,7 +301,7 @@ def memory(run: Run, runs: int = 1) -> Memory:
             _stored_activations(run, examples_per_update(run)) + _stored_activations(run, examples_at_once) // divisor
         )
         number_count += 4 * examples_at_once * _answer_count(run) * net.outputs
-    number_count += 3 * _masked_activations(run) // 2  # float32 masks, drawn from 16 random bits a neuron
+    number_count += 3 * _masked_activations(run) // 2  # float32 masks, drawn from 16 random bits per activation
     state, parameters = _state_size(run), parameter_count(run)
     # the state, and three arrays for gradients and new weights; Muon needs four more arrays
     device = number_count + (3 + state + 4 * (run.training.optimizer == "muon")) * parameters
@@ -416,8 +416,8 @@ def measuring_seconds(run: Run, core: Device) -> float:
 def _objective(run: Run) -> str:
     """Return which of the modules of `objectives` trains a run.
 
-    `pairs` trains one-layer networks of the paper's design on pairs, `paper_design` other networks of the paper's design, and
-    `any_design` networks of other designs.
+    `pairs` trains one-layer networks of the paper's design on pairs, `paper_design` other networks of the paper's
+    design, and `any_design` networks of other designs and all networks that compute in bfloat16.
     """
     return objective_module(run).rpartition(".")[2]
 

@@ -1,4 +1,4 @@
-"""The training loop: trains runs of the same shape together. Resumed training gives bit-identical weights."""
+"""The training loop: trains runs of the same shape together. Resumed training gives the same weights, bit for bit."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
 
     Stores without a saved state are a group of their own.
     """
-    # epoch of each saved state, and the number of checkpoints written until then
+    # for each store, the keys of its saved states: epoch of the state, and number of checkpoints written until then
     states = [set(store.states()) for store in stores]
     if set.intersection(*states) if states else True:
         return [stores] if stores else []
@@ -159,8 +159,8 @@ class _GroupTraining:
             is_evaluated, is_checkpoint = self._evaluate(), self._add_checkpoint()
             if is_evaluated or is_checkpoint:
                 block_full = len(self.current_block) == self.stores[0].block
-                # With all weights kept, a state is saved after each full block. No checkpoint waits for its block at that
-                # moment, so the state contains none.
+                # With all weights kept, a state is saved after each full block. No block is partly full at that moment,
+                # so the state contains no checkpoints.
                 save_due = (block_full and self.keeps_all) or time.monotonic() - last_save > SAVE_SECONDS
                 show_due = progress.due or self.epoch == recipe.epochs
                 if is_checkpoint or save_due or show_due:
@@ -200,7 +200,7 @@ class _GroupTraining:
         return f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}"
 
     def _ending(self) -> list[int]:
-        """Return the indices of the runs that end at this epoch: all at the last one, before it those that meet `stop_when`.
+        """Return the indices of the runs that end: all at the last epoch, before it those that meet `stop_when`.
 
         Runs stop at checkpoints only, so that their last weights are at an epoch that the other runs have too.
         """

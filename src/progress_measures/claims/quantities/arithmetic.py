@@ -1,6 +1,6 @@
 """Quantities that check the paper's arithmetic: cosines of key frequencies (appendix B), and consistency of the tables.
 
-Quantities without variables compute with published numbers only, and do not use the cube.
+Quantities with `variables=()` compute with the paper's published numbers only, and do not use the cube.
 """
 
 from __future__ import annotations
@@ -77,13 +77,14 @@ def interference(cube: xr.Dataset) -> Values:
 def single_coefficients(cube: xr.Dataset) -> Values:
     """Compare the coefficient on cos or sin of w(a + b) with the coefficients on products, in each row of Tables 1 and 3.
 
-    In a row, a projection of the neurons is fitted by two products, such as cos wa cos wb and sin wa sin wb, and by the
-    single function cos or sin of w(a + b), where w = 2 pi k/p for the row's frequency k. By the angle-sum identity, the
-    single function is the sum or difference of the products, so all three coefficients have nearly the same absolute
-    value. The deviation of a row is the absolute difference between the coefficient on the single function and the mean
-    absolute coefficient on the two products. Return the largest deviation of the published rows. Also return the
-    largest deviation of our runs' rows, relative to the absolute coefficient on the single function; NaN if our runs
-    have no key frequencies.
+    A row is about the neurons' projection on W_L cos_k or W_L sin_k, where W_L = W_out W_U, and cos_k and sin_k are the
+    vectors over outputs c with entries cos wc and sin wc; w = 2 pi k/p. The projection is fitted by two products, such
+    as cos wa cos wb and sin wa sin wb, and by the single function cos or sin of w(a + b). By the angle-sum identity,
+    the single function is the sum or difference of the two products, so its coefficient should be the mean absolute
+    coefficient on the products. The deviation of a row is the absolute difference between the coefficient on the single
+    function and the mean absolute coefficient on the two products. Return the largest deviation over the published
+    rows. Also return the largest over our runs' rows, there divided by the absolute coefficient on the single function;
+    NaN if our runs have no key frequencies.
     """
     claims, rows = load_claims(), [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     tables = ["paper.table1", *(f"paper.table3.seed{seed}" for seed in (1, 2, 3, 4))]
@@ -101,9 +102,10 @@ def single_coefficients(cube: xr.Dataset) -> Values:
 def table_6_from_table_5(cube: xr.Dataset) -> Values:
     """Derive mean losses of Table 6 from the test losses of Table 5, for p = 53 and for dropout 0.2.
 
-    Table 6 has losses over all pairs: 70 % are test pairs, and the loss on the training pairs is negligible. So the mean is
-    0.7 times the mean test loss. Also return the largest relative difference from the published means, and, for p = 53, the
-    standard deviation over networks of 0.7 times the test loss.
+    Table 6 has mean losses over all pairs: 70 % are test pairs, and the loss on the training pairs is negligible. So a
+    mean of Table 6 is 0.7 times the mean test loss over the networks of Table 5. Also return the largest relative
+    difference between the derived means and those of Table 6, and, for p = 53, the standard deviation over networks of
+    0.7 times the test loss.
     """
     claims = load_claims()
     prime_53 = [row["test_loss"] for row in claims["paper.table5.prime_53"].published]

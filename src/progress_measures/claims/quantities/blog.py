@@ -61,8 +61,8 @@ def run_layout(cube: xr.Dataset) -> Values:
 def grokking_landmarks(cube: xr.Dataset) -> Values:
     """Return the first epochs at which train and test loss are below 1e-6, and the start and end of the fall of the test loss.
 
-    The fall starts at the end of circuit formation and ends at the end of cleanup. Also return the epoch of the end divided by
-    the epoch of the start.
+    The fall starts at the end of circuit formation and ends at the end of cleanup. Also return the ratio of the epoch
+    at which the fall ends to the epoch at which it starts.
     """
     train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
     _, fall_start, fall_end = phase_end_epochs(_first_run(cube)[0])
@@ -233,11 +233,12 @@ def embedding_dimensions(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_large_frequency", "neuron_frequency"))
 def neurons_best_frequencies(cube: xr.Dataset) -> Values:
-    """Return the best frequencies of all neurons, the number of neurons of each, and the large frequencies of W_L.
+    """Return the neurons' best frequencies, the number of neurons with each, and the large frequencies of W_L.
 
-    A neuron's best frequency explains the largest fraction of its variance; it is 0 for a constant neuron, which `unique` does
-    not count. A frequency is large if its norm in W_L is at least 15 % of the largest. `same_sets` says whether the large
-    frequencies are those that are best for at least ten neurons each.
+    A neuron's best frequency explains the largest fraction of the neuron's variance. For a constant neuron it is 0, and
+    `unique`, the number of different best frequencies, does not count it. A frequency is large if its norm in W_L is at
+    least 15 % of the largest norm of a frequency. `same_sets` is true if the large frequencies are exactly those that
+    are best for at least ten neurons each.
     """
     last = _first_run(cube)[1]
     frequencies, counts = np.unique(last.neuron_frequency.values, return_counts=True)
@@ -282,7 +283,7 @@ def cluster_counts(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def published_cluster_sums(cube: xr.Dataset) -> Values:
-    """Return the sum of the blog's cluster sizes, with and without the neurons that it calls always firing."""
+    """Return the sum of the blog's cluster sizes, with and without the neurons that the blog calls always firing."""
     sizes = dict(load_claims()["blog.clusters"].published)
     always_firing = sizes.pop("always_firing")
     return {"total": sum(sizes.values()) + always_firing, "tuned": sum(sizes.values())}
@@ -292,8 +293,8 @@ def published_cluster_sums(cube: xr.Dataset) -> Values:
 def unclustered_fire(cube: xr.Dataset) -> Values:
     """Return the median, over neurons outside all clusters, of the fraction of pairs at which a neuron is active.
 
-    Also return the number of neurons outside all clusters, and how many of them are always on. The median is NaN if there are
-    none.
+    Also return the number of neurons outside all clusters, and how many of them are always on. If every neuron is in a
+    cluster, the median is NaN.
     """
     last = _first_run(cube)[1]
     active = last.neuron_fraction_active.values[~clustered(last)]
@@ -323,9 +324,10 @@ def clusters_in_own_frequency(cube: xr.Dataset) -> Values:
 def clusters_kept(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs if each neuron in a cluster is replaced by its fit at the cluster's frequency.
 
-    For `kept`, the neurons outside all clusters are unchanged; for `alone`, they are replaced by their mean over pairs. Both
-    are NaN if no neuron is in a cluster. W_L maps the neurons to logits; the contribution of other paths is replaced by its
-    mean over pairs. Also return the original loss, the ratio of `kept` to it, and the ratio of `alone` to `kept`.
+    The fit is by 1, cos and sin of w_k a and of w_k b, and their products. For `kept`, the neurons outside all clusters
+    are unchanged; for `alone`, they are replaced by their mean over pairs. Both are NaN if no neuron is in a cluster.
+    W_L maps the neurons to logits; the contribution of other paths to the logits is replaced by its mean over pairs.
+    Also return the original loss, the ratio of `kept` to the original loss, and the ratio of `alone` to `kept`.
     """
     original_loss = float(after_intervention(cube, "none", split="all")[0])
     kept, alone = (
@@ -347,10 +349,11 @@ def clusters_kept(cube: xr.Dataset) -> Values:
 def one_cluster_removed(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs if one set of neurons is removed, and all other neurons in clusters are replaced by fits.
 
-    The removed set is the cluster of one key frequency, or the neurons outside all clusters (`others`); each removed neuron
-    is replaced by its mean over pairs. A fit is at the frequency of the neuron's cluster. W_L maps the neurons to logits; the
-    contribution of other paths is replaced by its mean over pairs. Also return the ratios of these losses to the original
-    loss, and the number of key frequencies whose removal gives a loss above 1e-2.
+    The removed set is the cluster of one key frequency, or the neurons outside all clusters (`others`); each removed
+    neuron is replaced by its mean over pairs. The fits are those of `clusters_kept`, at the frequency of the neuron's
+    cluster. W_L maps the neurons to logits; the contribution of other paths to the logits is replaced by its mean over
+    pairs. Also return the ratios of these losses to the original loss, and for how many key frequencies the loss
+    without their cluster is above 1e-2.
     """
     _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
@@ -368,15 +371,16 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fit_coefficient", "neuron_fraction_explained"))
 def signs_of_products(cube: xr.Dataset) -> Values:
-    """Return how many clustered neurons have coefficients on products with the signs of a function of a + b.
+    """Return the fraction of clustered neurons whose coefficients on products have the signs of a function of a + b.
 
-    Here cos a stands for cos w_k a, where k is the neuron's frequency; likewise sin a, cos b and sin b. A function of
-    a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a cos b and
-    cos a sin b. A coefficient is small if its absolute value is at most 20 % of the largest of the neuron's four; a
-    condition on a small coefficient counts as fulfilled. Return the fraction of clustered neurons that fulfill both conditions
-    (`share`), and whether the first clustered neuron does. Also return, for each condition, the fraction that fulfills
-    it (`opposite`, `alike`) among the clustered neurons for which neither of its two coefficients is small. A fraction
-    of no neurons is NaN; without a clustered neuron, the value for the first one is False.
+    Each neuron is fitted at its frequency k; cos a stands for cos w_k a, and likewise sin a, cos b and sin b. A
+    function of a + b with one frequency fulfills two conditions: its coefficients on cos a cos b and sin a sin b have
+    opposite signs, those on sin a cos b and cos a sin b have equal signs. A coefficient is small if its absolute value
+    is at most 20 % of the largest of the neuron's four; a condition on a small coefficient counts as fulfilled. Return
+    the fraction of clustered neurons that fulfill both conditions (`share`), and whether the first clustered neuron
+    does. Also return, for each condition, the fraction that fulfills it (`opposite`, `alike`) among the clustered
+    neurons for which neither of its two coefficients is small. A fraction of no neurons is NaN; without a clustered
+    neuron, the value for the first one is False.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -521,9 +525,9 @@ EXPLAINED_BY_DIRECTIONS = {
 def trig_ratios(cube: xr.Dataset) -> Values:
     """Return which fractions of the variance of the logits and of the neurons the key frequencies' directions explain.
 
-    The neurons are taken before and after the ReLU (`pre`, `post`), at the last checkpoint. Also return the first epoch
-    at which each fraction reaches half of its final value (`…_half`), and by how many epochs this happens later for the
-    neurons than for the logits (`lead_over_…`).
+    Values are at the last checkpoint. The neurons are taken before and after the ReLU (`pre`, `post`). Also return the
+    first epoch at which each fraction reaches half of its final value (`…_half`), and by how many epochs the logits'
+    fraction reaches this half earlier than the neurons' fraction (`lead_over_…`).
     """
     last = _first_run(cube)[1]
     final = {name: float(last[variable]) for name, variable in EXPLAINED_BY_DIRECTIONS.items()}
@@ -539,9 +543,11 @@ def trig_ratios(cube: xr.Dataset) -> Values:
 def clusters_come_to_follow(cube: xr.Dataset) -> Values:
     """Return the median, over clustered neurons, of the fraction of variance that the neuron's final frequency explains.
 
-    The final frequency is the neuron's best frequency at the last checkpoint. Neurons are taken after the ReLU, at the end of
-    cleanup and at the last checkpoint. Also return the rank correlation of this median with the epoch, over checkpoints up to
-    the end of circuit formation. All values are NaN without clusters.
+    The final frequency is the neuron's best frequency at the last checkpoint, and the clusters are those of the last
+    checkpoint. Neurons are taken after the ReLU. The median is returned at the end of cleanup and at the last
+    checkpoint. Also return the rank correlation of the median with the epoch, over checkpoints up to the end of circuit
+    formation. All values are NaN if there are no clusters, or if the rule for phases does not find one of these two
+    ends.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
@@ -640,8 +646,8 @@ def test_over_trig_loss(cube: xr.Dataset) -> Values:
 def weights_peak(cube: xr.Dataset) -> Values:
     """Return the epoch of the largest sum of squared weights, and the ratio of this sum to the final one.
 
-    Also return which fraction of the decrease from this peak to the last checkpoint precedes the end of circuit formation;
-    NaN if there is no decrease.
+    Also return which fraction of the decrease from the largest sum to the final one happens before the end of circuit
+    formation; NaN if there is no decrease.
     """
     run_cube = _first_run(cube)[0]
     squares, (_, formation_end, _) = run_cube.sum_of_squared_weights, phase_end_epochs(run_cube)

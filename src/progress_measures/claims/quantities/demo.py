@@ -4,10 +4,10 @@ A quantity returns values by which claims are judged. Quantities that the subtra
 module `subtraction`.
 
 A key cosine is cos w(a + b - c) with w = 2 pi k / p at a key frequency k, as a function of the pair (a, b) and the
-output c; p is the modulus. W_L = W_out W_U maps the neurons after the ReLU to logits. The restricted loss of projected
-neurons is the test loss of the projection of the neurons on cos and sin of w(a + b) at the key frequencies, with each
-logit's mean over pairs kept. The excluded loss of projected neurons is the train loss with this projection removed from
-the neurons.
+output c; p is the modulus. W_L = W_out W_U maps the neurons after the ReLU to logits. The projection of the neurons, as
+functions of the pair, is on cos and sin of w(a + b) at the key frequencies. The restricted loss of projected neurons is
+the test loss if W_L maps only this projection to logits, and each logit's mean over pairs is added. The excluded loss
+of projected neurons is the train loss if this projection is removed from the neurons.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 @quantity(variables=("cluster_W_L_fourier_norm", "cluster_size", "key_frequency"))
 def first_cluster(cube: xr.Dataset) -> Values:
-    """Return each run's lowest key frequency and the size of its neuron cluster.
+    """Return each run's lowest key frequency and the number of neurons in the cluster of this frequency.
 
-    Also return which fraction of the squared norm of these neurons' rows of W_L is at this frequency. Values of a run without
-    key frequencies are 0, 0 and NaN.
+    Also return which fraction of the squared norm of the cluster's rows of W_L is at this frequency. Values of a run
+    without key frequencies are 0, 0 and NaN.
     """
 
     def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
@@ -120,8 +120,9 @@ def restricted_ratio_peak(cube: xr.Dataset) -> Values:
 def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
     """Return the excluded loss of projected neurons at the ends of memorization and of circuit formation.
 
-    Also return the ratio of the second loss to the first, and the same ratio for the test loss. Values are NaN for a run in
-    which the rule for phases does not find these ends.
+    Also return the ratio of the loss at the end of circuit formation to the loss at the end of memorization (`rise`),
+    and this ratio for the test loss (`test_loss_factor`). Values are NaN for a run in which the rule for phases does
+    not find these ends.
     """
     at_memorization_end, at_formation_end = (
         at_epochs(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")
@@ -167,8 +168,8 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     """Return restricted and excluded loss of projected neurons by two definitions each, at the first run's last checkpoint.
 
     `restricted` and `excluded` are measures of the cube. The other two losses are computed from the neurons and W_L:
-    `restricted_without_mean_skip` omits the mean over pairs of the skip connection around the MLP, and
-    `excluded_without_skip` omits this skip connection.
+    `restricted_without_mean_skip` omits the mean over pairs of the skip logits, which bypass the MLP, and
+    `excluded_without_skip` omits the skip logits altogether.
     """
     p, run_cube = operand_count(cube), cube.isel(run=0)
     keys = key_frequencies_of(run_cube)

@@ -33,10 +33,11 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
 
     Hovering shows the values of all curves at an epoch. Zooming in on the epoch axis applies to all rows; a double
     click shows all epochs. The excluded loss is on training pairs, with cos and sin of w(a + b) of all key frequencies
-    removed from the logits; w = 2πk/p for frequency k. The restricted loss is on all pairs, with only these cos and sin
-    and each output's mean left in the logits. Excluded and restricted loss change while train and test loss are flat.
-    Gini: Gini coefficient of the norms of the Fourier components of the embedding W_E or of the neuron-logit map
-    W_L = W_out W_U. Σ w²: sum of squared weights. Shaded areas are the phases that a rule with fixed thresholds finds.
+    removed from the logits; w = 2πk/p for frequency k. The restricted loss is on all pairs, with only these cos and
+    sin, and each output's mean over pairs, left in the logits. Excluded and restricted loss change while train and test
+    loss are flat. Gini: Gini coefficient of the norms of the Fourier components of the embedding W_E or of the
+    neuron-logit map W_L = W_out W_U. Σ w²: sum of squared weights. Shaded areas are the phases that a rule with fixed
+    thresholds finds.
     """
     run_cube = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
@@ -81,12 +82,12 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     Top left: the excluded loss rises while train and test loss are flat. The excluded loss is on training pairs, with
     cos and sin of w(a + b) of all key frequencies removed from the logits; w = 2πk/p for frequency k. Top right: the
-    restricted loss falls before the test loss does. The restricted loss is on all pairs, with only these cos and sin
-    and each output's mean left in the logits. Bottom left: the embedding W_E and the neuron-logit map W_L = W_out W_U
-    become sparse in the Fourier basis: the Gini coefficient of the norms of their Fourier components rises. Bottom
-    right: the sum of squared weights falls, sharply after memorization and in cleanup. Shaded areas are the phases that
-    a rule with fixed thresholds finds. The epoch axis ends at about twice the epoch at which cleanup ends; its label
-    gives the last trained epoch.
+    restricted loss falls before the test loss does. The restricted loss is on all pairs, with only these cos and sin,
+    and each output's mean over pairs, left in the logits. Bottom left: the embedding W_E and the neuron-logit map
+    W_L = W_out W_U become sparse in the Fourier basis: the Gini coefficient of the norms of their Fourier components
+    rises. Bottom right: the sum of squared weights falls, sharply after memorization and in cleanup. Shaded areas are
+    the phases that a rule with fixed thresholds finds. The epoch axis ends at about twice the epoch at which cleanup
+    ends; the label of the axis gives the last trained epoch.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     axes = fig.subplots(2, 2, sharex=True).ravel()

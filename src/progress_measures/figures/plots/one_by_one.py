@@ -46,7 +46,7 @@ def side_by_side(
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables of the panel.
+        cube: cube with the variables that `prepare_panel` reads.
         prepare_panel: function that prepares a panel.
         select_indices: function that returns the indices of the heads or neurons of a cube.
         columns: number of columns.

@@ -1,4 +1,4 @@
-"""Pairs that integer addition answers wrongly without the second principal component of its embedding."""
+"""Pairs that a network for integer addition answers wrongly without the second principal component of its embedding."""
 
 from __future__ import annotations
 

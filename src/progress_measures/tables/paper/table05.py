@@ -24,7 +24,7 @@ PUBLISHED_FIELDS = {
     "MLP FVE": "mlp_fve_percent",
     "MLP FVE SD": "mlp_fve_sd_percent",
 }
-"""For each column: the field of a row of the claim's published numbers."""
+"""The field of a published row, as the claim quotes the row, for each column of the table."""
 
 PERCENTAGES = ("logit FVE", "MLP FVE", "MLP FVE SD")
 """Columns that are published in percent; the table has fractions, 0 to 1, with the format of a percentage."""
@@ -52,18 +52,19 @@ def rows(
 ) -> pd.DataFrame:
     """Test loss, sparsity and fractions of variance explained (FVE) of networks with other settings than the mainline.
 
-    Our networks have the mainline's settings, except the named one and these: those on 40 to 90 % of the pairs train
-    for 5,000 epochs, not 40,000; those with P=53 have weight decay 5, not 1; those with dropout have weight decay 0 or,
-    where stated, 0.1. Test loss is in nat. Gini W_E and Gini W_L are Gini coefficients of the norms of the Fourier
-    components of the embedding W_E and of the neuron-logit map W_L = W_out W_U. Keys are the key frequencies k; w_k = 2
-    pi k/p. Logit FVE is the fraction of the logits' variance over pairs that the functions cos w_k(a + b - c) of all
-    keys explain, for outputs c. For MLP FVE, the neurons are projected on W_L cos_k and on W_L sin_k, where cos_k and
-    sin_k have the entries cos w_k c and sin w_k c. MLP FVE is the fraction of the variance over pairs of such a
-    projection that cos w_k(a + b) or sin w_k(a + b) explains: mean and standard deviation (SD) over the projections of
-    all keys. Left: the paper's networks, all of which generalize. Right: our networks, with their test accuracy, since
-    not all of ours generalize (none with dropout and no weight decay). The paper's networks with dropout are listed
-    twice: beside ours without weight decay, and beside ours with weight decay 0.1. The two networks in a row share no
-    initial weights. Our cells are empty where a network has not been trained to the end.
+    Our networks have the mainline's settings, except for the setting that the row names. In addition, networks on 40 to
+    90 % of the pairs train for 5,000 epochs, not 40,000; networks with P=53 have weight decay 5, not 1; networks with
+    dropout have weight decay 0 or, where the row states it, 0.1. Test loss is in nat. Gini W_E and Gini W_L are Gini
+    coefficients of the norms of the Fourier components of the embedding W_E and of the neuron-logit map W_L = W_out
+    W_U. Keys are the key frequencies k; w_k = 2 pi k/p. Logit FVE is the fraction of the logits' variance over pairs
+    that the functions cos w_k(a + b - c) of all keys explain, for outputs c. For MLP FVE, the neurons are projected on
+    W_L cos_k and on W_L sin_k, where cos_k and sin_k have the entries cos w_k c and sin w_k c. MLP FVE is the fraction
+    of the variance over pairs of such a projection that cos w_k(a + b) or sin w_k(a + b) explains: mean and standard
+    deviation (SD) over the projections of all keys. Left: the paper's networks, all of which generalize. Right: our
+    networks, with their test accuracy, since not all of ours generalize (none with dropout and no weight decay). The
+    paper's networks with dropout are listed twice: beside ours without weight decay, and beside ours with weight decay
+    0.1. The two networks in a row share no initial weights. Our cells are empty where a network has not been trained to
+    the end.
     """
     groups = [
         ("paper.table5.data_fraction", [(f"{float(run.train_fraction):.0%}", run) for run in _runs(data_fraction)]),

@@ -97,6 +97,7 @@ def newton_schulz(matrices: Tensor) -> Tensor:
     a, b, c = COEFFICIENTS
     is_tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if is_tall else matrices  # so that x x^T is not larger than x^T x
+    # the Frobenius norm is at least the largest singular value, so that no singular value exceeds 1
     x = x / norms_of_rows(matrices.flatten(1)).clamp_min(_EPSILON)[..., None]
     for _ in range(ITERATIONS):
         gram = multiply(x, x.mT)
