@@ -1,6 +1,6 @@
 """Capabilities: what a run provides and what a measure requires.
 
-A measure applies to a run if the run provides every capability that the measure requires; nothing else decides which
+A measure applies to a run if the run provides every capability that the measure requires; nothing else determines which
 measures apply. A task declares its capabilities; the function `capabilities_of` adds the capabilities of the network and its
 data.
 """

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-# Functions import `progress_measures` when they need it, because Snakemake imports every plugin of the environment, also for a
-# workflow that runs another revision of that package.
+# Snakemake imports every plugin of the environment, also for a workflow that uses another revision of
+# `progress_measures`. An import of that package at the top of this module would load the environment's revision into
+# such a workflow, so functions import it.
 
 LOG_FILE_ONLY = (
     *("Assuming unrestricted shared filesystem usage", "Building DAG of jobs", "Using shell:", "Provided cores:"),
@@ -71,7 +72,7 @@ class WorkflowStep(NamedTuple):
 class LogHandler(LogHandlerBase):
     """Prints one line when a step ends, all warnings and errors, and at the end how many steps were done.
 
-    In a terminal, a last line that is erased again names the running steps.
+    In a terminal, a last line names the running steps; it is erased before the next output.
     """
 
     def __post_init__(self) -> None:
@@ -111,7 +112,7 @@ class LogHandler(LogHandlerBase):
                 self._step(step)
         elif event == LogEvent.JOB_ERROR:
             self._step(self._running.pop(record.jobid, WorkflowStep.of(record)), "FAILED")
-            self._print(self.format(record))  # its command, and its log, as the default profile requests
+            self._print(self.format(record))  # with the step's command and, as the default profile requests, its log
         elif event is None or record.levelno >= WARNING:
             self._message(self.format(record))
         self._show_running()
@@ -194,14 +195,14 @@ def _time_since(start: float) -> str:
 def _reasons(text: str) -> list[str]:
     """Return why Snakemake runs a job.
 
-    The reason that an earlier step makes the job's input is given only if there is no other reason.
+    If there are several reasons, `new input` (an earlier step makes an input of the job) is left out.
     """
     reasons = []
     for reason in text.split("; "):
         kind, _, files = reason.partition(": ")
         reasons.append(REASONS.get(kind, kind).replace("{}", files.partition(", ")[0]))
-    updated_input = REASONS["Input files updated by another job"]
-    return [reason for reason in reasons if reason != updated_input] or reasons
+    input_of_earlier_step = REASONS["Input files updated by another job"]
+    return [reason for reason in reasons if reason != input_of_earlier_step] or reasons
 
 
 def _short(path: str) -> str:

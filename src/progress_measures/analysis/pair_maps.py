@@ -1,9 +1,10 @@
 """Attention, neuron activations and logits over all pairs, computed exactly from smaller arrays of a cube.
 
-An attention score from `=` is the sum of a term that depends on the attended token and a term that depends on its
-position: the variables `attention_score_token` and `attention_score_position` of the cube. A head's contribution to the
-pre-activation of a neuron, per unit of attention, is also the sum of a term of the attended token and a term of its
-position: `neuron_value_token` plus `neuron_value_position`. `neuron_offset` is the pre-activation without attention.
+The variables are those of one-layer networks. There, an attention score from `=` is the sum of a term that depends on
+the attended token and a term that depends on its position: the variables `attention_score_token` and
+`attention_score_position` of the cube. A head's contribution to the pre-activation of a neuron, per unit of attention,
+is also the sum of a term of the attended token and a term of its position: `neuron_value_token` plus
+`neuron_value_position`. `neuron_offset` is the pre-activation without attention.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def spectrum_2d(values: NDArray[np.floating]) -> NDArray[np.floating]:
         values: the functions [a, b, …].
 
     Returns:
-        Coefficients [component of a, component of b, …].
+        Coefficients [component of a, component of b, …], with components in the order of `fourier.basis`.
     """
     F = fourier.basis(len(values))
     return np.einsum("ia,jb,ab...->ij...", F, F, values, optimize=True)

@@ -34,11 +34,11 @@ def story(cube: xr.Dataset) -> list[str]:
     """Summarize the runs of a cube in a few lines. A value that differs between runs is given as a range.
 
     Args:
-        cube: cube of networks on pairs with a known split, such as that of `quickstart`.
+        cube: cube of networks on pairs with a known split, such as the cube of `quickstart`.
 
     Returns:
-        One line each on memorization, circuit formation, grokking and the algorithm. With several runs, a line before them says
-        what the ranges are.
+        One line each on memorization, circuit formation, grokking and the algorithm. With several runs, an additional
+        first line says what the ranges are.
 
     Raises:
         UserError: the cube lacks a variable that the lines require.

@@ -32,12 +32,12 @@ NEEDED_ACCURACIES = {
     "memorization": ("train_accuracy", 0.99),
     "generalization": ("test_accuracy", GENERALIZATION_ACCURACY),
 }
-"""For each value of a claim's field `needs`: the name of an accuracy, and its smallest value at the last checkpoint
-with which a network is judged."""
+"""For each value of a claim's field `needs`: a variable, and the smallest value that it must have at a network's last
+checkpoint for the network to be judged."""
 
 
 MapsOf = Callable[[str, str, Collection[str]], xr.Dataset]
-"""Function of the names of a cube, a run and measures; it returns these measures of the run at its last checkpoint.
+"""Function of the names of a cube, a run and measures; it returns these measures at the run's last checkpoint.
 
 It is used for maps: large measures, such as the neurons at all pairs, which a cube has of its first run only.
 """
@@ -70,11 +70,12 @@ class Judgment(NamedTuple):
 
     Attributes:
         claim: the claim that was judged.
-        measured: values of the claim's quantity by name, which `docs/claims.md` shows. They are of the runs in the
-            claim's field `runs`, by default of all runs. Empty if nothing was measured.
+        measured: values of the claim's quantity by name, which `docs/claims.md` shows. They are computed from the runs
+            in the claim's field `runs`, by default from all runs. Empty if nothing was measured.
         verdict: one of `VERDICTS`.
         failed: the conditions of the rule that the values in `measured` do not fulfill.
-        incomplete: sentences about missing runs, doubtful imports, or why no network is judged; empty if none applies.
+        incomplete: sentences about missing runs, about doubtful imports (networks that contradict their file or the
+            options of the import), or about why no network is judged; empty if none applies.
         networks: the outcome on each network of the population that has values; empty if the rule is judged once.
         authors: the outcome on a network of the paper's authors; None if the population names no such network, or if
             there is no cube of it.
@@ -128,9 +129,9 @@ def judge_all(
 ) -> list[Judgment]:
     """Compute the quantity of each claim and compare its values with the rule.
 
-    A rule is applied to each network of the claim's population, to the authors' network and to each control. If it compares
-    runs, it is applied once to all runs of its cubes, and once to all runs of each control. Contradictions and claims that
-    only report values are recorded: no measured value can refute them.
+    A rule is applied to each network of the claim's population, to the authors' network and to each control. If it
+    compares runs, it is applied once to all runs of its cubes, and once to all runs of each control cube.
+    Contradictions and claims that only report values are recorded: no measured value can refute them.
 
     Args:
         claims: the claims to judge.
@@ -356,14 +357,14 @@ class _Measurements:
     def _is_measurable_at_one_checkpoint(self, quantity: Quantity, network: xr.Dataset, cube_name: str) -> bool:
         """Return whether a quantity can be computed on a network with only one checkpoint.
 
-        The quantity's variables must have values there; a curve of the training history must have two or more. Whether the
-        quantity reads earlier checkpoints is found by trial: on the first run of the claim's cube, its values must be the same
-        with all checkpoints and with the last one alone.
+        The quantity's variables must have values there; a curve of the training history must have two or more. Whether
+        the quantity reads earlier checkpoints is found by trial: on the first run of the claim's cube, the quantity
+        must have the same values with all checkpoints and with the last one alone.
 
         Args:
             quantity: the quantity.
             network: cube of the network with one checkpoint.
-            cube_name: name of the claim's cube.
+            cube_name: name of the first cube of the claim, on whose first run the trial is made.
         """
         for variable in quantity.variables:
             min_values = 2 if variable.startswith("history_") else 1

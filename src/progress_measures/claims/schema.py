@@ -77,7 +77,8 @@ class Claim(BaseModel):
     experiment: str = Field(description="The experiment of this project that the statement is about.")
     kind: Literal["exact", "numeric_seeded", "qualitative", "contradiction"] = Field(
         description="exact: arithmetic, an identity, or the size or shape of data and arrays, which no training can change; "
-        "numeric_seeded: a number that depends on the seed; qualitative: a shape or an order; contradiction: the sources "
+        "numeric_seeded: a number that depends on the seed; qualitative: other statements, such as those about the shape "
+        "of a curve or the order of events; contradiction: the sources "
         "contradict themselves or each other, which is recorded."
     )
     statement: str = Field(description="The statement, in our words.")
@@ -102,9 +103,9 @@ class Claim(BaseModel):
     )
     runs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
         None,
-        description="Runs whose values are shown, by index in the grid of the experiment on whose cube the claim is "
-        "judged (the first, if there are several); default: all. They are also the runs that are judged, unless "
-        "config/populations.yaml lists `networks` for this experiment.",
+        description="Indices of the runs whose values are shown, in the grid of the first experiment in `judged_on` (or of "
+        "`experiment`); default: all. Only these runs are judged, unless config/populations.yaml lists `networks` for that "
+        "experiment.",
     )
     accept: list[Condition] = Field([], description="The rule as conditions on the values of the quantity.")
     together: bool = Field(
@@ -117,7 +118,9 @@ class Claim(BaseModel):
         "99 % or more) or all pairs (generalization: final test accuracy of 95 % or more). Other networks are left out.",
     )
     passes_on_controls: str | None = Field(
-        None, description="Why the rule also holds in control networks; required if it does and the claim holds."
+        None,
+        description="Why the rule also holds in control networks. Without this text, a claim whose rule also holds in controls "
+        "gets the verdict `does not discriminate`.",
     )
     changed: Change | None = Field(None, description="The change of the rule, if it was changed.")
     headline: bool = Field(
@@ -176,12 +179,15 @@ class Claim(BaseModel):
 
 
 class Population(BaseModel):
-    """The networks on which claims about one experiment are judged: an entry of `config/populations.yaml`."""
+    """The networks on which the claims of one experiment are judged: an entry of `config/populations.yaml`.
+
+    A claim belongs to the first experiment in its field `judged_on` or, without this field, to its `experiment`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     networks: list[str] = Field(
-        [], description="Cubes whose runs the claims are about; default: the runs of the claim's cube."
+        [], description="Cubes whose runs the claims are about; default: the runs of the experiment's own cube."
     )
     authors: str | None = Field(
         None, description="Cube of a network of the paper's authors, shown beside the population."
@@ -193,7 +199,7 @@ class Population(BaseModel):
 
 @functools.cache
 def load_populations() -> dict[str, Population]:
-    """Return the population of each experiment that has one.
+    """Return the population of each experiment that has an entry in `config/populations.yaml`.
 
     The file is `config/populations.yaml` in the current folder or, if it is missing there, in the repository that this code
     belongs to. Without a file, no experiment has a population.

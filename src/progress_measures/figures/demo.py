@@ -92,8 +92,8 @@ figure(
 def interference(fig: Figure, cube: xr.Dataset) -> None:
     """Mean over the first run's key frequencies k of cos(2πkx/p), for every integer x from 0 to p - 1.
 
-    The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x; the text gives the largest of
-    these values. In the logits, x is a + b - c for the output c. The right answer c therefore gets the largest logit.
+    The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x; the text gives the largest mean
+    at another x. In the logits, x is a + b - c for the output c. The right answer c therefore gets the largest logit.
     """
     run, p = str(cube.run.values[0]), operand_count(cube)
     ax = fig.subplots()
@@ -270,10 +270,11 @@ def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     """2D Fourier components of a weighted sum of the first run's neurons after the ReLU, without the constant component.
 
     All values are from the end of training. The weight of a neuron is the coefficient of its row of W_L = W_out W_U on
-    the sine over outputs of the lowest key frequency k (17 in the demo). Left: all components. Right: only components for which
-    the functions of a and of b are both the constant or cos or sin of a key frequency. The title gives the fraction of variance
-    in the eight largest. The weighted sum is close to a multiple of sin w(a + b) = sin wa cos wb + cos wa sin wb, with
-    w = 2πk/p.
+    the sine over outputs of the lowest key frequency k (17 in the demo). Each component is the coefficient on the
+    product of a Fourier basis function of a (row) and one of b (column). Left: all components. Right: only components
+    for which both basis functions are the constant or cos or sin of a key frequency. The title gives the fraction of
+    variance in the eight largest. The weighted sum is close to a multiple of sin w(a + b) = sin wa cos wb + cos wa sin
+    wb, with w = 2πk/p.
     """
     run = str(cube.run.values[0])
     keys = list(frequency_colors(cube, run))

@@ -251,12 +251,13 @@ figure(
     size=(6.8, 2.8),
 )
 def attention_scores(fig: Figure, cube: xr.Dataset) -> None:
-    """Attention score of each head from `=` to each number x: the part of the score that depends on x.
+    """Attention score of each head from `=` to each number (operand value) x: the part of the score that depends on x.
 
     Scores are before the softmax. The blog's W_attn is this part: r W_Q W_K^T W_E^T / sqrt(d_head), where r is the
     residual stream at `=` before the attention, and d_head is the dimension of a head. All values are from the first
-    run at the end of training. The legend gives the frequency k that explains most of the variance over pairs of the head's
-    attention to a, and the fraction of the variance of the head's score over numbers that this frequency explains.
+    run at the end of training. The legend gives the frequency k that explains most of the variance over pairs of the
+    head's attention to a, and the fraction of the variance over numbers of the head's score that this frequency
+    explains.
     """
     run_cube = cube.isel(run=0)
     ax = fig.subplots()
@@ -489,7 +490,7 @@ def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
     size=(5.4, 3.2),
 )
 def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
-    """Best frequency of each neuron of the first run at the end of training, and its fraction of variance explained.
+    """Best frequency of each neuron of the first run at the end of training, and the fraction of variance explained.
 
     Each dot is a neuron. Its column is the frequency that explains most of its variance over pairs, its height is the
     fraction explained, and its color is the fraction of all pairs at which the neuron is active. Neurons on or above

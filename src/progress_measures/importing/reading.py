@@ -93,7 +93,7 @@ def check_numbers(array: NDArray[Any]) -> None:
     """Check that an array is numeric and finite.
 
     Raises:
-        ValueError: it is not; the message says what was found.
+        ValueError: the array is not numeric, or not finite; the message says what was found.
     """
     if array.dtype.kind not in "iuf":
         raise ValueError(f"found values of dtype {array.dtype}")

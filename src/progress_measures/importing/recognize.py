@@ -33,7 +33,7 @@ MIN_AGREEMENT = 0.5
 MIN_LEAD = 0.1
 """Smallest excess of the fraction of answers that follow the recognized operation over that of any other operation."""
 MIN_CONFIDENCE_GAIN = 0.01
-"""Smallest difference in the mean probability of right answers that decides between two designs."""
+"""Smallest difference in the mean probability of right answers at which one design is preferred to another."""
 SAMPLE = 1500
 """Largest number of pairs on which possible designs are compared."""
 
@@ -43,7 +43,7 @@ class DesignFit(NamedTuple):
 
     Attributes:
         heads: number of heads.
-        design: fields of the section `model` that the tensors do not determine.
+        design: fields of the section `model` of an experiment that the tensors do not determine.
         operation: name of the operation with the highest agreement; empty if the design was not compared with others,
             if its logits are not finite, or if no answer follows an operation. Then agreement and confidence are 0.
         agreement: fraction of the pairs whose answers follow the operation, on a sample of up to `SAMPLE` pairs.
@@ -58,7 +58,7 @@ class DesignFit(NamedTuple):
 
 
 class ChosenDesign(NamedTuple):
-    """The chosen design, and the fields that the network's answers do not decide.
+    """The chosen design, and the fields that the network's answers do not determine.
 
     Attributes:
         fit: the chosen design.
@@ -88,8 +88,9 @@ def choose_design(
         answer_position: position whose logits are scored.
 
     Returns:
-        The design. Among designs of similar confidence, it is the first in the order of preference, with the number of
-        heads that gives it the highest confidence; the fields in which these designs differ are undecided.
+        The design. Among designs whose confidence is within `MIN_CONFIDENCE_GAIN` of the highest, it is the first in
+        the order of preference, with the number of heads that gives it the highest confidence. The fields in which
+        these designs differ are undecided.
 
     Raises:
         UserError: there is no possible design.
@@ -111,8 +112,8 @@ def choose_design(
         fits.append(_design_fit(heads, design, logits, operations, pairs))
     best = max(fits, key=lambda fit: fit.confidence)
     similar = [fit for fit in fits if fit.confidence > best.confidence - MIN_CONFIDENCE_GAIN]
-    ordinary = min((fit.design for fit in similar), key=[design for _, design in candidates].index)
-    chosen = max((fit for fit in similar if fit.design == ordinary), key=lambda fit: fit.confidence)
+    preferred = min((fit.design for fit in similar), key=[design for _, design in candidates].index)
+    chosen = max((fit for fit in similar if fit.design == preferred), key=lambda fit: fit.confidence)
     undecided: dict[str, list[Any]] = {}
     for name, value in {**chosen.design, "heads": chosen.heads}.items():
         values = dict.fromkeys(fit.heads if name == "heads" else fit.design[name] for fit in similar)
@@ -200,9 +201,10 @@ def check_finite(logits: NDArray[np.floating], path: Path) -> None:
 
 
 def chosen_operation(fractions: Mapping[str, float]) -> str | None:
-    """Return the operation with the highest agreement, or None if none stands out.
+    """Return the operation with the highest agreement, or None if no operation stands out.
 
-    It stands out if its agreement is at least `MIN_AGREEMENT` and exceeds that of every other operation by `MIN_LEAD`.
+    An operation stands out if its agreement is at least `MIN_AGREEMENT` and exceeds that of every other operation by
+    `MIN_LEAD`.
 
     Args:
         fractions: agreement of each operation, as `agreement` returns it.

@@ -89,6 +89,7 @@ def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
     coefficients, explained = [], []
     for k, attention in zip(attention_frequency(checkpoint), _attention_to_a(checkpoint).T, strict=True):
         w = 2 * np.pi * k / p
+        # at the Nyquist frequency, sin(w x) = sin(pi x) is 0, but is computed with rounding errors
         sin_difference = np.zeros(p * p) if 2 * k == p else np.sin(w * a) - np.sin(w * b)
         regressors = np.stack([np.cos(w * a) - np.cos(w * b), sin_difference], -1)
         fitted = np.linalg.lstsq(regressors, attention - 0.5)[0]

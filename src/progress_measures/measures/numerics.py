@@ -19,9 +19,10 @@ LOGITS_AT_A_TIME = 2**15
 """Number of logits whose cross-entropy is computed at a time, so that they stay in the processor's cache."""
 
 SPAN = 650.0
-"""Largest range of exponents at which losses without one frequency are computed from products of exponentials.
+"""Largest sum of the ranges (maximum minus minimum) of x and y for which exp(x - y) is computed as exp(x) exp(-y).
 
-With a larger range, the products would be inaccurate in float64, whose exp overflows above 709.
+Losses without one frequency are computed from such products. With larger ranges, the products would be inaccurate in
+float64, whose exp overflows above 709.
 """
 
 

@@ -1,8 +1,9 @@
-"""Attention of many sequences at a time, by torch's kernel (`attend`) or from a table of keys and values.
+"""Attention of many sequences at a time, by torch's kernel or from a table of keys and values.
 
-The backward pass of `attend_in_table` is written by hand. In `attend`, a query, key or value has the shape
-[run, example, position, head x d_head], where the last dimension has the entries of all heads side by side. In
-`attend_in_table`, the first dimension has all combinations of a run and a head, [run x head].
+`attend` uses the kernel, `attend_in_table` the table. The backward pass of `attend_in_table` is written by hand. In
+`attend`, a query, key or value has the shape [run, example, position, head x d_head], where the last dimension has the
+entries of all heads side by side. In `attend_in_table`, the first dimension has all combinations of a run and a head,
+[run x head].
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class _TableAttention(torch.autograd.Function):
 
 
 def _dot_products(vectors: Tensor, table: Tensor, flat_rows: Tensor) -> Tensor:
-    """Compute the inner products of each example's vector with its rows of the tables: [run x head, example, position]."""
+    """Compute the inner products of each example's vector with the example's rows: [run x head, example, position]."""
     gathered = embedding(flat_rows, table.flatten(0, 1))  # [run x head x example, position, width]
     return torch.bmm(gathered, vectors.flatten(0, 1)[..., None])[..., 0].unflatten(0, vectors.shape[:2])
 

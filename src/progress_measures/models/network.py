@@ -10,7 +10,7 @@ from progress_measures.models.design import Design
 from progress_measures.models.transformer import Hook, Weights
 
 MAX_ENTRIES = 2**22
-"""Maximum number of entries of a layer's widest activation in memory at a time; for gradients, an eighth of it."""
+"""Maximum number of entries of a layer's widest activation in memory at a time; for gradients, 1/8 of this number."""
 
 
 def answer_logits(weights: Weights, tokens: Tensor, position: int, design: Design, hook: Hook | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Generate the gallery: figures and tables with their captions, and the claims that cite them with their verdicts."""
+"""Generate the gallery: figures and tables with their captions, and the claims that cite them, each with a verdict."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ class GalleryItem:
 
     @property
     def can_be_made(self) -> bool:
-        """Whether the published cubes suffice to make the figure or table; a partial table requires no cubes."""
+        """Whether the published cubes suffice to make the figure or table.
+
+        A table with `partial` true can always be made: it leaves the cells of missing cubes empty.
+        """
         partial = getattr(self.declared, "partial", False)
         return partial or all(published_cube(name).exists() for name in self.declared.experiments)
 

@@ -33,7 +33,7 @@ def _with_others(values: Values, values_of_others: Values, suffix: str = "as_sta
 
 
 def _epochs_and_ratio(train: float, test: float) -> Values:
-    """Return the epochs by train and by test loss, and their ratio, train over test; NaN if the latter is infinite."""
+    """Return two epochs, found from train and test loss, and their ratio, NaN if the second epoch is infinite."""
     return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
 
 
@@ -69,9 +69,9 @@ def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
 
     `largest_drop` is the largest drop of the loss within a window of 5 % of the training. `steepest_at` is the epoch at
     the center of the window of this length within which the logarithm of the loss falls most; `steepest_at_first_digit`
-    and `steepest_at_second_digit` are its values for the first two digits. A window is used because differences of
-    adjacent checkpoints are noisy at small losses. `fraction_in_a_fifth` is the largest drop within a fifth of the
-    training, as a fraction of the total drop from the first value to the minimum.
+    and `steepest_at_second_digit` are the entries of `steepest_at` for the first two digits. A window is used because
+    differences of adjacent checkpoints are noisy at small losses. `fraction_in_a_fifth` is the largest drop within a
+    fifth of the training, as a fraction of the total drop from the first value to the minimum.
 
     Args:
         notebook: runs with the settings of the authors' notebook, which plots the curves of single digits.
@@ -138,9 +138,9 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
 def transition_on_fixed_set(cube: xr.Dataset) -> Values:
     """Return when the train loss falls below 0.1 (`train`), and the test loss below a quarter of its maximum (`test`).
 
-    `train` is the first such epoch, `test` the first after the maximum; an epoch is infinite if there is none. Also
-    return the ratio `test` / `train`, which is NaN if `test` is infinite; the largest test loss and its epoch; and
-    final test loss and accuracy. Values are of the first run.
+    `train` is the first such epoch, `test` the first such epoch after the maximum; an epoch is infinite if there is
+    none. Also return the ratio `test` / `train`, which is NaN if `test` is infinite; the largest test loss and its
+    epoch; and final test loss and accuracy. Values are of the first run.
     """
     run_cube = cube.isel(run=[0])
     train = first_below(run_cube.history_train_loss, 0.1)[0]
@@ -185,7 +185,9 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
 
     An induction score is a head's attention to tokens that equal the answer and follow a copy of the current token.
     Values are of the first run; the score is returned at the last and at the first checkpoint. Also return, for the
-    last run of `cube`, the score at the last checkpoint and the values of `fresh_data` except the accuracy.
+    last run of `cube`, the score at the last checkpoint and the values of `fresh_data` except the accuracy. (In
+    `repeated_subsequence`, the last run adds the residual stream twice in each layer, as the authors' code does by
+    error.)
 
     Args:
         cube: runs with the settings by which the claims are judged.
@@ -210,10 +212,11 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
 
 @quantity(variables=("induction_score", "previous_token_score"))
 def induction_circuit(cube: xr.Dataset) -> Values:
-    """Return the largest previous-token score of a head of the first layer, and induction score of a head of the last.
+    """Return the largest previous-token score in the first layer and the largest induction score in the last layer.
 
-    A previous-token score is a head's attention to the previous token; `induction_on_fresh_data` defines the induction
-    score. Values are at the last checkpoint, in lists with one entry per run.
+    The maxima are over the heads of the layer. A previous-token score is a head's attention to the previous token;
+    `induction_on_fresh_data` defines the induction score. Values are at the last checkpoint, in lists with one entry
+    per run.
     """
     last = cube.isel(epoch=-1)
     return {
@@ -226,8 +229,9 @@ def induction_circuit(cube: xr.Dataset) -> Values:
 def fresh_against_fixed_set(*cubes: xr.Dataset) -> Values:
     """Return how far train and test loss are apart on fresh data and on a fixed training set, for three tasks.
 
-    On fresh data, the value is the largest absolute log10 ratio of the two losses. On the fixed set, it is the ratio of the
-    epoch at which the train loss has halved to the epoch at which the test loss has halved.
+    On fresh data, the value is the largest absolute log10 ratio of the two losses. On the fixed set, it is the ratio of
+    the epoch at which the train loss has halved to the epoch at which the test loss has halved. Values are of the first
+    run of each cube.
 
     Args:
         cubes: for each task, the cube with fresh data, then the cube with the fixed training set.

@@ -1,4 +1,4 @@
-"""Figure 22: two-layer networks grok too, between slingshots."""
+"""Figure 22: two-layer networks grok too, between slingshots (sudden rises of the loss)."""
 
 from __future__ import annotations
 

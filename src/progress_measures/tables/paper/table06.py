@@ -46,8 +46,8 @@ def rows(
     The ablation replaces the vector that the skip connection carries past the MLP by its mean over all pairs. Each row
     is a group of networks; cells are means and standard deviations (SD) over these networks. Our networks have the
     mainline's settings (mod 113, 30 % of the pairs, weight decay 1, 40,000 epochs), except the setting that the row
-    names and these: networks on 40 to 90 % of the pairs train for 5,000 epochs; networks with P=53 have weight decay 5;
-    networks with dropout have weight decay 0 or, where stated, 0.1. Left: the paper's networks. Right: ours. The
+    names. In addition, networks on 40 to 90 % of the pairs train for 5,000 epochs, networks with P=53 have weight decay
+    5, and networks with dropout have weight decay 0 or, where stated, 0.1. Left: the paper's networks. Right: ours. The
     paper's networks with dropout are listed twice: beside ours without weight decay, of which none generalizes, and
     beside ours with weight decay 0.1. Our cells are empty where a network has not been trained to the end.
     """

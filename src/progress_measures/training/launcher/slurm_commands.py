@@ -1,7 +1,8 @@
 """Calls Slurm's commands and parses their output.
 
-If a command fails or does not end, its function raises no error: it returns None, a default or the error message. A line of an
-unexpected form is skipped: a site may print a notice, and a line of an array without an index is about no single job.
+If a command fails or does not end, the function that calls it raises no error, but returns None, a default or the error
+message. A line of an unexpected form is skipped: a site may print a notice, and a line of an array without an index is
+about no single job.
 """
 
 from __future__ import annotations
