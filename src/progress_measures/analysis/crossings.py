@@ -1,4 +1,4 @@
-"""Epochs at which curves cross a level, values of curves at epochs, and counts of rises of curves and of slingshots."""
+"""Epochs at which curves cross a level, values of curves at given epochs, and counts of rises and slingshots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures of a run's last checkpoint that its cube lacks, computed from stored weights.
+"""Measures of a run's last checkpoint that the experiment's cube lacks, computed from stored weights.
 
 Maps over all pairs are large, so a cube has the maps of its first run only. The maps of another run are computed from
 its last weights where the maps are needed. The last weights are stored after training, and published if they are small
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class StoredWeights:
-    """The stored weights of a run, as a `WeightSource`.
+    """The stored weights of a run, in the form in which `compute_measures` reads weights (`cube.extract.WeightSource`).
 
     Args:
         run: the run.

@@ -1,4 +1,4 @@
-"""The training examples of each update of a run, and its test examples.
+"""The training examples of each update of a run, and the test examples of the run.
 
 A run on pairs has a fixed training set, its training pairs, and is tested on all other pairs that have a right
 answer. A run on sequences samples its examples:
@@ -8,7 +8,7 @@ answer. A run on sequences samples its examples:
   the stream is generated again up to batch t, at a millisecond or less per batch.
 
 If an update trains on `training.batch` examples of a fixed training set, each pass over the set has a new order, which the split
-seed and the number of the pass determine. The last examples of a pass are left out of it if they are too few for a batch.
+seed and the number of the pass determine. The last examples of a pass are left out if they are too few for a batch.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class PairExamples:
         return Examples(*(values[indices] for values in self.fixed))
 
     def train(self, update: int) -> Examples:
-        """Return all training pairs, which are the same after every update."""
+        """Return all training pairs; `update` is not used, because they are the same after every update."""
         assert self.fixed is not None
         return self.fixed
 

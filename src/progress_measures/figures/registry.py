@@ -46,7 +46,8 @@ class Figure:
     """One figure and its declaration.
 
     Attributes:
-        id: source and name, such as `paper/fig07`; also the path of the figure's file without its extension.
+        id: source and name, such as `paper/fig07`; also the path of the figure's file in the folder `figures`, without
+            extension.
         title: one line that describes the figure.
         caption: a few sentences on what the figure shows and what to notice.
         reference: the published figure, section or definition that the figure is based on, or `not in the sources`.
@@ -115,7 +116,7 @@ class Figure:
 
         Args:
             run: name of the run; None for the caption as declared.
-            caption: a text in place of the figure's caption.
+            caption: the caption to use, such as that of the figure's page; by default, the figure's caption.
         """
         caption = self.caption if caption is None else caption
         return caption if run is None else re.sub(r"\b[Tt]he first run\b", lambda _: run, caption)

@@ -6,7 +6,7 @@ reading         reads a file into plain data; nothing in the file is executed (w
 contents        finds the networks, their epochs and the records of their training in this data (with `stated`)
 names           renames tensors and reorders their axes as in this project, by a file in formats/ or a mapping file
 sizes           finds the number n of operand values and the layout of the tokens
-designs         lists the designs that agree with the file, the user's options and the tensors
+designs         lists the designs (activation function, norms, mask, …) that agree with file, options and tensors
 recognize       chooses the design from the network's answers to a sample of pairs
 forward         computes the logits by the user's own forward pass, if the user gives one (with `callables`)
 operations      compares the network's answers with operations such as a + b mod n

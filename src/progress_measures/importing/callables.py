@@ -25,8 +25,8 @@ PAIRS_AT_ONCE = 2**12
 Network = Callable[[Tensor], Any]
 """A function from tokens [batch, position] to logits [batch, output] or [batch, position, output].
 
-It may also return logits and a dictionary of activations, of which `neurons` [batch, neuron] or [batch, position, neuron] are
-used.
+It may also return logits and a dictionary of activations, a dictionary with the key `logits`, or an object with the
+attribute `logits`. Of a dictionary, only `logits` and `neurons` [batch, neuron] or [batch, position, neuron] are used.
 """
 
 
@@ -72,8 +72,8 @@ class CallableNetwork:
         network: the callable; a module is evaluated in evaluation mode.
         task: the task on pairs, with its token layout and answer position.
         prefix: name of the callable, with which error messages begin, such as `--forward net.py:build`.
-        tensors: tensors from which the callable computes, one of which may be its embedding; None for the parameters of a
-            module.
+        tensors: tensors from which the callable computes, one of which may be its embedding; None to use the parameters
+            of the callable, if it is a module.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class CallableNetwork:
 
     @staticmethod
     def _at_answer(values: Tensor, tokens: Tensor, position: int) -> Tensor:
-        """Return values [batch, …] at the answer position; unchanged if they have no dimension of positions."""
+        """Return values [batch, …] at the answer position, or at the only position; unchanged without positions."""
         if values.ndim == 3 and values.shape[1] == tokens.shape[1]:
             return values[:, position]
         return values[:, 0] if values.ndim == 3 and values.shape[1] == 1 else values
@@ -326,7 +326,7 @@ class CallableNetwork:
 
     @staticmethod
     def _embedding_table(gradients: Mapping[str, Tensor], tokens: set[int], vocabulary: int) -> tuple[str, int] | None:
-        """Return the name of the table of embeddings, and the dimension of its tokens, 0 or 1; None if not exactly one fits.
+        """Return the name of the table of embeddings and the dimension of its tokens, 0 or 1; None unless just one fits.
 
         Args:
             gradients: gradients of a logit of one pair, by the tensor's name.

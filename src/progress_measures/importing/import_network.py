@@ -1,4 +1,4 @@
-"""Import a file of networks into a cube: read, recognize, write what training would have written, measure, gather."""
+"""Import a network into a cube: read it, recognize it, write what training would have written, measure, gather."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
         options: what the user states about the file.
 
     Returns:
-        Report lines: what is known about the network and where it comes from, and how often its answers agree with each
-        operation, such as a + b mod n.
+        Report lines: what is known about the network, each with its source, and how often the network's answers agree
+        with each operation, such as a + b mod n.
 
     Raises:
         UserError: the file cannot be read or contains no network on pairs, an option does not fit it, or the name is
@@ -55,7 +55,7 @@ def write_network(network: RecognizedNetwork, contents: Contents, out: Path, pre
         precision: `float64` or `float32`, the precision of measurement.
     """
     if out.parent.resolve() == paths.RESULTS.resolve():
-        # The workflow measures again whatever is older than these fingerprints, so they are written before the measurement.
+        # The workflow measures again whatever is older than these fingerprints of the code, so they are written first.
         fingerprints = fingerprint.folder(paths.RESULTS)
         fingerprint.write_fingerprint(fingerprints, f"{fingerprint.PACKAGE}.cube.gather")
         parts.write_measuring_fingerprint(fingerprints, out.name, network.experiment.runs(out.name))
@@ -91,7 +91,7 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
 
 
 def _match_format(path: Path, contents: Contents, options: Options) -> FormatMatch:
-    """Match the last state dict against the formats, with the number of heads that the user or the file states."""
+    """Match the last state dict against the known formats, with the number of heads that the user or file states."""
     stated = contents.stated.get("heads")
     heads = options.heads or (stated.value if stated else None)
     if not (heads is None or (type(heads) is int and heads >= 1)):
@@ -104,7 +104,7 @@ def _match_format(path: Path, contents: Contents, options: Options) -> FormatMat
 
 
 def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
-    """Return this project's names of the tensors that the network lacks, by its configuration or the user's options."""
+    """Return our names of the tensors that the network lacks, by the file's configuration or the user's options."""
     mlp_tensors = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
     absent = mlp_tensors if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")
@@ -115,7 +115,7 @@ def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
 
 
 def check_name(out: Path) -> None:
-    """Raise an error if the name of the folder is taken or cannot be a target of the workflow."""
+    """Raise an error if the name of the folder is taken or is not valid for an experiment."""
     if not is_experiment_name(out.name):
         raise UserError(
             f"--out {out}: expected results/<name>, with a name of lower-case letters, digits and _ that is not the name "
@@ -170,7 +170,7 @@ def _write(network: RecognizedNetwork, name: str, contents: Contents, precision:
 
 
 def report(network: RecognizedNetwork, path: Path) -> list[str]:
-    """Return the lines of a report: what is known about a network, its agreement with each operation, and its doubts.
+    """Return the lines of a report on a network: what is known about it, its agreement with each operation, and doubts.
 
     A doubt says what contradicts a setting that was found.
     """

@@ -1,4 +1,6 @@
-"""Convert what `inert` has read from a pickle to plain values, arrays and records. No name in a pickle is imported.
+"""Convert what the module `inert` has read from a pickle to plain values, arrays and records.
+
+No function or class that a pickle names is imported.
 
 Tensors, arrays, containers, paths and dates become plain values. Every other object becomes a `Record` of its fields. The
 `Record` of a configuration of omegaconf or ml_collections has the configuration's fields, without the library's wrapper.
@@ -107,7 +109,8 @@ def _no_storage(key: str) -> bytes:
 def _old_torch_file(stream: io.BytesIO, machine: Machine, path: Path) -> tuple[Builder, Any]:
     """Read what follows the magic number in an old file of `torch.save`.
 
-    These are the version, the system with its byte order, the saved object, the names of the storages, and their numbers.
+    These are the version, the system with its byte order, the saved object, the names of the storages, and the numbers
+    in each storage.
 
     Returns:
         A `Builder` with the storages, and the object, not yet converted.
@@ -245,11 +248,11 @@ class Builder:
         return self._record(name, arguments, call)
 
     def _record(self, name: str, arguments: list[Any], call: Call) -> Any:
-        """Return an object as a `Record` of its fields and of the arguments of the call that makes it, by their index.
+        """Return an object as a `Record` of its fields, and of the arguments of the call that makes it, by their index.
 
-        An object without fields becomes the list of its entries, if it has any. If it has neither and its call has one
-        argument, it becomes this argument, as a member of an enumeration becomes its value. An object that is made with
-        `is_new` stays a `Record`. Configurations of omegaconf and ml_collections become their content.
+        An object without fields becomes the list of its entries, if it has any. If it has no entries either, and its
+        call has one argument, it becomes this argument: a member of an enumeration becomes its value. It stays a
+        `Record` if `call.is_new` is true. Configurations of omegaconf and ml_collections become their content.
         """
         fields: dict[str, Any] = {}
         for node in call.states:
@@ -370,7 +373,8 @@ class Builder:
     def _flat_tensor(self, pid: tuple[Any, ...]) -> torch.Tensor:
         """Return the numbers of a storage, or of the part that its id names, as a tensor [number]. A storage is read once.
 
-        `pid` has the entries that `inert.Storage` describes. The sixth names a part: its name, first number and count.
+        `pid` is the id, with the entries that `inert.Storage` describes. The sixth, if any, gives a part's name, first
+        number and count of numbers.
         """
         import torch
 
@@ -444,7 +448,7 @@ class Builder:
         return plain_array(tensor, self._path)
 
     def _count_bytes(self, size: int) -> None:
-        """Add `size` bytes to the total and check it, because a pickle can request copies of one object many times."""
+        """Add `size` bytes to the total and check it, because a small pickle can make many copies of one object."""
         self._size += size
         check_size(self._size, self._path)
 
@@ -485,7 +489,7 @@ def _text(value: Any) -> str:
 
 
 def _duration(arguments: list[Any]) -> datetime.timedelta:
-    """Return the duration of numbers of days, seconds and microseconds."""
+    """Return a duration, given as up to three numbers: of days, seconds and microseconds."""
     if not all(type(number) is int for number in arguments) or len(arguments) > 3:
         raise ValueError("the pickle has a duration of an unknown form")
     return datetime.timedelta(*arguments)

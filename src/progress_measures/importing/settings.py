@@ -40,7 +40,7 @@ Of these settings, `_recipe` reads four from a file that states them; the others
 """
 
 NO_LEAD = "no operation leads the others"
-"""Doubt if the two best operations agree with almost equally many answers, to less than `recognize.MIN_LEAD`."""
+"""Doubt if answers follow two operations almost equally often: fractions differ by less than `recognize.MIN_LEAD`."""
 
 MAX_ACCURACY_DIFFERENCE = 0.02
 """Largest difference between an accuracy that the file states and the accuracy that we compute."""
@@ -50,7 +50,7 @@ class Options(NamedTuple):
     """What the user states about the file. For None, or an empty `model`, the import finds the value itself.
 
     Attributes:
-        names: path of a mapping file, the option `--map`.
+        names: path of a mapping file (names and axis orders of the file's tensors), the option `--map`.
         split: training pairs, in one of the forms of `splits.FORMS`.
         operation: `a+b`, `a-b`, `b-a`, `a*b`, `a/b`, `sum`, `s5`, an expression of a and b, or a file with right answers.
         modulus: number n of operand values.
@@ -62,7 +62,7 @@ class Options(NamedTuple):
         precision: precision of the measurement, `float64` or `float32`.
         key: key under which the file has the networks.
         forward: `FILE.py:FUNCTION` of the user's forward pass.
-        accept_doubtful: whether to import a network although something contradicts what the file says.
+        accept_doubtful: whether to import a network despite doubts.
     """
 
     names: Path | None = None
@@ -193,8 +193,7 @@ def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork,
         The experiment, and the weights, epochs and split of its only run.
 
     Raises:
-        UserError: an option does not fit the file, or something contradicts what is stated or found and `accept_doubtful` is
-            false.
+        UserError: an option does not fit the file; or `accept_doubtful` is false and there are doubts.
     """
     logits, sizes, tested = computed.logits, computed.sizes, computed.tested
     agreement = recognize.agreement(logits, tested)
@@ -320,7 +319,7 @@ def operations_of(options: Options, sizes: Sizes) -> list[CandidateOperation]:
 def _operation(
     options: Options, tested: list[CandidateOperation], agreement: Mapping[str, float], path: Path, tried: str
 ) -> tuple[CandidateOperation, Choice]:
-    """Return the operation, and its name with where it comes from.
+    """Return the operation, and its name with the source of the name.
 
     Raises:
         UserError: the user states no operation, the answers follow none clearly, and `accept_doubtful` is false.
@@ -362,9 +361,10 @@ def _file_losses(contents: Contents) -> TrainAndTestLoss:
     """Return the losses that the file states for its last checkpoint; None for a loss that it does not state."""
 
     def last_loss(losses: Losses | None, setting: str) -> float | None:
-        """Return the last recorded loss that is not later than the last checkpoint.
+        """Return the last loss recorded at or before the last checkpoint, or the first one if all are later.
 
-        If no losses are recorded, it is the single loss that the file states under `setting`, or None.
+        If the checkpoint's epoch is unknown, return the last recorded loss. If no losses are recorded, return the
+        single loss that the file states under `setting`, or None.
         """
         last_epoch = contents.epochs[-1] if contents.epochs else None
         if losses is not None and len(losses.values):
@@ -381,7 +381,7 @@ def _file_losses(contents: Contents) -> TrainAndTestLoss:
 def _accuracy_doubts(
     contents: Contents, split: ImportedSplit, correct: NDArray[np.bool_], defined: NDArray[np.bool_]
 ) -> list[str]:
-    """Describe accuracies in the file that differ from those we compute, if the split is known."""
+    """Describe accuracies in the file that differ from those we compute; none if the split is unknown."""
     if split.train is None:
         return []
     doubts = []
@@ -510,7 +510,10 @@ def _epochs(contents: Contents, options: Options) -> tuple[list[int], Finding]:
 
 
 def _recipe(contents: Contents) -> tuple[dict[str, float], list[Finding]]:
-    """Return the learning rate, weight decay and betas that the file states, and their findings; a single beta is not used."""
+    """Return the learning rate, weight decay and betas that the file states, and their findings.
+
+    If the file states only one beta, the settings have neither.
+    """
     settings: dict[str, float] = {}
     findings = []
     for name in ("learning_rate", "weight_decay", "beta1", "beta2"):

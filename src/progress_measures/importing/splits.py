@@ -18,7 +18,7 @@ from progress_measures.importing.reading import check_numbers, load_array
 from progress_measures.tasks.split import train_order
 
 FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of indices (.txt, .csv, .json, .npy)"
-"""The forms of the option `--split`."""
+"""The forms of the option `--split`; `ImportedSplit.method` explains `shuffle` and `randperm`."""
 
 COMMON_TRAIN_FRACTIONS = (0.3, 0.25, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 COMMON_SEEDS = (0, 1, 42, 598, 999)  # 598 and 999 are the seeds of the notebooks that accompany the paper
@@ -35,7 +35,8 @@ tried."""
 RANDOM_SPLITS = 20
 """Number of random splits that are compared with a file's losses, to test a split that fits these losses.
 
-They have as many training pairs as this split. The losses confirm it only if no random split fits them.
+Each random split has as many training pairs as the tested split. The losses confirm the tested split only if no random
+split fits the losses, too.
 """
 
 
@@ -261,7 +262,7 @@ def _split_from_option(option: str, defined: NDArray[np.bool_]) -> ImportedSplit
 
 
 def _seeded_split(method: str, seed: int, fraction: float, defined: NDArray[np.bool_], choice: Choice) -> ImportedSplit:
-    """Draw a split of the pairs with a right answer from a seed, as training does."""
+    """Draw the training pairs from a seed, among the pairs with a right answer, as training does."""
     n = len(defined)
     order = train_order(method, seed, n)
     order = order[defined.ravel()[order]]

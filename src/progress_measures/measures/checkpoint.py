@@ -47,7 +47,7 @@ class RunContext:
         labels: index of the right answer of each pair, in the order of the outputs [pair]; of no use where `defined` is
             false.
         defined: whether each pair has a right answer [pair].
-        closed_form: whether the fast path, `models.pairs`, can compute the neurons; see `Run.closed_form`.
+        closed_form: whether the fast path (`models.pairs`, an exact computation from small tables) applies.
     """
 
     def __init__(
@@ -224,7 +224,8 @@ class Checkpoint:
 
     Attributes:
         stored: the arrays of the checkpoint as they are stored: the trained tensors. For a run without the capability
-            `weights`, they are `logits` and, if they are known, `neurons` and `gradient_cosines`.
+            `weights` (a network imported with the user's own forward pass), they are `logits` and, if they are known,
+            `neurons` and `gradient_cosines`.
         weights: the trained tensors in the order of the context and in native form. This is the form of the paper's design,
             into which the tensors of other designs are folded (see `models.native`). Empty for a run without the
             capability `weights`.
@@ -402,7 +403,8 @@ class Checkpoint:
     def variance_fractions(self) -> NDArray:
         """Fraction of each neuron's variance over pairs that each frequency k explains: [neuron, frequency].
 
-        A frequency explains the projection on its 2D Fourier block {const, cos k, sin k}^2. NaN for a constant neuron.
+        Frequency k explains the projection on cos and sin of w_k a and of w_k b, and on their products. NaN for a
+        constant neuron.
         """
         return self.post_spectrum.fraction_explained("block", self.context.sign).T
 

@@ -2,7 +2,7 @@
 
 An intervention is a function of a checkpoint that returns the logits of all pairs [pair, output]. Each entry of
 `INTERVENTIONS` becomes a label along the cube's dimension `intervention`. Interventions are measured at the last checkpoint.
-Losses with frequencies removed from the logits are in the families `losses` and `ablations`, which are measured at all
+Losses with frequencies removed from the logits are in the modules `losses` and `ablations`, and are measured at all
 checkpoints. In the labels, "W_L's key directions" are the readout vectors W_L cos_k and W_L sin_k of key frequencies k
 (see `measures.readout`), where W_L = W_out W_U maps the neurons to logits.
 """
@@ -53,7 +53,7 @@ def _mlp_skip_mean(checkpoint: Checkpoint) -> Array:
 
 
 def _attention_zero(checkpoint: Checkpoint) -> Array:
-    """Remove the output of all heads: the residual stream after them is the embedding of `=` and its position."""
+    """Remove the output of all heads: the residual stream after them is token plus position embedding of `=`."""
     return logits(checkpoint, np.broadcast_to(at_equals(checkpoint), residual_mid(checkpoint).shape))
 
 
@@ -79,7 +79,7 @@ def _attention_to_equals_shared_out(checkpoint: Checkpoint) -> Array:
 
 
 def _attention_linear(checkpoint: Checkpoint) -> Array:
-    """Replace the attention to a by its fit `linear_attention`, that to b by 1 minus this fit, and that to `=` by 0."""
+    """Replace attention to a by a line in the score difference, to b by 1 minus this line, and to `=` by 0."""
     to_a = linear_attention(checkpoint)
     return _with_attention(checkpoint, np.stack([to_a, 1 - to_a, np.zeros_like(to_a)], -1))
 
@@ -275,7 +275,7 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over all pairs of the logits of the neurons alone, without the neuron cluster of frequency k.
+    """Mean cross-entropy over all pairs, with logits of the neurons alone, without the neuron cluster of frequency k.
 
     The cluster of k is all neurons of whose variance k explains at least 85 %. W_L = W_out W_U maps the neurons to
     logits. Neurons in clusters are replaced by their fits at their frequencies. The removed cluster and all other paths

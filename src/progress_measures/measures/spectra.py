@@ -67,7 +67,7 @@ def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     requires={"cyclic_group", "mlp"}, reference="Nanda et al. 2023, section 4.1", mantissa_bits=12,
 )  # fmt: skip
 def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
-    """Norm over neurons of each 2D Fourier component of the activations, after the activation function, over (a, b)."""
+    """Norm over neurons of each 2D Fourier component of the activations, taken after the activation function."""
     return _norms_2d(checkpoint, checkpoint.post)
 
 
@@ -94,7 +94,7 @@ def terms(p: int, k: int) -> Array:
 )  # fmt: skip
 @cached_per_checkpoint
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
-    """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b, and their products.
+    """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b, and their products; w_k = 2πk/n.
 
     The neuron is taken after the activation function; k is the frequency that explains the largest fraction of its
     variance at the last checkpoint. A constant neuron has no frequency: its coefficient on 1 is its value, the others

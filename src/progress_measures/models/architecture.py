@@ -1,4 +1,4 @@
-"""Names, dimensions and sizes of a network's trained tensors, in the order used throughout the package."""
+"""Names of a network's trained tensors in the package's order, with the names and sizes of their dimensions."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Architecture(NamedTuple):
 
     @property
     def _mlp_parameters(self) -> dict[str, dict[str, int]]:
-        """The same as `parameters`, for an MLP without attention, whose `layers` are hidden layers; see `models.mlp`."""
+        """`parameters` for an MLP without attention, whose `layers` are hidden layers; see `models.mlp`."""
         neuron, output = {"neuron": self.d_mlp}, {"output": self.outputs}
         inputs = {
             "summed": self.d_model,

@@ -59,7 +59,7 @@ class Bags:
             weights: factors of the rows in each bag: [run, bag, row in bag], or any shape with this order of entries.
 
         Returns:
-            [run x bag, width].
+            The sums [run x bag, width].
         """
         weights = weights.detach().reshape(self._bags.shape)
         return embedding_bag(self._bags, table.detach(), per_sample_weights=weights, mode="sum")
@@ -110,6 +110,6 @@ def weighted_sums(table: Tensor, weights: Tensor, bags: Bags) -> Tensor:
         bags: the rows of each bag.
 
     Returns:
-        [run, bag, width].
+        The sums [run, bag, width].
     """
     return _WeightedSums.apply(table, weights, bags).unflatten(0, bags.shape)

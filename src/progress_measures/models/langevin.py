@@ -55,7 +55,7 @@ def sampled_losses(
         for name, piece in zip(center, chains.split(sizes, dim=1), strict=True)
     }
     generators = [torch.Generator(start.device).manual_seed(seed) for seed in seeds]
-    noise = torch.empty_like(chains, dtype=torch.float32)  # so that weights in float64 get the same noise
+    noise = torch.empty_like(chains, dtype=torch.float32)  # so that weights in float32 and float64 get the same noise
     losses = torch.empty(len(seeds), steps + 1, dtype=torch.float64)
     for step in range(steps):
         current = loss(weights)

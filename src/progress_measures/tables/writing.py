@@ -22,7 +22,7 @@ def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path
 
     Args:
         table: the table's declaration.
-        cubes: one cube per experiment of the table; None for each missing cube, if the table is partial.
+        cubes: one cube per experiment of the table; None for each missing cube, if `table.partial` is true.
         paths: paths of the files to write, which end in .md, .csv or .tex.
 
     Raises:

@@ -5,9 +5,10 @@ labels that returns each run's mean loss and its gradient with respect to the lo
 networks, some of which are written by hand, therefore work with every loss. To add a loss, copy `stablemax`, add the
 copy to `OTHER_LOSSES`, and its name to `Training.loss` in `experiments/schema.py`.
 
-A network that has grokked can have a loss of 1e-7 or less. In float32, rounding erases so small a loss and its gradient, and
-the loss rises suddenly ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate,
-at a fraction of the cost on a GPU. `float32` serves the paper's experiment on low precision (appendix D.2).
+A network that has grokked can have a loss of 1e-7 or less. In float32, rounding erases so small a loss and its
+gradient, and the loss rises suddenly ('slingshots', Thilak et al. 2022). `training.precision` therefore has three
+values. The paper's notebooks use `float64`. `float32_log1p` is as accurate, at a fraction of the cost on a GPU.
+`float32` serves the paper's experiment on low precision (appendix D.2).
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-# Largest number of queued functions, with the one that runs. If the disk cannot keep up, training waits instead of filling the
-# memory.
+# Largest number of queued functions, including the one that runs. If the disk cannot keep up, training waits instead of
+# filling the memory.
 MAX_QUEUED = 4
 
 

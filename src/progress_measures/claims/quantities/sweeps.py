@@ -1,4 +1,4 @@
-"""Quantities for sweeps of weight decay and train fraction: the values by which claims about them are judged."""
+"""Quantities for sweeps of weight decay and train fraction: the values by which claims about such sweeps are judged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MIN_NETWORKS = 10
-"""Smallest number of networks to which a power law is fitted; each has a finite delay above 0."""
+"""Smallest number of networks with a finite delay above 0 to which a power law is fitted."""
 
 
 @quantity(variables=VARIABLES)

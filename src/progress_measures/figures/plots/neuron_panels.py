@@ -1,7 +1,7 @@
 """Panels that show one neuron of the first run: over all pairs, over the operand values and in the Fourier basis.
 
-A panel is prepared by a function of axes and a cube, which draws the parts that are equal for all neurons. It returns a
-function of the index of a neuron that draws the rest and the title.
+A panel is prepared by a function of axes and a cube. This function draws the parts that are the same for all neurons,
+and returns a function of the index of a neuron. The returned function draws the rest and the title.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from progress_measures.figures.plots.one_by_one import PreparePanel
 
 BEST_FREQUENCY = ("neuron_frequency", "neuron_fraction_explained")
-"""Variables with the frequency that explains most of each neuron's variance, and the fraction that it explains."""
+"""Variables: the frequency that explains most of each neuron's variance, and the fraction of variance it explains."""
 
 
 def one_line_neuron_title(cube: xr.Dataset, neuron: int) -> str:
@@ -94,9 +94,9 @@ def spectrum_map(
 
     Returns:
         A function of all 2D Fourier coefficients [component of a, component of b] and a title in two parts, separated by a
-        comma and a space. The function leaves out the coefficient of the component that is constant in a and b, and divides the
-        others by their largest absolute value. It then draws the map, and adds to the title the largest absolute value that
-        the map does not contain.
+        comma and a space. The function leaves out the coefficient of the component that is constant in a and b, and
+        divides the others by their largest absolute value. It then draws the map. If the map does not contain all
+        coefficients, it adds to the title the largest absolute value outside the map, after this division.
     """
     indices = key_components(cube)
     image = ax.imshow(np.zeros((len(indices), len(indices))), cmap=colors, vmin=lowest, vmax=1, interpolation="nearest")
@@ -153,7 +153,7 @@ def head_contributions(neuron_count: int) -> PreparePanel:
     attention and without the part of the position vector. It is an entry of W_E W_V W_O W_in.
 
     Args:
-        neuron_count: number of neurons, from the first, whose values fit on the y axis.
+        neuron_count: number of neurons, counted from the first, whose values determine the range of the y axis.
 
     Returns:
         The function that prepares the panel.
@@ -188,7 +188,7 @@ def contribution_spectra(neuron_count: int) -> PreparePanel:
     The basis is over the operand values, without the constant. Key frequencies are labeled.
 
     Args:
-        neuron_count: number of neurons, from the first, whose values fit on the y axis.
+        neuron_count: number of neurons, counted from the first, whose values determine the range of the y axis.
 
     Returns:
         The function that prepares the panel.
@@ -203,7 +203,7 @@ def contribution_spectra(neuron_count: int) -> PreparePanel:
         limit = 1.05 * float(np.abs(spectra[..., :neuron_count]).max())
         ax.axhline(0, color="#888888", lw=0.4, zorder=0)
         ax.set(xlabel="Component, by k", ylabel="Coefficient", xlim=(0, n), ylim=(-limit, limit))
-        # components 2k - 1 and 2k are cos and sin of frequency k; its label is between them
+        # components 2k - 1 and 2k are cos and sin of frequency k; the label k is between them
         frequency_ticks(ax.xaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
 
         def show(neuron: int) -> None:

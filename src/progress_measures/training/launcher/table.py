@@ -49,7 +49,7 @@ def table(title: str, rows: list[JobRow]) -> Table:
     """Return a table with one line per shard.
 
     Args:
-        title: name of the experiment.
+        title: title of the table, such as the name of the experiment.
         rows: rows of the table, one per shard.
 
     Returns:
@@ -94,7 +94,7 @@ def progress_line(title: str, rows: list[JobRow]) -> str:
     For more than `SHARDS_IN_A_LINE` running shards, the range of epochs over these shards replaces epochs and losses.
 
     Args:
-        title: name of the experiment.
+        title: beginning of the line, such as the name of the experiment.
         rows: rows of the table, one per shard.
     """
     running = [(row.name, row.progress) for row in rows if row.state == "running" and row.progress]
@@ -118,10 +118,10 @@ class Display:
     """Shows the jobs on standard error: in a terminal the table at each call, in a log a line from time to time.
 
     A log also gets a line for each shard that fails, is canceled or retried, whose state is unknown, or whose job Slurm does not
-    take or will never start.
+    accept or will never start.
 
     Args:
-        title: title of the table.
+        title: title of the table and beginning of each line, such as the name of the experiment.
         table_in_log: whether a log gets the table instead of the line.
         every: shortest and longest time between two lines of a log, in seconds. Within these bounds, the next line comes after
             a tenth of the time so far.

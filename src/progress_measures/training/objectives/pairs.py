@@ -66,7 +66,10 @@ class PairsObjective:
         return train_pairs.a.gather(1, indices), train_pairs.b.gather(1, indices), labels.gather(1, indices)
 
     def prepare(self, update: int) -> None:
-        """Write the pairs and, with dropout, the masks of an update into the tensors that `loss` reads."""
+        """Write the pairs and, with dropout, the masks of an update into the tensors that `loss` reads.
+
+        They are written in place, because a CUDA graph reads the same tensors at every update.
+        """
         if self._pairs_per_update and update != self._update:
             a, b, labels = self._pairs_of_update(update)
             self._examples.pairs.fill(a, b)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SGD(BatchOptimizer):
-    """Gradient descent, with the arguments of `BatchOptimizer`."""
+    """Gradient descent with momentum and an L2 penalty; the arguments are those of `BatchOptimizer`."""
 
     buffer_names = ("velocity",)
 
