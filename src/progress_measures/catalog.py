@@ -1,11 +1,13 @@
 """Catalogs of declared figures and tables, listed by id without importing the modules that declare them.
 
-A catalog has the declarations of one package, `figures` or `tables`.
+A declaration states what a figure or table reads and which function makes it. A catalog has the declarations of one
+package, `figures` or `tables`.
 
 A module in a folder of the package declares one figure or table, whose id is the path of the module: `figures/paper/fig07.py`
 declares the figure `paper/fig07`. A module whose name would begin with a digit has a leading underscore, which the id omits.
 
-A module directly in the package declares several. Each declaration is one statement at the top level that begins with ids:
+A module directly in the package declares several figures or tables. Each declaration is one statement at the top level
+that begins with ids, and declares one figure or table for each id:
 `figure("demo/18_key_cos", "subtraction/19_key_cos", …)` or, above a drawing function, `@figure("demo/19_interference", …)`.
 The ids must be literal strings, because they are read from the source of the module without running it.
 """
@@ -38,7 +40,7 @@ class Catalog:
 
     @functools.cached_property
     def _locations(self) -> dict[str, tuple[str, int | None]]:
-        """The declaring module of each id; for a module that declares several, also the index of the statement.
+        """The declaring module of each id; for a module directly in the package, also the index of the statement.
 
         No declaring module is imported, only the packages that contain them.
         """

@@ -80,16 +80,16 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> str:
         content["checkpoints"] = state_dicts
     content |= _training_record(opened)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)  # not by its path, whose name torch would write into the file
+        torch.save(content, file)  # an open file: given a path, torch would also store the temporary name
     return LOADING[format].format(path=str(path))
 
 
 def _training_record(opened: OpenRun) -> dict[str, Any]:
     """Return the training pairs and the recorded losses as tensors.
 
-    Keys: `train_indices` (training pairs as a * n + b), `train_losses` and `test_losses`, `train_updates` and `test_updates`
-    (number of updates before each loss). A key whose values are not stored is absent. An imported run may have train losses at
-    some epochs only; the other epochs are left out.
+    Keys: `train_indices` (training pairs as a * n + b, for n operand values), `train_losses` and `test_losses`,
+    `train_updates` and `test_updates` (number of updates before each loss). A key whose values are not stored is
+    absent. An imported run may have train losses at some epochs only; the other epochs are left out.
     """
     run, record = opened.settings, {}
     if {"pairs", "split"} <= run.provides:

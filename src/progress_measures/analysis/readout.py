@@ -1,4 +1,4 @@
-"""Rows of the paper's Tables 1 and 3, and the loss of the key cosines alone (section 4.2), with checks, from cubes.
+"""Rows of the paper's Tables 1 and 3, the loss of the key cosines alone (section 4.2), and related checks, from cubes.
 
 W_L = W_out W_U. A key cosine is cos w_k(a + b - c) at a key frequency k, as a function of the pair (a, b) and the
 output c, with w_k = 2πk/p and p operand values. The coordinate `wave` (cos or sin) of the cube says whether the neurons
@@ -32,7 +32,7 @@ class ReadoutRow(NamedTuple):
         second_product: coefficient on sin w_k a sin w_k b if the wave is cos, on cos w_k a sin w_k b if it is sin.
         single: coefficient on cos w_k(a + b) if the wave is cos, on sin w_k(a + b) if it is sin; for subtraction, a - b
             replaces a + b.
-        fraction_explained: fraction of the projection's variance over pairs that this single function explains.
+        fraction_explained: fraction of the projection's variance over pairs that the function of `single` explains.
     """
 
     frequency: int

@@ -2,8 +2,8 @@
 
 A claim is an entry of `config/claims/<source>.yaml`. It names a quantity: a registered function that computes values
 from cubes. It also states conditions on these values, which are the claim's rule. The rule is applied to the networks
-that the claim is about and to controls without the algorithm; `judge` derives the verdict from the networks in which
-the rule holds.
+that the claim is about, and to controls: networks without the algorithm that the sources describe, such as untrained
+ones. `judge` derives the verdict from the networks in which the rule holds.
 """
 
 from progress_measures.claims.schema import Claim, load_claims

@@ -49,12 +49,12 @@ class _TooLarge(UserError):
 
 
 def publish(experiment: str, runs: list[Run]) -> list[Path]:
-    """Write `published/<experiment>.zarr.zip` and, if possible, `published/<experiment>.weights.zarr.zip`.
+    """Write the cube to `published/<experiment>.zarr.zip` and weights to `published/<experiment>.weights.zarr.zip`.
 
-    The second file has the last weights of every run and, if it stays small enough, the first run's weights at up to
-    six earlier epochs (see `epochs_to_publish`). The second file is not written, and its earlier version is deleted, in
-    three cases: no weights are stored; the networks differ in size, so one store cannot hold them; the last weights are
-    too large.
+    The file of weights has the last weights of every run. If it stays small enough, it also has the first run's weights
+    at up to six earlier epochs (see `epochs_to_publish`). It is not written, and its earlier version is deleted,
+    in three cases: no weights are stored; the networks differ in size, so one store cannot hold them; the last weights
+    are too large.
 
     If `results/` lacks a run that the published cube has, the run stays published, provided that its settings have not changed.
 
@@ -174,7 +174,8 @@ def _run_variables(cube: xr.Dataset) -> set[str]:
 def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
     """Return one run of a cube in the form that `run_part` returns and `join` reads.
 
-    The attribute `reasons` of the result states, by variable and run, why a value is NaN.
+    Unless the run is the `first` of the experiment, variables without the dimension `run` are left out. The attribute
+    `reasons` of the result states, by variable and run, why a value is NaN.
     """
     part = until_stop(cube.sel(run=[run]))
     part = part.drop_vars([name for name in part.coords if name not in part.dims])  # settings, which `join` adds
@@ -352,7 +353,9 @@ def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
 
 
 def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) -> bool:
-    """Write the last weights of every run and, if the file is not too large with them, the first run's at `epochs_to_publish`.
+    """Write the last weights of every run and, if the file stays small enough, earlier weights of the first run.
+
+    The earlier weights are those at `epochs_to_publish`.
 
     Returns:
         Whether the file was written; false if the last weights alone are too large.

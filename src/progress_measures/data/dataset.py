@@ -28,13 +28,15 @@ def dataset(runs: list[Run]) -> xr.Dataset:
 
     Returns:
         For tasks on pairs: `label` [a, b], -1 for a pair without a right answer, and `train` [run, a, b], true for training
-        pairs. With label noise, also `training_label` [run, a, b], -1 for a pair without a right answer. If the runs have
-        different tasks, such as different primes, `label` is [run, a, b]. If the tasks differ in the number of operand values,
-        `operands` [run] has the numbers, and arrays are padded with -1 or false.
+        pairs. With label noise, also `training_label` [run, a, b], the label that the run trains on: wrong for some
+        training pairs, -1 for a pair without a right answer. If the runs have different tasks, such as different
+        primes, `label` is [run, a, b]. If the tasks differ in the number of operand values, `operands` [run] has the
+        numbers, and arrays are padded with -1 or false.
         For tasks on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
-        and `train` [run, example], true for training examples. If a run has a fixed training set, its examples come first and
-        the test examples follow; otherwise there are only test examples. A run with fewer examples than others is padded with
-        -1. Training does not read these sequences; it samples them again, with the same seeds.
+        and `train` [run, example], true for training examples. If a run has a fixed training set, the training
+        examples come first and the test examples follow. A run that trains on fresh examples has only test examples
+        here. A run with fewer examples than others is padded with -1. Training does not read these sequences; it
+        samples them again, with the same seeds.
     """
     import xarray as xr
 

@@ -1,4 +1,7 @@
-"""Allowed values of fields of the section `model` of experiment files, apart so that reading them imports no torch."""
+"""Allowed values of three fields of the section `model` of experiment files.
+
+They are defined here, not in `models.design`, so that reading an experiment file does not import torch.
+"""
 
 from typing import Literal
 

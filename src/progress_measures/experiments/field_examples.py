@@ -1,4 +1,4 @@
-"""Short experiment files for docs/config.md, the page on the fields of an experiment; a test loads each."""
+"""Short experiment files for docs/config.md, the page on the fields of an experiment; a test loads each file."""
 
 EXAMPLES = {
     "Another optimizer": """\

@@ -51,7 +51,7 @@ def combinations(grid: Grid) -> Iterator[Entry]:
 
 
 def replace_settings(base: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return nested settings in which some fields have other values. Sections without such a field are not copied.
+    """Return nested settings in which some fields have other values. Sections in which no field changes are not copied.
 
     Args:
         base: sections and fields, nested as in an experiment file.
@@ -137,7 +137,7 @@ def _check_field(field: str, allowed: set[str], refused: Mapping[str, str]) -> N
 
 
 def _entries(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[Entry]:
-    """Return one entry for each value of an axis. If several fields vary together, names of runs contain only the first."""
+    """Return one entry for each value of an axis. If several fields vary together, the first field names the runs."""
     if isinstance(values, dict):
         return [Entry(_safe_name(name), settings, {key: name}) for name, settings in values.items()]
     fields = _fields(key)

@@ -277,10 +277,10 @@ figure(
 
 
 def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Prepare a panel of one dot per neuron: its fraction of variance in four products, before (x) and after (y) the ReLU.
+    """Prepare a panel of the fraction of each neuron's variance in four products, before (x) and after (y) the ReLU.
 
-    The products are those of cos or sin of wa with cos or sin of wb; w = 2πk/p, where k is the neuron's final
-    frequency, which `neuron_dots` defines.
+    Each neuron is a dot. The products are those of cos or sin of wa with cos or sin of wb; w = 2πk/p, where k is the
+    neuron's final frequency, which `neuron_dots` defines.
 
     Args:
         ax: axes of the panel.

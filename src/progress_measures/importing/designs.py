@@ -52,7 +52,7 @@ ORDINARY_ROTATIONS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("rotary_pct", "partial_rotary_factor"), (None, 1)),
     **dict.fromkeys(("rotary_adjacent_pairs", "rotary_interleaved", "rope_scaling"), (None, False)),
 }
-"""Settings of rotary positions in a file, and for each the values with which `models.design` computes them."""
+"""Settings of rotary positions in a file, and for each the values that `models.design` supports; None is unset."""
 
 
 def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, Any], path: Path) -> dict[str, Choice]:
@@ -157,7 +157,7 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
 
 
 def _unsupported_message(path: Path, name: str, value: Any) -> str:
-    """Return the error message for a setting of the file with which `models.design` does not compute."""
+    """Return the error message for a setting of the file that `models.design` does not support."""
     return (
         f"{path}: config.{name} is {value!r:.60}, which this project cannot compute; give the network's forward pass with "
         "--forward."

@@ -92,7 +92,7 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class UnhashedDict:
-    """The items of a dictionary with keys that are not hashed yet: to hash a deeply nested key can exhaust the stack."""
+    """The items of a dictionary; its keys are not hashed, because hashing a deeply nested key can overflow the C stack."""
 
     items: list[tuple[Any, Any]]
 

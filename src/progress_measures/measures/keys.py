@@ -56,7 +56,8 @@ def key_frequencies_of_logits(line_sums: NDArray, total: float) -> NDArray[np.in
     """Return the key frequencies of a network whose neurons are unknown, in ascending order: [key].
 
     This rule needs only logits. For the published runs that generalize, this rule and the rule by neurons
-    (`key_frequencies`) differ in a few frequencies at most. For runs that only memorize, this rule finds more.
+    (`key_frequencies`) differ in a few frequencies at most. For runs that only memorize, this rule finds more key
+    frequencies.
 
     Args:
         line_sums: sums of the logits over pairs with equal a + b (for subtraction, a - b): [a + b, c], where c are the outputs

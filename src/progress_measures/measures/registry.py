@@ -65,9 +65,9 @@ class Measure:
     Attributes:
         name: name of the function and of the cube's variable.
         dims: dimensions of the variable. A measure with `epoch` is computed at every checkpoint, a measure with
-            `moment` at the selected epochs, any other measure at the last checkpoint. Only measures of the family `phases` are
-            not computed at checkpoints, but from curves of other measures. A measure without `run` is computed for the first run
-            of an experiment only.
+            `moment` at the selected epochs, any other measure at the last checkpoint. Measures of the family `phases`
+            are computed from the curves of other measures instead. A measure without `run` is computed for the first
+            run of an experiment only.
         units: `nat`, `1` or `epoch`.
         long_name: name for axes and tables.
         reference: equation, figure or section that defines the measure, or `not in the sources`.
@@ -223,7 +223,7 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED_FAMILIES)
 
 def family_fingerprint(family: str) -> str:
     """Return the hash of the code on which the values of a family's measures depend."""
-    # DERIVED_SETTINGS is a module: it computes, from settings, what decides a run's data or weights
+    # DERIVED_SETTINGS names a module: values that it computes from settings determine a run's data or weights
     return fingerprint(f"progress_measures.measures.{family}", "progress_measures.cube.extract", DERIVED_SETTINGS)
 
 

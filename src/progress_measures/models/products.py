@@ -64,7 +64,10 @@ def project(x: Tensor, w: Tensor) -> Tensor:
 
 
 def _transposed_product(x: Tensor, y: Tensor) -> Tensor:
-    """Compute `x.mT @ y`. If the first factor is transposed, `multiply` copies the second: here the narrower one."""
+    """Compute `x.mT @ y`.
+
+    If its first factor is transposed, `multiply` may copy the second. So the second is always the narrower one here.
+    """
     return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
 
 
@@ -116,7 +119,7 @@ def _activate(pre: Tensor, dropout_mask: Tensor | None) -> Tensor:
 def _grad_pre(grad_out: Tensor, w: Tensor, post: Tensor, dropout_mask: Tensor | None) -> Tensor:
     """Return the gradient with respect to the neurons before the ReLU; `grad_out` is the gradient with respect to `post @ w`."""
     grad_pre = multiply(grad_out, w.mT)
-    # `post` takes the place of the overwritten `pre`: it is positive exactly where the ReLU and the mask let the neuron pass.
+    # `post` takes the place of the overwritten `pre`: it is positive where `pre` was positive and the mask is not 0.
     torch.ops.aten.threshold_backward.grad_input(grad_pre, post, 0, grad_input=grad_pre)
     return grad_pre if dropout_mask is None else grad_pre.mul_(dropout_mask)
 

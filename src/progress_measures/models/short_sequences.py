@@ -108,7 +108,7 @@ def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, double
     first = residual[:, : sequences.vocabulary] + _first_output(v, w, sequences)
 
     def sums(rows: Tensor, own: Tensor) -> list[Tensor]:
-        """Return, for each position but the first, its own row plus the attention-weighted sum of the keys' rows.
+        """Return, for each position but the first, its row of `own` plus the attention-weighted sum of its keys' rows.
 
         Args:
             rows: what each key adds, [run, head, row, width].
@@ -201,9 +201,9 @@ def _attention(
 def _attend(
     queries: list[Tensor], keys: list[Tensor], values: list[Tensor], heads: int, positions: list[int]
 ) -> tuple[Tensor, ...]:
-    """Compute the attention-weighted values of the queries at `positions`: [run, example, head x d_head] each.
+    """Compute the attention-weighted sum of values for each query at `positions`: [run, example, head x d_head].
 
-    `queries` has one tensor for each of these positions; `keys` and `values` have one for every position.
+    `queries` has one tensor for each of `positions`; `keys` and `values` have one for every position.
     """
     return _Attention.apply(heads, positions, *queries, *keys, *values)
 

@@ -52,7 +52,7 @@ class RepeatedSubsequence(SequenceTask):
         return Layout(vocabulary=tokens, context_length=length, outputs=tokens, input_length=length - 1)
 
     def answer_names(self) -> list[str]:
-        """Return the names of the answers in order: occurrence of the subsequence and token in it, both counted from 1."""
+        """Return the names of the answers in order, `occurrence 2, token 2` first; both numbers count from 1."""
         occurrences, tokens = range(2, self.repeats + 1), range(2, self.subsequence + 1)
         return [f"occurrence {occurrence}, token {token}" for occurrence in occurrences for token in tokens]
 

@@ -2,8 +2,9 @@
 
 A quantity returns values by which claims are judged. Values that depend on trained networks are lists with one entry
 per run, unless a docstring says otherwise. "Run by run" says that a list has several entries per run: first all those
-of the first run, then all those of the second. The first epoch of an event that does not occur is infinite. A value is
-NaN if it is taken at an epoch without a checkpoint, or if it requires key frequencies and the run has none.
+of the first run, then all those of the second. The first epoch of an event that does not occur is infinite. A value at
+an epoch without a checkpoint is NaN. If a run has no key frequencies, sums over its key frequencies are 0, and its
+restricted and excluded loss of projected neurons are NaN.
 
 A key cosine is cos w(a - b - c) with w = 2 pi k / p at a key frequency k, as a function of the pair (a, b) and the
 output c. For addition, a + b replaces a - b. The restricted loss of projected neurons is the test loss of the
@@ -193,9 +194,10 @@ def test_loss_peak(cube: xr.Dataset) -> Values:
 def train_loss_plateau(cube: xr.Dataset) -> Values:
     """Return maximum and minimum of the train loss from epoch 1,500 to the end of circuit formation.
 
-    In the notebook, the train loss is on a plateau from epoch 1,500. Also count the checkpoints at which the running
-    mean of the train loss over 1,000 epochs is larger than at the checkpoint before; NaN if the interval is shorter
-    than 1,000 epochs, or the checkpoints are not evenly spaced.
+    Without an end of circuit formation, the interval ends with training. In the notebook, the train loss is on a
+    plateau from epoch 1,500. Also count the checkpoints at which the running mean of the train loss over 1,000 epochs
+    is larger than at the checkpoint before; NaN if the interval is shorter than 1,000 epochs, or the checkpoints are
+    not evenly spaced.
     """
     plateaus = [
         run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
@@ -342,7 +344,10 @@ def embedding_keys(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def key_directions_orthogonal(cube: xr.Dataset) -> Values:
-    """Return the largest absolute cosine similarity of two different Fourier components of W_E at key frequencies."""
+    """Return the largest absolute cosine similarity of two different Fourier components of W_E at key frequencies.
+
+    NaN if the run has no key frequencies.
+    """
 
     def largest_cosine(run_cube: xr.Dataset) -> float:
         key_rows = fourier.basis(operand_count(run_cube))[component_indices(key_frequencies_of(run_cube))]

@@ -1,4 +1,4 @@
-"""Beyond the paper: recipes that are said to accelerate grokking; when networks generalize, and what they compute."""
+"""Beyond the paper: when networks generalize with recipes said to accelerate grokking, and what they compute."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ EVENTS = {
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """When networks generalize with six recipes, and what the networks compute.
 
-    One row per network, grouped by recipe. The networks of a recipe differ in their seed, which decides the initial
+    One row per network, grouped by recipe. The networks of a recipe differ in their seed, which sets the initial
     weights and the training pairs. (a) First epochs with at least 95 % accuracy on training pairs, on all pairs with
     only the key frequencies in the logits (restricted accuracy), and on test pairs. Restricted accuracy is known only
     at checkpoints whose weights were kept. An event that never happens has no marker. (b) Number of key frequencies of

@@ -31,13 +31,14 @@ SETTING_LABELS = {"weight_decay": "Weight decay", "train_fraction": "Train fract
     size=(6.8, 3.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """By how many updates test pairs are learned later than training pairs, and power laws fitted to this delay.
+    """Delay in updates, from learning the training pairs to learning the test pairs, with fitted power laws.
 
-    Pairs are learned at the first evaluation with an accuracy of at least 90 %. Each dot is a network that learns the test
-    pairs at a later evaluation than the training pairs. (a) Delay against weight decay, for the three train fractions with the
-    most such networks. (b) Delay against train fraction, for the three weight decays with the most such networks. Lines are
-    least-squares fits to the logarithms; there is none for dots at fewer than three values of x. The legend gives the exponent
-    and, in parentheses, its 2.5th and 97.5th percentiles over 2,000 bootstrap samples of the networks.
+    Pairs count as learned at the first evaluation with an accuracy of at least 90 %. Each dot is a network that learns
+    the test pairs at a later evaluation than the training pairs. (a) Delay against weight decay, for the three train
+    fractions with the most such networks. (b) Delay against train fraction, for the three weight decays with the most
+    such networks. Lines are least-squares fits to the logarithms; dots at fewer than three values of x have no line.
+    The legend gives the exponent and, in parentheses, its 2.5th and 97.5th percentiles over 2,000 bootstrap samples of
+    the networks.
     """
     if not spans_diagram(cube):
         nothing_to_draw(fig.subplots(), "No sweep of weight decay and train fraction")

@@ -118,10 +118,7 @@ class LocalPool:
 
         Args:
             submission: the submission of the job.
-            index: index of the job.
-
-        Returns:
-            The path.
+            index: index of the job in the submission.
         """
         return str(submission.file(index, "log"))
 
@@ -149,7 +146,7 @@ class LocalPool:
                 stdout=log,
                 stderr=log,
                 env=os.environ | {GPU_VARIABLE: gpu},
-                start_new_session=True,  # Ctrl-C reaches only the waiting process, which signals the workers
+                start_new_session=True,  # Ctrl-C reaches only this process, which then signals the workers
             )
         # `Popen` may return while Linux still replaces the program of the new process. Until then the process has no command
         # line, by which other processes find the worker and its GPU.

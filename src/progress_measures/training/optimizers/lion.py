@@ -1,4 +1,4 @@
-"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): a step is the rate times the sign of a mean gradient."""
+"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): updates by the sign of a mean gradient."""
 
 from __future__ import annotations
 
