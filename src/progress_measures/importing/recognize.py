@@ -30,7 +30,7 @@ Weights = dict[str, NDArray[Any]]
 
 MIN_AGREEMENT = 0.5
 """Smallest fraction of pairs whose answers follow an operation, for the network to have learned it."""
-MIN_LEAD = 0.1
+MIN_GAP = 0.1
 """Smallest excess of the fraction of answers that follow the recognized operation over that of any other operation."""
 MIN_CONFIDENCE_GAIN = 0.01
 """Smallest difference in the mean probability of right answers at which one design is preferred to another."""
@@ -204,7 +204,7 @@ def chosen_operation(fractions: Mapping[str, float]) -> str | None:
     """Return the operation with the highest agreement, or None if no operation stands out.
 
     An operation stands out if its agreement is at least `MIN_AGREEMENT` and exceeds that of every other operation by
-    `MIN_LEAD`.
+    `MIN_GAP`.
 
     Args:
         fractions: agreement of each operation, as `agreement` returns it.
@@ -214,6 +214,6 @@ def chosen_operation(fractions: Mapping[str, float]) -> str | None:
         return None
     return (
         ordered[0]
-        if fractions[ordered[0]] >= max((fractions[n] for n in ordered[1:]), default=0.0) + MIN_LEAD
+        if fractions[ordered[0]] >= max((fractions[n] for n in ordered[1:]), default=0.0) + MIN_GAP
         else None
     )

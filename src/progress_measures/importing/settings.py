@@ -40,7 +40,7 @@ Of these settings, `_recipe` reads four from a file that states them; the others
 """
 
 NO_LEAD = "no operation leads the others"
-"""Doubt if answers follow two operations almost equally often: fractions differ by less than `recognize.MIN_LEAD`."""
+"""Doubt if answers follow two operations almost equally often: fractions differ by less than `recognize.MIN_GAP`."""
 
 MAX_ACCURACY_DIFFERENCE = 0.02
 """Largest difference between an accuracy that the file states and the accuracy that we compute."""
