@@ -151,7 +151,7 @@ def _compare_training(
     of an evaluation divided by `evaluate_every`. `ratio` is the notebook's time per epoch divided by the package's. The time
     named `flushed` is the notebook's with denormal numbers flushed to zero.
     """
-    n = run.task.layout.operand_count
+    n = run.task.sizes.operand_count
     mask = train_mask(run)
     package = PackageTraining(run, weights, mask)
     baseline = notebook.NotebookTraining(weights, notebook.data(n, run.task.sign, mask))
@@ -275,7 +275,7 @@ def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str
 def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
     """Return the plain PyTorch implementation of a run's training; `mask` is used for pairs only."""
     if not run.on_sequences:
-        data = notebook.data(run.task.layout.operand_count, run.task.sign, mask)
+        data = notebook.data(run.task.sizes.operand_count, run.task.sign, mask)
         return notebook.NotebookTraining(weights, data)
     stream, recipe = run.task.batches(run.split_seed, run.batch_size), run.training
     return notebook.SequenceTraining(

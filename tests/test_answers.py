@@ -171,7 +171,7 @@ def test_fixed_set_is_evaluated_at_once_and_trained_in_batches():
 def test_answers_do_not_depend_on_later_tokens(kind):
     """Attention is causal: replacing the tokens after a position does not change its logits."""
     run = sequence_run(kind)
-    sizes, drawn = run.task.layout, SampledExamples(run).of_update(0)
+    sizes, drawn = run.task.sizes, SampledExamples(run).of_update(0)
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     tokens, positions = torch.from_numpy(drawn.tokens)[None], torch.tensor(drawn.positions)[None]
     first = positions[..., :1]

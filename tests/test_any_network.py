@@ -894,7 +894,7 @@ def test_n_follows_from_the_layout(name):
     file = save_in_transformer_lens(network)
     _, recognized = recognize(file, Options(tokens=" ".join(words), read=read))
     run = assert_solves(recognized, "a+b", 8, "inferred")
-    assert (run.task.layout.outputs, run.task.answer_position) == (8 + more, len(words) - 1 if read == "last" else read)
+    assert (run.task.sizes.outputs, run.task.answer_position) == (8 + more, len(words) - 1 if read == "last" else read)
     shown = report(recognized, file)
     assert any("tokens " in line and " ".join(words) in line and line.endswith("option") for line in shown)
 

@@ -131,7 +131,7 @@ def test_operations_of_other_designs_are_counted(name):
     assert cost.examples_per_evaluation(run) == 13 * 12
     weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
     if model.get("mlp_input") in (None, "concatenated"):
-        outside_layers = {"W_E", "W_pos", "W_U"}
+        outside_layers = {"W_E", "W_pos", "W_U"} | ({"W_out"} if "mlp_input" in model else set())
         matrices = [w for name, w in weights.items() if name.startswith("W_") and name not in outside_layers]
         assert run.model.weight_count == sum(w.numel() for w in matrices)
     objective = AnyDesignObjective([run], torch.from_numpy(train)[None], torch.device("cpu"))

@@ -232,7 +232,7 @@ def test_numbers_of_tokens_and_outputs_are_not_taken_for_n():
     for file, (options, n, outputs) in expected.items():
         _, network = recognize(NETWORKS / file, Options(**options))
         (run,) = network.experiment.runs("theirs")
-        assert (run.task.operand_count, run.task.layout.outputs) == (n, outputs), file
+        assert (run.task.operand_count, run.task.sizes.outputs) == (n, outputs), file
 
 
 def test_heads_of_the_post_layer_norm_network_are_found():

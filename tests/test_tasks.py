@@ -65,7 +65,7 @@ def test_answer_follows_from_one_token_in_noise():
 @pytest.mark.parametrize("kind", SEQUENCES)
 def test_examples_fit_their_layout(kind):
     run = sequence_run(kind)
-    sizes, drawn = run.task.layout, next(run.task.batches(0, 20))
+    sizes, drawn = run.task.sizes, next(run.task.batches(0, 20))
     names = run.task.answer_names()
     assert drawn.tokens.shape == (20, sizes.context_length)
     assert drawn.positions.shape == drawn.labels.shape == (20, len(names))

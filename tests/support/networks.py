@@ -71,7 +71,7 @@ def solving_weights(
         noise: standard deviation of the noise on every weight.
         keys: the three key frequencies.
     """
-    weights, n = random_weights(run, rng, noise), run.task.layout.operand_count
+    weights, n = random_weights(run, rng, noise), run.task.sizes.operand_count
     for i, k in enumerate(keys):
         angle = 2 * np.pi * k * np.arange(n) / n
         cos, sin = 2 * i, 2 * i + 1

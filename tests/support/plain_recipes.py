@@ -145,14 +145,14 @@ def noisy_labels(run):
     mask, labels = train_mask(run), run.task.label_table().copy()
     rng = np.random.default_rng((run.split_seed, 1))
     pairs = rng.permutation(np.flatnonzero(mask))
-    shifts = rng.integers(1, run.task.layout.outputs, len(pairs))
+    shifts = rng.integers(1, run.task.sizes.outputs, len(pairs))
     for pair, shift in list(zip(pairs, shifts, strict=True))[: round(run.split.label_noise * mask.sum())]:
         labels[divmod(pair, len(labels))] += shift
-    return labels % run.task.layout.outputs
+    return labels % run.task.sizes.outputs
 
 
 def _loss(run, weights, update):
-    recipe, n = run.training, run.task.layout.operand_count
+    recipe, n = run.training, run.task.sizes.operand_count
     a, b = train_mask(run).nonzero()
     labels = torch.from_numpy(noisy_labels(run)[a, b])
     tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, n)], 1))

@@ -25,7 +25,7 @@ class Objective:
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         table = torch.from_numpy(runs[0].task.label_table())
-        n = runs[0].task.layout.operand_count
+        n = runs[0].task.sizes.operand_count
 
         def tokens_and_labels(mask: Tensor) -> tuple[Tensor, Tensor]:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)

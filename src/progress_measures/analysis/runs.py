@@ -109,7 +109,7 @@ def labeled_inputs(cube: xr.Dataset, pairs: NDArray[np.int64]) -> tuple[list[lis
         The input tokens of each pair, such as those of a, b and `=`, and the label of each pair.
     """
     task = task_of(cube)
-    n = task.layout.operand_count
+    n = task.sizes.operand_count
     a, b = np.divmod(pairs % n**2, n)
     return task.token_layout.sequences(a, b).tolist(), task.label_table().ravel()[pairs].tolist()
 

@@ -35,7 +35,7 @@ def check_import(run: Run, names: Collection[str], outputs: int | None) -> None:
     ]
     if run.imported.layer_norm:  # only settings that earlier versions wrote have this field
         undeclared.append("normalization")
-    if outputs is not None and outputs != run.task.layout.outputs:
+    if outputs is not None and outputs != run.task.sizes.outputs:
         undeclared.append("outputs")
     if undeclared:
         raise UserError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from numpy.typing import NDArray
 
+from progress_measures.errors import UserError
 from progress_measures.files import damage_reported, open_store, write_store
 from progress_measures.measures.registry import family_fingerprint, family_measures
 from progress_measures.paths import runs_folder
@@ -62,10 +63,11 @@ def read_measured_in_training(run: Run, families: Sequence[str]) -> dict[str, di
     if run.training.measure != "during":
         return {family: {} for family in families}
     path = runs_folder(run.experiment) / run.name / NAME
-    with damage_reported(path, how_to_train_again(run)):
+    remedy = how_to_train_again(run)
+    with damage_reported(path, remedy):
         dataset = open_store(path)
         if dataset.attrs["config_hash"] != run.hash:
-            raise ValueError("it has other settings")
+            raise UserError(f"{path} was written with settings that differ from those of {run.name} now; {remedy}")
         fingerprints = json.loads(dataset.attrs["fingerprints"])
         return {
             family: {m.name: dataset[m.name].values for m in family_measures(family) if m.name in dataset}

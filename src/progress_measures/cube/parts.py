@@ -56,7 +56,7 @@ def _logit_count(run: Run) -> float:
     """
     if "sampling" in run.provides:
         return PART_LOGITS
-    return len(checkpoint_epochs(run.training)) * cost.examples_per_evaluation(run) * run.task.layout.outputs
+    return len(checkpoint_epochs(run.training)) * cost.examples_per_evaluation(run) * run.task.sizes.outputs
 
 
 def write_measuring_fingerprint(into: Path, experiment: str, runs: Collection[Run]) -> str:

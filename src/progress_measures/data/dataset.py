@@ -45,7 +45,7 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     by_run = ("run", "a", "b")
     masks = [train_mask(run) for run in runs]
     tasks = {repr(run.task): run.task for run in runs}
-    operands = [run.task.layout.operand_count for run in runs]
+    operands = [run.task.sizes.operand_count for run in runs]
     n = max(operands)
     task_labels = _padded([np.where(task.defined(), task.label_table(), -1) for task in tasks.values()], n, padding=-1)
     labels = task_labels[[list(tasks).index(repr(run.task)) for run in runs]]

@@ -36,8 +36,8 @@ def training_labels(run: Run, train: NDArray[np.bool_]) -> NDArray[np.int64]:
         return labels
     rng = np.random.default_rng((split_seed(run), _STREAM))
     pairs = rng.permutation(np.flatnonzero(train))
-    shifts = rng.integers(1, run.task.layout.outputs, len(pairs))
+    shifts = rng.integers(1, run.task.sizes.outputs, len(pairs))
     noisy = labels.copy()
     noisy_pairs = pairs[:noisy_count]
-    noisy.flat[noisy_pairs] = (labels.flat[noisy_pairs] + shifts[:noisy_count]) % run.task.layout.outputs
+    noisy.flat[noisy_pairs] = (labels.flat[noisy_pairs] + shifts[:noisy_count]) % run.task.sizes.outputs
     return noisy

@@ -679,7 +679,7 @@ class Run(Section):
         flat |= {"mlp_input": model.mlp_input or "none", "final_norm": model.has_final_norm}
         flat |= {"attention_scale": attention_scale}
         if not self.on_sequences:
-            flat |= {"outputs": self.task.layout.outputs, "read": self.task.answer_position}
+            flat |= {"outputs": self.task.sizes.outputs, "read": self.task.answer_position}
         flat |= {"beta1": recipe.betas[0], "beta2": recipe.betas[1], "momentum": derived.momentum(self)}
         flat |= {"adamw_learning_rate": derived.adamw_learning_rate(self)}
         flat |= {name: str(getattr(recipe, name)) for name in ("learning_rate_schedule", "weight_decay_schedule")}
@@ -784,11 +784,11 @@ def _mistakes_of_design(run: Run) -> Iterator[str]:
     if is_trained_here:
         if model.positions == "fixed":
             yield "`model.positions: fixed` is for imported networks, whose file has the position vectors"
-        if model.tied_embeddings and run.task.layout.outputs != run.task.layout.vocabulary:
-            layout = run.task.layout
+        if model.tied_embeddings and run.task.sizes.outputs != run.task.sizes.vocabulary:
+            sizes = run.task.sizes
             yield (
-                f"`model.tied_embeddings` needs as many outputs as tokens: set `task.outputs` to {layout.vocabulary}, "
-                f"not {layout.outputs}"
+                f"`model.tied_embeddings` needs as many outputs as tokens: set `task.outputs` to {sizes.vocabulary}, "
+                f"not {sizes.outputs}"
             )
         if not derived.has_paper_design(run) and run.training.dropout:
             yield "`training.dropout` is for networks of the paper's design; remove it, or the fields of `model`"

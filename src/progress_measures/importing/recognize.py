@@ -213,7 +213,5 @@ def chosen_operation(fractions: Mapping[str, float]) -> str | None:
     if not ordered or fractions[ordered[0]] < MIN_AGREEMENT:
         return None
     return (
-        ordered[0]
-        if fractions[ordered[0]] >= max((fractions[n] for n in ordered[1:]), default=0.0) + MIN_GAP
-        else None
+        ordered[0] if fractions[ordered[0]] >= max((fractions[n] for n in ordered[1:]), default=0.0) + MIN_GAP else None
     )

@@ -62,8 +62,8 @@ class RunContext:
         operands = self.order.operands
         self.n = len(operands)
         grid = np.ix_(operands, operands)
-        index_in_order = np.empty(run.task.layout.outputs, dtype=np.int64)  # of each output
-        index_in_order[self.order.outputs] = np.arange(run.task.layout.outputs)
+        index_in_order = np.empty(run.task.sizes.outputs, dtype=np.int64)  # of each output
+        index_in_order[self.order.outputs] = np.arange(run.task.sizes.outputs)
         self.labels = index_in_order[run.task.label_table()[grid]].ravel()
         self.defined = run.task.defined()[grid].ravel()
         self._train_in_natural_order, self._final = train, final
@@ -118,7 +118,7 @@ class RunContext:
     @property
     def natural_pair_index(self) -> NDArray[np.int64]:
         """For each pair, in the order of this context, the index that it has among all pairs in natural order."""
-        operands, all_operands = self.order.operands, self.run.task.layout.operand_count
+        operands, all_operands = self.order.operands, self.run.task.sizes.operand_count
         return (operands[:, None] * all_operands + operands).ravel()
 
     @cached_property

@@ -107,15 +107,15 @@ class SequenceCheckpoint:
 
     def _outcomes(self, examples: Examples) -> Outcomes:
         run = self.context.run
-        layout, tensors, logits = run.task.layout, self._tensors, []
-        examples_at_a_time = max(1, MAX_ATTENTION_ENTRIES // (run.model.heads * layout.input_length**2))
+        sizes, tensors, logits = run.task.sizes, self._tensors, []
+        examples_at_a_time = max(1, MAX_ATTENTION_ENTRIES // (run.model.heads * sizes.input_length**2))
         for start in range(0, len(examples.tokens), examples_at_a_time):
             # tokens after the last answer position are not inputs
             tokens, positions, _ = (
                 torch.tensor(values[start : start + examples_at_a_time])[None] for values in examples
             )
             sequences = forward_at_answers.TokenSequences(
-                tokens[..., : layout.input_length], positions, layout.vocabulary
+                tokens[..., : sizes.input_length], positions, sizes.vocabulary
             )
             with torch.no_grad():
                 logits.append(forward_at_answers.logits(tensors, sequences, run.model.doubled_residual)[0].numpy())

@@ -33,7 +33,7 @@ class Architecture(NamedTuple):
     @classmethod
     def of(cls, run: Run) -> Architecture:
         """Return the architecture of a run."""
-        layout, model = run.task.layout, run.model
+        sizes, model = run.task.sizes, run.model
         return cls(
             layers=model.layers,
             d_model=model.d_model,
@@ -42,9 +42,9 @@ class Architecture(NamedTuple):
             d_mlp=model.d_mlp,
             attention_only=model.attention_only,
             mlp_biases=model.mlp_biases,
-            vocabulary=layout.vocabulary,
-            context_length=layout.context_length,
-            outputs=layout.outputs,
+            vocabulary=sizes.vocabulary,
+            context_length=sizes.context_length,
+            outputs=sizes.outputs,
             mlp_input=model.mlp_input,
             gated_mlp=model.gated_mlp,
             attention_biases=model.attention_biases,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from progress_measures.tasks.base import Examples, Layout, ModularSumTask, ModularTask, PairTask, SequenceTask, Task
+from progress_measures.tasks.base import Examples, ModularSumTask, ModularTask, PairTask, SequenceTask, Task, TaskSizes
 
-__all__ = ["TASKS", "Examples", "Layout", "ModularSumTask", "ModularTask", "PairTask", "SequenceTask", "Task"]
+__all__ = ["TASKS", "Examples", "ModularSumTask", "ModularTask", "PairTask", "SequenceTask", "Task", "TaskSizes"]
 
 
 def _tasks() -> dict[str, type[Task]]:

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Split
 
 
-class Layout(NamedTuple):
+class TaskSizes(NamedTuple):
     """Sizes of a task. A task on pairs has n operand values; a task on sequences has no operands."""
 
     vocabulary: int  # number of tokens
     context_length: int  # number of positions of a sequence, for which the network has position vectors
     outputs: int  # number of outputs, for each of which the network has a logit
-    input_length: int  # positions that the network reads: all of a pair, up to the last answer position of a sequence
+    input_length: (
+        int  # positions that the network reads: all for a pair; for a sequence, those up to the last answer position
+    )
     operand_count: int = 0  # number n of operand values
 
 
@@ -57,7 +59,7 @@ class Task(Section):
         raise NotImplementedError
 
     @property
-    def layout(self) -> Layout:
+    def sizes(self) -> TaskSizes:
         """Sizes of the task."""
         raise NotImplementedError
 
@@ -181,10 +183,10 @@ class PairTask(Task):
         return len(self.token_layout.slots) - 1 if self.read == "last" else self.read
 
     @property
-    def layout(self) -> Layout:
+    def sizes(self) -> TaskSizes:
         """Sizes of the task."""
         length = len(self.token_layout.slots)
-        return Layout(
+        return TaskSizes(
             vocabulary=self.token_layout.vocabulary,
             context_length=length,
             outputs=self.output_count,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from progress_measures.tasks.base import Examples, Layout, SequenceTask
+from progress_measures.tasks.base import Examples, SequenceTask, TaskSizes
 
 PLUS, EQUALS = 10, 11  # tokens of `+` and `=`, after those of the ten digits
 
@@ -29,10 +29,10 @@ class FiveDigitAddition(SequenceTask):
     )
 
     @property
-    def layout(self) -> Layout:
+    def sizes(self) -> TaskSizes:
         """Sizes: ten digits, `+` and `=` as tokens, ten digits as outputs; the last digit of the sum is not an input."""
         length = 3 * self.digits + 3
-        return Layout(vocabulary=12, context_length=length, outputs=10, input_length=length - 1)
+        return TaskSizes(vocabulary=12, context_length=length, outputs=10, input_length=length - 1)
 
     def answer_names(self) -> list[str]:
         """Return the names of the answers in order: the carry, then the digits."""

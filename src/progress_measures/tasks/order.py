@@ -35,7 +35,7 @@ class Order(NamedTuple):
     @classmethod
     def natural(cls, task: Task) -> Order:
         """Return the natural order of a task on pairs: 0, 1, 2, …."""
-        n, outputs = task.layout.operand_count, task.layout.outputs
+        n, outputs = task.sizes.operand_count, task.sizes.outputs
         return cls(operands=np.arange(n), outputs=np.arange(outputs), is_natural=True, operand_count=n)
 
     @classmethod
@@ -53,10 +53,10 @@ class Order(NamedTuple):
         group = task.group
         if group is None or group.is_natural:
             return None
-        other_outputs = np.setdiff1d(np.arange(task.layout.outputs), group.outputs)
+        other_outputs = np.setdiff1d(np.arange(task.sizes.outputs), group.outputs)
         return cls(
             operands=group.elements,
             outputs=np.concatenate([group.outputs, other_outputs]),
             is_natural=False,
-            operand_count=task.layout.operand_count,
+            operand_count=task.sizes.operand_count,
         )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from progress_measures.tasks.base import Examples, Layout, SequenceTask
+from progress_measures.tasks.base import Examples, SequenceTask, TaskSizes
 
 
 class RepeatedSubsequence(SequenceTask):
@@ -46,10 +46,10 @@ class RepeatedSubsequence(SequenceTask):
         return self
 
     @property
-    def layout(self) -> Layout:
+    def sizes(self) -> TaskSizes:
         """Sizes: each token is also an output. The last token is only predicted, so the input has length - 1 positions."""
         tokens, length = self.vocabulary, self.length
-        return Layout(vocabulary=tokens, context_length=length, outputs=tokens, input_length=length - 1)
+        return TaskSizes(vocabulary=tokens, context_length=length, outputs=tokens, input_length=length - 1)
 
     def answer_names(self) -> list[str]:
         """Return the names of the answers in order, `occurrence 2, token 2` first; both numbers count from 1."""

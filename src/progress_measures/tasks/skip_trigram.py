@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from progress_measures.tasks.base import Examples, Layout, SequenceTask
+from progress_measures.tasks.base import Examples, SequenceTask, TaskSizes
 
 FIRST_NOISE = 2  # the first noise token
 
@@ -32,11 +32,11 @@ class SkipTrigram(SequenceTask):
     )
 
     @property
-    def layout(self) -> Layout:
+    def sizes(self) -> TaskSizes:
         """Sizes: the tokens are 0, 1, the noise tokens and the signal tokens; each signal token has an output."""
         length = self.length + 2
         vocabulary = 2 + self.noise + self.answers
-        return Layout(vocabulary=vocabulary, context_length=length, outputs=self.answers, input_length=length)
+        return TaskSizes(vocabulary=vocabulary, context_length=length, outputs=self.answers, input_length=length)
 
     def answer_names(self) -> list[str]:
         """Return the name of the one answer of a sequence."""

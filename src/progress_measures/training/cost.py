@@ -130,7 +130,7 @@ def _pairs_multiply_adds(run: Run) -> int:
     tables                    products of weight matrices, independent of N
     """
     net = Architecture.of(run)
-    n, heads_width, padded_outputs = run.task.layout.operand_count, net.heads * net.d_head, -(-net.outputs // 16) * 16
+    n, heads_width, padded_outputs = run.task.sizes.operand_count, net.heads * net.d_head, -(-net.outputs // 16) * 16
     pairs, keys = examples_per_update(run), 2 * n + 1  # each value of a, each value of b, and `=`
     neurons_to_logits = pairs * net.d_mlp * net.outputs
     bags = 2 * net.heads * pairs * (net.d_mlp + padded_outputs)
@@ -146,7 +146,7 @@ def _paper_design_multiply_adds(run: Run) -> int:
 
     Products before the first attention are computed once for each token and each position, not for every example.
     """
-    net, layout, examples, answers = Architecture.of(run), run.task.layout, examples_per_update(run), _answer_count(run)
+    net, sizes, examples, answers = Architecture.of(run), run.task.sizes, examples_per_update(run), _answer_count(run)
     heads_width, answer_rows = net.heads * net.d_head, examples * answers
     mlp = 0 if net.attention_only else net.d_model * net.d_mlp
     # The cases are those of `forward_at_answers`: `short_sequences`, attention in a table of all positions and tokens, and other
@@ -154,7 +154,7 @@ def _paper_design_multiply_adds(run: Run) -> int:
     uses_table = net.vocabulary < examples
     if (
         uses_table
-        and 1 < layout.input_length <= MAX_SHORT_LENGTH
+        and 1 < sizes.input_length <= MAX_SHORT_LENGTH
         and answers == 1
         and net.layers > 1
         and not run.training.dropout
@@ -163,18 +163,18 @@ def _paper_design_multiply_adds(run: Run) -> int:
     elif uses_table and net.layers == 1 and answers == 1:
         # Table rows are gathered twice in the forward pass and twice in the backward pass, which also has two products
         # with all table rows. The count is divided by 3, because `update_flops` multiplies by 3.
-        table_rows = layout.input_length * net.vocabulary
-        attention = answer_rows * heads_width * (4 * layout.input_length + 2 * table_rows) // 3
+        table_rows = sizes.input_length * net.vocabulary
+        attention = answer_rows * heads_width * (4 * sizes.input_length + 2 * table_rows) // 3
         total = net.d_model * heads_width * (3 * table_rows + answer_rows) + attention
     else:
         total = 0
         for layer in range(net.layers):
-            rows = examples * layout.input_length if layer else net.vocabulary + layout.input_length
+            rows = examples * sizes.input_length if layer else net.vocabulary + sizes.input_length
             is_last = layer == net.layers - 1
-            queries = answer_rows if is_last else examples * layout.input_length
+            queries = answer_rows if is_last else examples * sizes.input_length
             total += net.d_model * heads_width * (2 * rows + (queries if layer and is_last else rows))
             # Products of every query with every key. Causal attention skips masked parts on a CPU, but not on a GPU.
-            total += 2 * queries * layout.input_length * heads_width + queries * heads_width * net.d_model
+            total += 2 * queries * sizes.input_length * heads_width + queries * heads_width * net.d_model
             total += 0 if is_last else 2 * queries * mlp
     # With few outputs, the neurons are multiplied by the product W_out W_U; otherwise by W_out, then W_U.
     few_outputs = not net.attention_only and net.outputs <= net.d_model
@@ -190,7 +190,7 @@ def _short_multiply_adds(run: Run) -> int:
 
     The residual stream at the first position depends only on the token there, so it is computed once for each token.
     """
-    net, length, examples = Architecture.of(run), run.task.layout.input_length, examples_per_update(run)
+    net, length, examples = Architecture.of(run), run.task.sizes.input_length, examples_per_update(run)
     heads_width, tokens, rows = net.heads * net.d_head, net.vocabulary, length * net.vocabulary
     neurons = 0 if net.attention_only else net.d_mlp
     mlp = net.d_model * neurons
@@ -224,7 +224,7 @@ def _any_design_multiply_adds(run: Run) -> int:
         if net.mlp_input == "one_hot":  # the input has no gradient, so an update has two products, not three
             inputs = inputs * 2 / 3
         return int(examples * (inputs * net.d_mlp + hidden + net.d_mlp * net.outputs))
-    length, heads_width = run.task.layout.input_length, net.heads * net.d_head
+    length, heads_width = run.task.sizes.input_length, net.heads * net.d_head
     mlp = 0 if net.attention_only else (2 + net.gated_mlp) * net.d_model * net.d_mlp
     total = 0
     for layer in range(net.layers):
@@ -237,7 +237,7 @@ def _any_design_multiply_adds(run: Run) -> int:
 def _autograd_queries(run: Run, layer: int) -> int:
     """Return the number of positions at which `objectives.any_design` computes a layer's queries and MLP."""
     is_last = layer == run.model.layers - 1
-    return 1 if is_last and not run.on_sequences else run.task.layout.input_length
+    return 1 if is_last and not run.on_sequences else run.task.sizes.input_length
 
 
 def _mlp_inputs(net: Architecture) -> int:
@@ -291,7 +291,7 @@ def memory(run: Run, runs: int = 1) -> Memory:
         # An update stores activations for the backward pass. An evaluation stores one layer's activations of the examples that
         # it processes at once, and the logits in float64, for one run at a time.
         evaluated = examples_per_evaluation(run)
-        attention_entries = net.heads * run.task.layout.input_length**2 * runs  # per example
+        attention_entries = net.heads * run.task.sizes.input_length**2 * runs  # per example
         examples_at_once = min(evaluated, max(1, MAX_PATTERN_ENTRIES // attention_entries))
         # An evaluation frees each activation after its last use. In a transformer of another design than the paper's, about a
         # third of one layer's activations exist at a time.
@@ -440,13 +440,13 @@ def _masked_activations(run: Run) -> int:
     """Return the number of neuron activations that one update multiplies by dropout masks; 0 without dropout."""
     if not run.training.dropout:
         return 0
-    positions_before_last_layer = (run.model.layers - 1) * run.task.layout.input_length
+    positions_before_last_layer = (run.model.layers - 1) * run.task.sizes.input_length
     return examples_per_update(run) * (positions_before_last_layer + _answer_count(run)) * run.model.d_mlp
 
 
 def _stored_activations(run: Run, examples: int) -> int:
     """Return the count of numbers that a forward pass on `examples` examples stores, for the backward pass or temporarily."""
-    net, length = Architecture.of(run), run.task.layout.input_length
+    net, length = Architecture.of(run), run.task.sizes.input_length
     if _objective(run) == "any_design":
         return _stored_by_autograd(run, examples)
     heads_width, neurons = net.heads * net.d_head, 0 if net.attention_only else net.d_mlp
@@ -461,7 +461,7 @@ def _stored_activations(run: Run, examples: int) -> int:
 
 def _stored_by_autograd(run: Run, examples: int) -> int:
     """Return the count of numbers that a forward pass by `objectives.any_design` stores, as `_stored_activations` does."""
-    net, length = Architecture.of(run), run.task.layout.input_length
+    net, length = Architecture.of(run), run.task.sizes.input_length
     if net.mlp_input is not None:
         return examples * (3 * _mlp_inputs(net) + 3 * net.layers * net.d_mlp + 4 * net.outputs)
     heads_width, neurons = net.heads * net.d_head, 0 if net.attention_only else net.d_mlp

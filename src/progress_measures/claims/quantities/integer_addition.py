@@ -42,15 +42,15 @@ TOP_NEURONS = 3  # number of neurons that are examined one by one
 @quantity(variables=())
 def sums_to_learn(cube: xr.Dataset) -> Values:
     """Return the numbers of pairs, tokens and outputs, the largest sum, and the first five training and test pairs."""
-    sizes, task_layout = split_sizes(cube), task_of(cube).layout
+    sizes, task_sizes = split_sizes(cube), task_of(cube).sizes
     train, test = (labeled_inputs(cube, pairs[:5])[0] for pairs in split_pairs(cube.isel(run=0)))
     return {
         "train": sizes.train,
         "test": sizes.test,
         "train_fraction": sizes.train_fraction,
-        "inputs": task_layout.vocabulary,
-        "outputs": task_layout.outputs,
-        "largest_sum": 2 * task_layout.operand_count - 2,
+        "inputs": task_sizes.vocabulary,
+        "outputs": task_sizes.outputs,
+        "largest_sum": 2 * task_sizes.operand_count - 2,
         "train_pairs": [row[:2] for row in train],
         "test_pairs": [row[:2] for row in test],
     }

@@ -123,12 +123,12 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
 
     run = load_experiment("skip_trigram").runs("skip_trigram")[0]
     task: Any = run.task  # one of several task models; here that of skip_trigram
-    task_layout = task.layout
+    task_sizes = task.sizes
     examples = next(task.batches(run.seed, 1000))
     # index of each token among the signal tokens; negative for all other tokens
-    index = examples.tokens - (task_layout.vocabulary - task_layout.outputs)
+    index = examples.tokens - (task_sizes.vocabulary - task_sizes.outputs)
     return {
-        "signal_tokens": task_layout.outputs,
+        "signal_tokens": task_sizes.outputs,
         "with_exactly_one": float(((index >= 0).sum(1) == 1).mean()),
         "labeled_by_signal_token": float((index.max(1) == examples.labels[:, 0]).mean()),
     }

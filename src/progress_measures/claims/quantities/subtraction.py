@@ -65,8 +65,8 @@ def first_pairs_of_split(cube: xr.Dataset) -> Values:
 @quantity(variables=())
 def logit_count(cube: xr.Dataset) -> Values:
     """Return the number of logits over all pairs, positions and outputs."""
-    task_layout = task_of(cube).layout
-    return {"count": task_layout.operand_count**2 * task_layout.context_length * task_layout.outputs}
+    task_sizes = task_of(cube).sizes
+    return {"count": task_sizes.operand_count**2 * task_sizes.context_length * task_sizes.outputs}
 
 
 @quantity(variables=("W_L_fourier",))

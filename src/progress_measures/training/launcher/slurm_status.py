@@ -28,7 +28,7 @@ LIVE |= dict.fromkeys(("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALI
 # Reasons that Slurm gives for a job that will wait forever, and the setting that is wrong.
 UNSATISFIABLE = {
     "PartitionTimeLimit": "runtime is more than the partition allows",
-    "PartitionNodeLimit": "the partition has no such node",
+    "PartitionNodeLimit": "the job needs more nodes than the partition allows, or its nodes are down",
     "BadConstraints": "no node satisfies constraint",
     "AccountNotAllowed": "slurm_account may not use this partition",
     "InvalidAccount": "slurm_account is unknown",

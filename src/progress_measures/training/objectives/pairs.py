@@ -32,7 +32,7 @@ class PairsObjective:
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first_run = runs[0]
-        n, heads = first_run.task.layout.operand_count, first_run.model.heads
+        n, heads = first_run.task.sizes.operand_count, first_run.model.heads
 
         def labeled_pairs(mask: Tensor, labels: Tensor) -> _LabeledPairs:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)

@@ -35,8 +35,8 @@ class PaperDesignObjective:
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first_run, self._device = runs[0], device
-        task_layout = first_run.task.layout
-        self._length, self._vocabulary = task_layout.input_length, task_layout.vocabulary
+        task_sizes = first_run.task.sizes
+        self._length, self._vocabulary = task_sizes.input_length, task_sizes.vocabulary
         self._sources: list[SampledExamples | PairExamples] = [
             SampledExamples(run) if run.on_sequences else PairExamples(run, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
