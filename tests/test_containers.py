@@ -174,7 +174,7 @@ LISTS = {
     "state dicts": ([state(0), state(1)], [1, 2], "order of the checkpoints"),
     "containers": ([{"model": state(0), "epoch": 9}, {"model": state(1), "epoch": 19}], [10, 20], "e means e + 1"),
     "containers with steps": ([{"net": state(0), "step": 0}, {"net": state(1), "step": 50}], [0, 50], "`step` 50"),
-    "by number": ({0: state(0), 100: state(1)}, [0, 100], "keys of the checkpoints, such as 100: it is the number"),
+    "by number": ({0: state(0), 100: state(1)}, [0, 100], "keys of the checkpoints, such as 100: the number"),
     "by text": ({"100": state(1), "20": state(0)}, [20, 100], "keys of the checkpoints"),
     "by step": ({"step_50": state(1), "step_5": state(0)}, [5, 50], "keys of the checkpoints, such as step_50"),
     "by epoch, with a configuration": (
@@ -183,7 +183,7 @@ LISTS = {
         "epoch10",
     ),
     "under a key": ({"states": [state(0), state(1)], "updates": [3, 4]}, [3, 4], "`updates`"),
-    "under a key of any name": ({"mine": {0: state(0), 100: state(1)}}, [0, 100], "such as 100: it is the number"),
+    "under a key of any name": ({"mine": {0: state(0), 100: state(1)}}, [0, 100], "such as 100: the number"),
     "the notebooks' list": ({"checkpoints": [state(0), state(1)], "checkpoint_epochs": [9, 19]}, [10, 20], "e + 1"),
     "the notebooks' dictionary": ({"checkpoints": {9: state(0), 19: state(1)}}, [10, 20], "e + 1"),
 }
