@@ -289,7 +289,7 @@ def test_only_copy_of_weights_is_not_removed(publication, monkeypatch):
     gather.gather("small", "Small", small_runs(), missing_allowed=True)
     content = [path.read_bytes() for path in FILES]
     monkeypatch.setattr(publish, "MAX_BYTES", 1000)
-    with pytest.raises(UserError, match=r"has the only copy of the weights of seed1\. Move it"):
+    with pytest.raises(UserError, match=r"has the only copy of the weights of seed1\. Move this file"):
         publish.publish("small", small_runs())
     assert [path.read_bytes() for path in FILES] == content
 

@@ -29,10 +29,10 @@ def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
     Returns:
         Values by name of the column. `keys` are the key frequencies as text, separated by commas. `FVE` is a fraction
         of variance explained. `logit FVE`: of the logits, centered over pairs, by the key cosines cos w_k(a + b - c).
-        `MLP FVE` and `MLP FVE SD`: mean and standard deviation of two fractions for each key frequency k: of the
-        neurons' projection on W_L cos_k, explained by cos w_k(a + b), and of their projection on W_L sin_k, explained
-        by sin w_k(a + b). The module `readout` defines W_L, cos_k and sin_k. Columns with `FVE` are NaN if the run has
-        no key frequencies.
+        `MLP FVE` and `MLP FVE SD`: mean and standard deviation over all key frequencies k, with two fractions for each:
+        of the neurons' projection on W_L cos_k, explained by cos w_k(a + b), and of the neurons' projection on
+        W_L sin_k, explained by sin w_k(a + b). The module `readout` defines W_L, w_k, cos_k and sin_k. Columns with
+        `FVE` are NaN if the run has no key frequencies.
     """
     explained = [row.fraction_explained for row in readout_rows(run_cube)]
     return {

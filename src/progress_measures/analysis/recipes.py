@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BASELINE = "adamw"
-"""Name of the recipe of the experiment `mainline`, with which the other recipes are compared."""
+"""Name of the recipe with which the experiment `mainline` trains; the other recipes are compared with this one."""
 
 
 def by_recipe(cube: xr.Dataset) -> dict[str, xr.Dataset]:

@@ -3,7 +3,7 @@
 A network has learned a set of pairs at the first evaluation with an accuracy of at least 90 % on these pairs. The
 regions are:
 
-comprehension   test pairs are learned less than 1,000 updates after the training pairs, or before them
+comprehension   test pairs are learned less than 1,000 updates after the training pairs, before them, or alone
 grokking        test pairs are learned at least 1,000 updates after the training pairs
 memorization    only training pairs are learned
 confusion       neither training nor test pairs are learned

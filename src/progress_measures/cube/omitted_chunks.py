@@ -1,7 +1,7 @@
 """Store the chunks that are missing in files that earlier versions wrote to `published/`.
 
 Earlier versions did not store a chunk of a Zarr array that contains only the fill value (the value that Zarr returns
-for a missing chunk). Their files cannot be distinguished from files that have lost chunks. Before such a chunk is
+for a missing chunk). Their files cannot be distinguished from files that have lost chunks. Before a missing chunk is
 stored and the file is marked as complete, the values that the chunk must contain are computed: from the settings of the
 runs, the published weights, or other variables of the cube. If these values are not the fill value, or cannot be
 computed, the chunk counts as lost, and an error is raised.
@@ -126,13 +126,15 @@ def _check(path: Path, run: str, fill_values: dict[str, Any], known: dict[str, N
     Raises:
         UserError: a variable must contain other values, or its values cannot be computed.
     """
-    remedy = f"Restore it (git checkout -- {path}), or train the experiment again and publish it."
+    remedy = f"Restore the file (git checkout -- {path}), or train the experiment again and publish it."
     if unknown := sorted(fill_values.keys() - known):
-        raise UserError(f"{path} lacks a chunk of {', '.join(unknown)}, and nothing shows what it contains. {remedy}")
+        raise UserError(f"{path} lacks chunks of {', '.join(unknown)}, whose values cannot be computed. {remedy}")
     for name, fill in fill_values.items():
         values = known[name]
         if not np.array_equal(values, np.full_like(values, fill), equal_nan=values.dtype.kind == "f"):
-            raise UserError(f"{path} has lost a chunk of {name}: {run} has other values than {fill}. {remedy}")
+            raise UserError(
+                f"{path} has lost a chunk of {name}, whose values in run {run} are not all {fill}. {remedy}"
+            )
 
 
 def _known_values(names: set[str], run_cube: xr.Dataset, run: Run, first: bool) -> dict[str, NDArray[Any]]:

@@ -92,9 +92,9 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
     if not weights_published:
         if only_copies := [name for name, source in sources.items() if source.published]:
             raise UserError(
-                f"{weights_file} would be too large with the weights of all runs, but has the only copy of the weights of "
-                f"{', '.join(only_copies)}. Move it to another folder and publish again: the cube is then published "
-                "without weights."
+                f"{weights_file} cannot hold the weights of all runs, because they are too large or differ in shape, but has "
+                f"the only copy of the weights of {', '.join(only_copies)}. Move this file to another folder and publish "
+                "again: the cube is then published without weights."
             )
         weights_file.unlink(missing_ok=True)  # weights that were published earlier
     _publish_cube(cube, experiment)
@@ -185,14 +185,17 @@ def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
 
 
 def renew(experiment: str, runs: list[Run]) -> list[Path]:
-    """Compute all measures of the last checkpoint from the published weights and write the published cube again.
+    """Compute measures from the published weights and write the published cube again.
 
     New measures and new rules for phases thus also apply to runs whose checkpoints were deleted.
 
-    - A measure with the dimension `epoch` does not change. A new one is computed at the epochs whose weights are published, and
-      is NaN at all other epochs; it is left out if it has integers or booleans, which cannot be NaN.
-    - A measure with the dimension `moment` keeps its values, and also gets values at the epochs whose weights are published. A
-      new one is NaN at all other selected epochs.
+    - A measure without the dimensions `epoch` and `moment` is computed again at the last checkpoint. The ends of the phases
+      are found again from the published curves.
+    - A measure with the dimension `epoch` does not change. If the cube lacks the measure, it is computed at the epochs whose
+      weights are published, and is NaN at all other epochs. A measure with integers or booleans, which cannot be NaN, is then
+      left out.
+    - A measure with the dimension `moment` keeps its values, and also gets values at the epochs whose weights are published. If
+      the cube lacks the measure, it is NaN at all other selected epochs.
 
     Chunks that an earlier version omitted are stored first (see `omitted_chunks`).
 
@@ -260,7 +263,8 @@ def _add_selected_epochs(run_cube: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
     if "kept_neuron" in added.dims and not existing.kept_neuron.equals(added.kept_neuron):
         raise UserError(
             f"The published cube has maps of neurons {_listed(existing.kept_neuron)}, but this version selects "
-            f"{_listed(added.kept_neuron)}, because its rules have changed; train, gather and publish the experiment again."
+            f"{_listed(added.kept_neuron)}, because its rules for selecting neurons have changed; "
+            "train, gather and publish the experiment again."
         )
     xr.align(existing, added, join="exact", exclude={"moment"})
     combined = existing.combine_first(added)

@@ -144,10 +144,10 @@ class Model(Section):
         "`vocabulary` and `outputs` are the numbers of tokens and of outputs. `paper`: N(0, 1/d_model), W_U from "
         "N(0, 1/vocabulary); in an MLP without attention, the embedding from N(0, 1/d_model), and a matrix with r "
         "rows (one for each of its inputs) from N(0, 1/r). `transformer_lens`: N(0, 0.64/d_model), bit-identical to "
-        "TransformerLens 1 to 3; from the same seed, version 4 draws the same W_E and W_pos, but other matrices. "
-        "`authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the authors' code for five-digit "
-        "addition and skip trigrams. `authors_by_head`: like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) "
-        "and W_U from N(0, 1/vocabulary), as in the authors' repeated-subsequence runs.",
+        "TransformerLens 1 to 3; from the same seed, version 4 draws the same W_E and W_pos, but different "
+        "values of all other matrices. `authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the "
+        "authors' code for five-digit addition and skip trigrams. `authors_by_head`: like `authors`, but W_Q, W_K and W_V "
+        "from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in the authors' repeated-subsequence runs.",
     )
     initial_scale: float = Field(
         1.0, gt=0, description="Factor of all initial weights except those of norms (Liu et al. 2023, Omnigrok)."
@@ -312,7 +312,8 @@ class Training(Section):
     grokfast_factor: float = Field(
         2.0,
         ge=0,
-        description="`grokfast_ema`, `grokfast_ma`: factor λ of the mean; for modular products, Lee et al. use 2 and 5.",
+        description="`grokfast_ema`, `grokfast_ma`: factor λ of the mean; for modular products, Lee et al. use 2 with "
+        "`grokfast_ema` and 5 with `grokfast_ma`.",
     )
     grokfast_window: int = Field(
         100,
@@ -425,8 +426,8 @@ class Training(Section):
         100,
         ge=1,
         le=10_000_000,
-        description="Epochs between evaluations of the test loss and of both accuracies during training; must divide "
-        "`epochs`.",
+        description="Epochs between evaluations, which record train and test loss and accuracy during training; must "
+        "divide `epochs`.",
     )
 
     @model_validator(mode="after")
@@ -732,7 +733,7 @@ def _mistakes(run: Run) -> Iterator[str]:
         pair_count = int(run.task.defined().sum())
         train_count = int(split.train_fraction * pair_count)
         if not train_count:
-            yield f"`split.train_fraction` ({split.train_fraction:g}) of {pair_count} pairs is less than one"
+            yield f"`split.train_fraction` ({split.train_fraction:g}) of {pair_count} pairs is less than one pair"
         elif (training.batch or 0) > train_count:
             yield f"`training.batch` ({training.batch}) exceeds the number of training pairs, {train_count}"
     if run.learning_coefficient is not None:
@@ -776,7 +777,7 @@ def _mistakes_of_design(run: Run) -> Iterator[str]:
         elif [slot.operand for slot in run.task.token_layout.slots] not in (["a", "b"], ["b", "a"]):
             yield "`model.mlp_input` needs `task.tokens: a b`: an MLP reads a and b only"
     if model.normalization == "none" and (model.norm_after or model.final_norm):
-        yield "`model.norm_after` and `model.final_norm` need `model.normalization`"
+        yield "`model.norm_after` and `model.final_norm` need `model.normalization: layer_norm` or `rms_norm`"
     if model.attention_only and (model.gated_mlp or model.activation != defaults.activation):
         yield "`model.gated_mlp` and `model.activation` are for networks with MLPs, not with `model.attention_only: true`"
     if model.positions == "rotary" and model.d_head % 2:

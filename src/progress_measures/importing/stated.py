@@ -102,8 +102,9 @@ _NOT_NEGATIVE = ("seed", "data_seed", "epoch", "step", "warmup", "updates")
 _FRACTIONS = ("train_fraction", "train_accuracy", "test_accuracy")
 _STANDARD = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
 _STANDARD_OF_SERIES = {alias: name for name, aliases in _SERIES.items() for alias in aliases.split()}
-# Keys of the optimizer's state, from which `_optimizer_fields` reads settings; keys of states without settings.
+# keys of an optimizer's state, from which `_optimizer_fields` reads settings
 _OPTIMIZER = re.compile(r"(opt|optim|optimizer|optimizers)(_state(s|_dict)?)?|optimizer_states")
+# keys of other states, which have no settings
 _NO_SETTINGS = re.compile(r"(lr_)?schedulers?(_state(_dict)?)?|scaler|rng(_states?)?|callbacks|loops|opt_state")
 
 
@@ -118,7 +119,7 @@ def standard_name(name: str) -> str | None:
 
 
 def stated_settings(loaded: Any) -> Statements:
-    """Find the settings that the data of a file state outside its networks.
+    """Find the settings that a file states besides the weights of its networks.
 
     Settings are read from the optimizer's state first, then from the fields at the top level of the file, then from
     mappings inside, such as `config`. Of several statements of one setting, the first counts. If a file states a
@@ -227,7 +228,7 @@ def _plain_number(value: Any) -> Any:
 
 
 def _last_number(value: Any) -> Any:
-    """Return the last number of a list or an array with one axis, or None if it is something else."""
+    """Return the last number of a list or an array with one axis, or None if the value is something else."""
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf" and len(value):
         return value[-1].item()
     if isinstance(value, list) and value and is_number(_plain_number(value[-1])):
@@ -278,7 +279,7 @@ def _add_statement(
     if old is None:
         settings[setting] = new
     elif setting == "attention_scale" and isinstance(old.value, bool) != isinstance(new.value, bool):
-        # TransformerLens states the attention scale, a number, and a switch. The scale counts only if the switch is on.
+        # TransformerLens states both a number, the scale, and a switch. The number counts only if the switch is on.
         switch, number = (old, new) if isinstance(old.value, bool) else (new, old)
         settings[setting] = number if switch.value else switch
     elif setting not in ("epoch", "step", "updates") and not _agree(old.value, new.value):

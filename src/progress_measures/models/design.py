@@ -50,7 +50,8 @@ class Design:
         rotary: number of dimensions of each head in which queries and keys are rotated by their position; 0 for none.
         rotary_base: base of the rotation angles, position · base^(-2i / rotary) for dimension i < rotary/2.
         sinusoidal: whether the position vectors are the sines and cosines of Vaswani et al. 2017, not the tensor `W_pos`.
-        doubled_residual: whether to compute x <- 2x + attention(x), an error in the authors' repeated-subsequence runs.
+        doubled_residual: whether a layer changes the residual stream x to 2x + attention(x) instead of x + attention(x), an
+            error in the authors' repeated-subsequence runs.
     """
 
     mlp_input: MLPInput | None = None

@@ -80,8 +80,8 @@ def circuits_by_recipe(cube: xr.Dataset) -> Values:
     95 % and an excluded accuracy of at most 20 %. `clock`: the distance irrelevance (see
     `progress_measures.measures.algorithm`) is above 0.4, the limit of typical Pizzas (Zhong et al. 2023). `progress`:
     restricted accuracy reaches 95 % at an earlier checkpoint than test accuracy. `phases`: the rule for phases finds
-    all three ends. For each property, `fraction_…` is the fraction of a recipe's generalizing networks that have it:
-    the smallest over all recipes with generalizing networks.
+    all three ends. For each property, a fraction of a recipe's generalizing networks has it; `fraction_…` is the
+    smallest of these fractions, over all recipes with generalizing networks.
     """
     values: Values = {}
     fractions: dict[str, list[float]] = {}

@@ -105,8 +105,8 @@ def _digit_drops(cube: xr.Dataset) -> Values:
 def epochs_on_fixed_set(cube: xr.Dataset) -> Values:
     """Return the first epochs with train loss and with test loss below 0.1, and their ratio, train over test.
 
-    Values are of the first run. An epoch is infinite if there is none. The ratio is NaN if the epoch of the test loss
-    is infinite.
+    Values are of the first run. The epoch of a loss that never falls below 0.1 is infinite. The ratio is NaN if the
+    epoch of the test loss is infinite.
     """
     run_cube = cube.isel(run=[0])
     return _epochs_and_ratio(*(first_below(run_cube[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
@@ -248,8 +248,8 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     """Return whether the task can sample the paper's example of a sequence with a repeat, and the labels of this example.
 
     Also sample 1,000 sequences, and return the fraction of answer positions whose token occurs earlier in the sequence
-    with the label right after it. The paper's example ends with its END token, whereas our sequences begin with token
-    0. The values do not depend on the cube.
+    with the label right after it. The paper's example ends with an END token. Our sequences have token 0 at their
+    beginning instead, so the example is compared in this form. The values do not depend on the cube.
     """
     from progress_measures.experiments import load_experiment
 

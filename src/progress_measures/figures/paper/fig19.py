@@ -1,4 +1,4 @@
-"""Figure 19: in the runs after the first, too, the Fourier spectra become sparse in cleanup."""
+"""Figure 19: the Fourier spectra become sparse in cleanup, also in the runs after the first."""
 
 from __future__ import annotations
 

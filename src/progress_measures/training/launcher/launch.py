@@ -1,4 +1,4 @@
-"""Train the runs of an experiment in a pool; list and cancel its jobs."""
+"""Train the runs of an experiment in a pool (processes of this machine, or Slurm); list and cancel the jobs."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def _pools() -> list[Pool]:
 
 
 def _unfinished_submissions(experiment: str | None, pool: Pool) -> Iterator[tuple[str, list[Submission]]]:
-    """Yield each experiment's name and its unfinished submissions to a pool: those with a job without a recorded end."""
+    """Yield each experiment's name and its unfinished submissions to a pool: those with a job whose end is not recorded."""
     results = jobs_folder("any").parents[1]  # the folder of results, whatever the experiment
     for name in [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs")):
         if submissions := Submission.unfinished(jobs_folder(name), pool.name):
@@ -272,7 +272,7 @@ def _unfinished_submissions(experiment: str | None, pool: Pool) -> Iterator[tupl
 
 
 def _jobs_not_ended(submission: Submission) -> list[int]:
-    """Return the indices of the jobs without a recorded end."""
+    """Return the indices of the jobs whose end is not recorded."""
     return [i for i in range(len(submission.specs)) if not submission.ended(i)]
 
 

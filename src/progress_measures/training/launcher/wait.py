@@ -46,7 +46,7 @@ def wait(
         retries: how often a failed job is retried.
 
     Raises:
-        UserError: some jobs failed or were canceled; all other jobs have ended.
+        UserError: some jobs failed or were canceled, and all other jobs have ended; or the pool rejects jobs.
         Interrupted: SIGTERM, SIGINT or SIGHUP was received.
     """
     with collected(SIGNALS) as received, Display(experiment) as display, _exclusive(jobs_folder, experiment, received):
@@ -234,7 +234,8 @@ def _exclusive(jobs_folder: Path, experiment: str, received: list[int]) -> Itera
             except BlockingIOError:
                 if attempt == 0:
                     message = (
-                        f"{experiment}: another process waits for its jobs; this process continues when that one ends."
+                        f"{experiment}: another process waits for jobs of this experiment; this process continues when "
+                        "the other ends."
                     )
                     print(message, file=sys.stderr, flush=True)
                 _sleep(1, received)

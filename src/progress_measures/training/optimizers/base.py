@@ -1,4 +1,4 @@
-"""What all optimizers share: the weights of runs that train together as one array, learning rates, and saved states.
+"""What all optimizers share: one array with the weights of the runs that train together, learning rates, saved states.
 
 The parameters of a run are one row of a [run, parameter] tensor, and the weights are views of it. An update is therefore
 a few passes over one array, whatever the number of tensors. Weight decay may differ between runs. The steps of an update:
