@@ -481,7 +481,7 @@ def test_contradictions_are_recorded_with_the_measured_value():
         ({"accept": []}, "quantity and accept belong together"),
         ({"headline": True, "judged_on": ["mainline", "dropout"]}, "that is judged on each network"),
         ({"headline": True, "accept": [{"value": "test_loss", "reported": True}]}, "needs a rule with bounds"),
-        ({"headline": True, "kind": "contradiction"}, "and is no contradiction"),
+        ({"headline": True, "kind": "contradiction"}, "must not be of kind `contradiction`"),
     ],
 )
 def test_invalid_entry_is_named(tmp_path, entry, expected):

@@ -365,8 +365,8 @@ def test_mapping_files(folder, tally, foreign_tensors, data, name):
     [
         ("W_E", ["tok.weight", "(qkv token) d_model"], "W_E: expected the axes"),
         ("W_O", ["h.{layer}.attn.out", "d_model (qkv head d_head)"], "W_O: expected the axes"),
-        ("W_E", ["tok{layer}.weight", "token d_model"], "W_E: this tensor is not one per layer"),
-        ("W_in", ["h.0.fc.weight", "neuron d_model"], "some tensors have {layer} in their name"),
+        ("W_E", ["tok{layer}.weight", "token d_model"], "W_E: a network has one such tensor, not one per layer"),
+        ("W_in", ["h.0.fc.weight", "neuron d_model"], "tensors of the layers are written in different ways"),
     ],
 )
 def test_misleading_mapping_files_are_refused(folder, foreign_tensors, name, location, expected):

@@ -34,7 +34,7 @@ def singular_vectors(matrix: Array) -> tuple[Array, Array]:
 
 
 def frequency_energies(norms: Array) -> Array:
-    """Return the sum of the squared norms of the cosine and the sine of each frequency; the constant is left out.
+    """Return, for each frequency, the squared norm of the cosine plus that of the sine; the constant is left out.
 
     Args:
         norms: norms of Fourier components […, fourier_component]: constant, cos 1, sin 1, cos 2, ….

@@ -66,8 +66,8 @@ def keep_only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
          "head": "heads", "other_head": "heads"}  # fmt: skip
-"""The setting that gives the length of each dimension. Only `singular_value` can be shorter than `d_mlp`:
-W_L = W_out W_U [neuron, output] has no more singular values than outputs."""
+"""The setting that gives the length of each dimension. Only `singular_value` can be shorter than its setting, because
+W_L = W_out W_U [neuron, output] has no more singular values than outputs; `cut_to_run` then cuts nothing from it."""
 
 
 def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:

@@ -130,7 +130,8 @@ class Claim(BaseModel):
     )
     explanation: str | None = Field(
         None,
-        description="Why our runs differ; a placeholder such as {loss:.2e} is replaced by the measured value of this name.",
+        description="Why our runs differ from the statement; a placeholder such as {loss:.2e} is replaced by the "
+        "measured value of this name.",
     )
 
     @property
@@ -165,7 +166,7 @@ class Claim(BaseModel):
     @model_validator(mode="after")
     def _quantity_with_rule(self) -> "Claim":
         if bool(self.accept) != bool(self.quantity) and self.kind != "contradiction":
-            raise ValueError("quantity and accept belong together")
+            raise ValueError("quantity and accept belong together: give both or neither")
         return self
 
     @model_validator(mode="after")
@@ -173,7 +174,8 @@ class Claim(BaseModel):
         bounded = any(condition.relation != "reported" for condition in self.accept)
         if self.headline and (self.kind == "contradiction" or self.judged_once or not bounded):
             raise ValueError(
-                "a headline claim needs a rule with bounds that is judged on each network, and is no contradiction"
+                "a headline claim must not be of kind `contradiction`, and needs a rule with bounds that is judged on "
+                "each network"
             )
         return self
 

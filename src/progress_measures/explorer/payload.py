@@ -1,8 +1,9 @@
 """Pack the parts of a cube that the explorer shows: a header that describes the arrays, and their compressed bytes.
 
-Arrays are rounded to the precision that the page displays. The bytes of each array are grouped by significance, which
-improves compression, and all arrays are compressed together. The page decompresses the bytes of an experiment once, and
-decodes an array when one of the page's views (interactive plots) first reads it (`web/data.js`).
+The explorer is an HTML page that replays trainings. Arrays are rounded to the precision that the page displays. The
+bytes of each array are grouped by significance, which improves compression, and all arrays are compressed together. The
+page decompresses the bytes of an experiment once, and decodes an array when one of the page's views (interactive plots)
+first reads it (`web/data.js`).
 """
 
 from __future__ import annotations
@@ -157,7 +158,10 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
 
 
 def _sign(cube: xr.Dataset, task: str) -> int:
-    """Return 1 if the right answers are functions of a + b, -1 if they are functions of a - b; 1 for all other tasks."""
+    """Return 1 if the right answers are functions of a + b, -1 if they are functions of a - b; 1 for all other tasks.
+
+    For products and quotients, a and b are places in the task's cyclic group.
+    """
     task_class = TASKS.get(task)
     if sign := getattr(task_class, "sign", None):
         return int(sign)

@@ -208,11 +208,11 @@ def gaussian_map(fig: Figure, cube: xr.Dataset) -> None:
     size=(4.6, 2.6),
 )
 def logit_weights_of_cluster(fig: Figure, cube: xr.Dataset) -> None:
-    """Norm of each Fourier component of the neuron-logit map W_L of one neuron cluster, at the end of training.
+    """Norm over one neuron cluster of each Fourier component of the neuron-logit map W_L, at the end of training.
 
     W_L = W_out W_U. The cluster has the neurons whose variance over pairs the first run's lowest key frequency (17 in
-    the demo) explains to at least 85 %. The norm is over these neurons. The constant component is not drawn. Only the
-    cosine and sine of this frequency have large norms.
+    the demo) explains to at least 85 %. The constant component is not drawn. Only the cosine and sine of this frequency
+    have large norms.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -237,9 +237,9 @@ def neurons_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     """Coefficient of each neuron's output weights on the sine of one frequency over the outputs.
 
     All values are from the end of training. The output weights of a neuron are its row of W_L = W_out W_U. The
-    frequency is the first run's lowest key frequency (17 in the demo). Neurons of which this frequency explains more
-    variance than any other are in color. The demo's code omits a transpose and therefore does not use the sine that it
-    names. This figure uses the sine.
+    frequency is the first run's lowest key frequency (17 in the demo). A neuron is in color if this frequency explains
+    more of the neuron's variance over pairs than any other frequency. The demo's code omits a transpose and therefore
+    does not use the sine that it names. This figure uses the sine.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)

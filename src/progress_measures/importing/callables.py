@@ -196,7 +196,10 @@ class CallableNetwork:
             raise UserError(f"{self._prefix}: the network raised {type(error).__name__}: {error}") from None
 
     def _gradient_cosines(self, tokens: Tensor) -> NDArray[np.float64] | None:
-        """Return the gradient cosines, see `activations`: [triple]; None without a cyclic group or without known embeddings."""
+        """Return the gradient cosines, see `activations`: [triple].
+
+        None if the task has no cyclic group, or if no embeddings with gradients are found.
+        """
         task = self._task
         if "cyclic_group" not in task.provides:
             return None

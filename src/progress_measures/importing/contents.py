@@ -107,9 +107,9 @@ class Contents(NamedTuple):
         epochs: number of updates before each checkpoint; None if the file does not state it.
         layout: description of how the file is arranged.
         config: the file's configuration, with its own field names.
-        optimizer: settings of the optimizer's parameter group, such as `weight_decay`; empty unless there is just one.
+        optimizer: settings of the optimizer's parameter group, such as `weight_decay`; empty unless there is one group.
         train: train losses that the file contains; None if it has none.
-        test: test losses that the file contains; None if it has none.
+        test: test losses that the file contains; None if it has none, or has no train losses.
         train_indices: training pairs as indices a * n + b; None if the file does not list them.
         assumed: descriptions of what was assumed.
         stated: what the file states besides the weights, under standard names.
@@ -196,8 +196,8 @@ def _contents_under_known_keys(
 ) -> Contents:
     """Return the networks under `run_key`, under `network_key`, or under both; at most one of these keys is None.
 
-    Under both, the network under `network_key` becomes the last checkpoint if the file states that it is later than
-    those of the run.
+    If neither key is None, the network under `network_key` becomes the last checkpoint, provided that the file states a
+    later epoch for it than for the checkpoints of the run.
     """
     other_fields = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
     last = _network_under_known_key(loaded[network_key]) if network_key is not None else None
@@ -265,7 +265,7 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
 
 
 def _contents_under_key(loaded: Any, key: str, path: Path) -> Contents:
-    """Return the networks under a key from the user or `_contents_under_other_key`, and what other fields state."""
+    """Return the networks under a key, given by the user or `_contents_under_other_key`, and what other fields state."""
     value, other_fields = loaded, dict(loaded) if isinstance(loaded, Mapping) else {}
     # a key of the file may contain points itself
     parts = [] if key == "." else [key] if key in other_fields else key.split(".")
@@ -360,7 +360,7 @@ def _have_same_tensors(first: Any, second: Any) -> bool:
 
 
 def _without_prefixes(tensors: Mapping[str, NDArray[Any]], other_fields: dict[str, Any]) -> _Network:
-    """Return the network without the parts of tensor names that DataParallel, torch.compile or an enclosing module adds.
+    """Remove from tensor names what DataParallel, torch.compile or an enclosing module adds, and return the network.
 
     TransformerLens 4 lists a tensor under several names. These names become one, unless two different tensors would
     then share a name; in that case all names stay.
@@ -494,7 +494,7 @@ def _epochs_of_run(
         source = f"keys of the checkpoints, such as {numbered[-1][1]}: {AFTER_UPDATE if offset else IS_UPDATE_COUNT}"
         return [number + offset for number, _, _ in numbered], source, []
     interval = max(1, len(_numbers_under(other_fields, "train_losses", path)) // len(numbered))
-    text = f"checkpoints every {interval} epochs, the first after one update: the file has no `epochs`"
+    text = f"checkpoints every {interval} epochs, the first after one update, as the file lists no epochs"
     return [number * interval + 1 for number, _, _ in numbered], "order of the checkpoints", [text]
 
 
@@ -620,7 +620,7 @@ def _first_losses(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -
 
 
 def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses | None, Losses | None]:
-    """Return the train losses and the test losses in the file, each None if absent.
+    """Return the train losses and the test losses in the file, each None if absent; both are None without train losses.
 
     If the file has no `train_updates`, it is assumed that train losses are measured before each update. The paper's authors
     measure test losses before an update too, possibly only every few epochs. The notebooks measure test losses after
@@ -685,7 +685,10 @@ def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -
         else:
             names[epoch] = name
     if not names:
-        raise _no_network_error(path, "files without a number in their name or an `epoch` inside")
+        raise UserError(
+            f"{path}: no file in this folder has a network and also a number of updates, in the file's name or in a "
+            "field such as `epoch`. Expected files such as `step1000.pth`, with one network each."
+        )
     epochs = sorted(names)
     with_records = [epoch for epoch in epochs if networks[names[epoch]].stated]
     last = networks[names[max(with_records, default=epochs[-1])]]  # `init` and final weights often have no records

@@ -104,7 +104,7 @@ def _match_format(path: Path, contents: Contents, options: Options) -> FormatMat
 
 
 def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
-    """Return our names of the tensors that the network lacks, by the file's configuration or the user's options."""
+    """Return this project's names of the tensors that the network lacks, by the file's configuration or the options."""
     mlp_tensors = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
     absent = mlp_tensors if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")

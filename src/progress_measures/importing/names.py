@@ -1,4 +1,4 @@
-"""Rename the tensors of a network trained elsewhere, and reorder their axes, as in `models.transformer`.
+"""Give tensors of a network trained elsewhere the names and axis orders of `models.transformer` or `models.mlp`.
 
 Names and tensors of that network are called foreign; those of this project are called ours. A format is a YAML file
 that locates each of our tensors in a foreign state dict:
@@ -151,8 +151,8 @@ class Format:
         }
         if len(layer_styles) > 1:
             raise UserError(
-                f"{path}: some tensors have {{layer}} in their name or an axis `layer`, and others do not; write all "
-                "tensors of the layers in the same way."
+                f"{path}: tensors of the layers are written in different ways; write all of them with {{layer}} in the "
+                "name, all with an axis `layer`, or, for a network of one layer, all with neither."
             )
 
     def _checked_optional(self, names: Any) -> list[str]:
@@ -205,7 +205,8 @@ class Format:
             expected = set(self.axes[name].split())
             if "{layer}" in location[0] and layer_axis not in expected:
                 raise UserError(
-                    f"{self._path}: {name}: this tensor is not one per layer; remove {{layer}} from its name."
+                    f"{self._path}: {name}: a network has one such tensor, not one per layer; remove {{layer}} from its "
+                    "name."
                 )
             axes_in_name = {layer_axis} if "{layer}" in location[0] else set()
             allowed = {frozenset(expected - axes_in_name)}
@@ -403,13 +404,13 @@ def _reordered(
 ) -> NDArray[Any]:
     """Rearrange a tensor to our axis order, with a leading axis of layers if our tensor has one.
 
-    If the tensor contains W_Q, W_K and W_V, return the one that `letter` names: Q, K or V.
+    If the tensor contains W_Q, W_K and W_V, or their biases, return the part that `letter` names: Q, K or V.
     """
     axes = [axis for group in groups for axis in group]
     present_axes = [axis for axis in our_axes if axis in axes]
     target = ["qkv", *present_axes] if "qkv" in axes else present_axes
     grouped = " ".join(f"({' '.join(group)})" if len(group) > 1 else group[0] for group in groups)
-    # of merged axes, einops computes the last size from the others
+    # einops computes the size of the last of several merged axes from the sizes of the others
     group_sizes = {axis: sizes[axis] for group in groups if len(group) > 1 for axis in group[:-1] if axis in sizes}
     result = rearrange(tensor, f"{grouped} -> {' '.join(target)}", **group_sizes)
     if "qkv" in axes:

@@ -148,7 +148,7 @@ def _estimate(checkpoint: Checkpoint) -> Estimate:
 
 @measure(dims=BY_MOMENT, units="1", long_name="Local learning coefficient", requires=REQUIRES, reference=REFERENCE)
 def learning_coefficient(checkpoint: Checkpoint) -> Number:
-    """nβ times (mean train loss of weights sampled near those of the checkpoint - train loss of the checkpoint).
+    """nβ times the mean rise of train loss from a checkpoint to weights sampled nearby; n train pairs, inverse temperature β.
 
     The train loss is the mean cross-entropy over the n training pairs. The samples are the draws of all chains of
     Langevin dynamics, whose settings are the coordinates `learning_coefficient_…`; β is 1 / log n unless such a
@@ -178,7 +178,7 @@ def learning_coefficient_error(checkpoint: Checkpoint) -> Number:
     reference="Gelman et al. 2013, Bayesian Data Analysis, section 11.4",
 )
 def learning_coefficient_rhat(checkpoint: Checkpoint) -> Number:
-    """Potential scale reduction of the chains' losses, each chain split into halves; above 1.1, they have not converged.
+    """Potential scale reduction of the chains' losses, each split into halves; above 1.1, the chains have not converged.
 
     Draws of a chain are correlated, so short chains exceed 1.1 by chance, too.
     """

@@ -190,13 +190,14 @@ def wall_time(row: PlanRow, at_once_count: int) -> float:
 
 def note(device: cost.Device, core: cost.Device) -> str:
     """Return the note below the table, which states the sources of the estimates."""
-    measuring = "Measuring may take half as long or twice as long."
+    measuring = "Measuring may take between half and twice the stated time."
     if device.name == "cpu":
         load = os.getloadavg()[0]
         load_note = f" under a load of {load:.1f} on {cores()} cores; a quiet machine is faster" if load > 0.5 else ""
         return (
-            f"One core reaches {device.flops / 1e9:.0f} GFLOP/s in large products, measured just now{load_note}. An update "
-            f"is assumed to reach {device.efficiency:.0%} of that (`make bench` measures this fraction). {measuring}"
+            f"One core reaches {device.flops / 1e9:.0f} GFLOP/s in products of large matrices, measured just "
+            f"now{load_note}. An update is assumed to reach {device.efficiency:.0%} of that (`make bench` measures this "
+            f"fraction). {measuring}"
         )
     return (
         f"Expected, not measured. The data sheet gives {device.flops / 1e12:g} TFLOP/s of float32 and "

@@ -26,9 +26,10 @@ EMBEDDINGS = ("mean and PC 1", "all but PC 2")
 def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Pairs that the first run answers wrongly with parts of its embedding removed, and its answers, in the order of a + b.
 
-    All values are from the end of training. The columns "mean and PC 1" and "all but PC 2" are the network's answers; at
-    each listed pair, at least one of the two is wrong. "Mean and PC 1" keeps only the mean over the operands and the first
-    principal component of the embedding, as the notebook does; "all but PC 2" removes only the second principal component.
+    All values are from the end of training. The columns "mean and PC 1" and "all but PC 2" are the network's answers;
+    at each listed pair, at least one of these answers is wrong. "Mean and PC 1" keeps only the mean over the operands
+    and the first principal component of the embedding, as the notebook does; "all but PC 2" removes only the second
+    principal component.
     """
     answers, wrong = cube.answer_by_embedding.isel(run=0), failures(cube)
     failing = wrong.sel(embedding=list(EMBEDDINGS)).any("embedding").values

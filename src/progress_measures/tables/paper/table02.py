@@ -25,7 +25,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     The attention is a function A_0 of the pair. Its fit is 0.5 + alpha (cos w_k a - cos w_k b) + beta (sin w_k a -
     sin w_k b), where k is the frequency that explains most of the variance of A_0 over pairs, and w_k = 2 pi k/p. FVE
     is the fraction of this variance that the fit explains. Left: the paper's network. Right: the first run at the end
-    of training. The order of heads is arbitrary, so the two heads in a row do not correspond.
+    of training. The order of heads is arbitrary, so the paper's head and ours in the same row do not correspond.
     """
     paper_rows = [
         {"k": row["k"], "alpha": row["alpha"], "beta": row["beta"], "FVE": row["fve_percent"] / 100}

@@ -24,7 +24,7 @@ PUBLISHED_FIELDS = {
     "MLP FVE": "mlp_fve_percent",
     "MLP FVE SD": "mlp_fve_sd_percent",
 }
-"""The field of a published row, as the claim quotes the row, for each column of the table."""
+"""Field of the rows in a claim's `published` from which each column of the table is read, by the column's name."""
 
 PERCENTAGES = ("logit FVE", "MLP FVE", "MLP FVE SD")
 """Columns that are published in percent; the table has fractions, 0 to 1, with the format of a percentage."""
@@ -63,8 +63,8 @@ def rows(
     deviation (SD) over the projections of all keys. Left: the paper's networks, all of which generalize. Right: our
     networks, with their test accuracy, since not all of ours generalize (none with dropout and no weight decay). The
     paper's networks with dropout are listed twice: beside ours without weight decay, and beside ours with weight decay
-    0.1. The two networks in a row share no initial weights. Our cells are empty where a network has not been trained to
-    the end.
+    0.1. The paper's network and ours in the same row share no initial weights. Our cells are empty where a network has
+    not been trained to the end.
     """
     groups = [
         ("paper.table5.data_fraction", [(f"{float(run.train_fraction):.0%}", run) for run in _runs(data_fraction)]),
