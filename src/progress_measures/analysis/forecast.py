@@ -1,8 +1,8 @@
 """Prediction of when a network generalizes, from its measures at an earlier epoch.
 
 T is the first epoch with a test loss below 1 nat. At an epoch t < T of a run, a ridge regression on log10 t and a few
-measures at t predicts log10(T/t). The regression is fitted to other runs: to all checkpoints of such a run from epoch
-100 on that are before its own T.
+measures at t predicts log10(T/t). The regression is fitted to other runs: to all checkpoints of each other run from
+epoch 100 on and before the T of that run.
 
 The predictors must not depend on epochs after t. This rules out the restricted and excluded losses, which use the final
 network's key frequencies. Two substitutes take their place. One is the maximal excluded loss: the largest train loss

@@ -122,7 +122,10 @@ def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
     names = Counter(entry.name for entry in combinations(grid))
     worst = max(names, key=lambda name: (names[name], len(name)))  # a duplicate name, else the longest name
     if names[worst] > 1 or len(worst) > MAX_NAME_LENGTH:
-        raise ValueError(f"runs need different names of at most {MAX_NAME_LENGTH} characters, found {worst:.250}")
+        raise ValueError(
+            f"runs need different names of at most {MAX_NAME_LENGTH} characters; number of runs named `{worst:.250}`: "
+            f"{names[worst]}"
+        )
 
 
 def _check_field(field: str, allowed: set[str], refused: Mapping[str, str]) -> None:

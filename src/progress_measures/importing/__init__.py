@@ -1,4 +1,4 @@
-"""Import networks that were trained elsewhere: read their files, find their settings and apply every measure.
+"""Import networks trained elsewhere: read their files, find their settings and compute the measures that apply.
 
 The modules of this package, each followed by what it does, and in parentheses the modules that it uses for this:
 
@@ -13,7 +13,7 @@ operations      compares the network's answers with operations such as a + b mod
 splits          finds the pairs on which the network was trained
 settings        turns the findings into an experiment's settings, each with its source, and refuses contradictions
 writing         writes the files that training would have written
-import_network  runs these steps in order, then computes all measures and gathers the cube as for any run
+import_network  runs these steps in order, then computes the measures that apply and gathers the cube as for any run
 recorder        measures a network in memory while another program trains it
 findings        the classes for a setting or a value with its source
 options         parses the options `--model` and `--read`

@@ -117,17 +117,17 @@ def _sizes(
     )
     read = Choice("last", "assumed", "the logits at the last position (--read)")
     read = read if options.read is None else Choice(options.read, "option")
-    modulus = stated_modulus(contents, options)
+    operands = stated_modulus(contents, options)  # n, which --modulus states for tasks without a modulus, too
     # n may be unknown here; `output_count` uses the pair (0, 0) only, whose tokens exist for any n
-    probe = _any_task(2 if modulus is None else modulus.value, 2, tokens.value, read.value)
+    probe = _any_task(2 if operands is None else operands.value, 2, tokens.value, read.value)
     outputs = CallableNetwork(network, probe, prefix, tensors).output_count()
-    if modulus is None:
-        modulus = Choice(outputs, "inferred", "the number of outputs (--modulus)")
-    if not 2 <= modulus.value <= MAX_OPERANDS:
+    if operands is None:
+        operands = Choice(outputs, "inferred", "the number of outputs (--modulus)")
+    if not 2 <= operands.value <= MAX_OPERANDS:
         raise UserError(
-            f"{modulus.value} values of a and b; expected 2 to {MAX_OPERANDS}. State their number with --modulus."
+            f"{operands.value} values of a and b; expected 2 to {MAX_OPERANDS}. State their number with --modulus."
         )
-    return Sizes(modulus, tokens, read, outputs), _any_task(modulus.value, outputs, tokens.value, read.value)
+    return Sizes(operands, tokens, read, outputs), _any_task(operands.value, outputs, tokens.value, read.value)
 
 
 def _any_task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:

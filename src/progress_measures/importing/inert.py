@@ -1,7 +1,7 @@
 """Read pickles as data: nothing that a pickle names is imported, looked up or called.
 
-A pickle is a program for a stack machine. `Machine` runs the instructions that build plain values. An instruction that would
-import a name or call it only records this, in a `Global` or a `Call`; the module `plain` converts these records to values.
+A pickle is a program for a stack machine. `Machine` runs the instructions that build plain values. Instead of an import
+or a call, it records a `Global` or a `Call`; the module `plain` converts these records to values.
 
 A pickle with names that serve to run code, such as `os.system`, is rejected, although nothing would run.
 """
@@ -332,7 +332,7 @@ def record_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
         if not (is_member and type(attribute) is str):
             raise CodeFoundError(function.text)
     first = function.module.partition(".")[0]
-    # the argument of this function is bytes, which protocols before 3 write as a call of `_codecs.encode`
+    # the argument of `_load_from_bytes` is bytes, which protocols before 3 write as a call of `_codecs.encode`
     is_storage = name == "torch.storage._load_from_bytes"
     if (
         (first == "torch" and not _TORCH_CALLS.fullmatch(name))

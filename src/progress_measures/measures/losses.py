@@ -6,6 +6,7 @@ excluded loss removes P_k L. P_k L depends on a + b alone, so the restricted los
 instead of n^2 pairs. A *line* is the set of pairs with equal a + b mod n. A checkpoint's `direction_logits` [frequency,
 a + b, output] is P_k L on each line, and `context.sum_index` [pair] is the line of each pair. For subtraction, a - b
 replaces a + b.
+
 Measures that use the key frequencies are NaN for a run without any.
 """
 
@@ -356,8 +357,8 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
 
     The logits L become L - P_k L, where P_k projects on cos and sin of w_k(a + b). On each line a + b = s, the sum over c of
     exp(L_c - (P_k L)_c) is a matrix product of exp(L) [pair, c] with exp(-P_k L) [c, k], so one product gives all
-    frequencies. If the exponents span more than `SPAN`, this product is inaccurate, and each frequency's loss is computed
-    separately.
+    frequencies. If the logits span too wide a range for such exponentials in float64 (see `SPAN` in
+    `measures/numerics.py`), each frequency's loss is computed separately.
     """
     context, train = checkpoint.context, checkpoint.context.train
     sum_index, labels = context.sum_index[train], context.labels[train]
@@ -440,8 +441,8 @@ def _key_neuron_logits(checkpoint: Checkpoint) -> Array:
 def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
     """Mean cross-entropy over test pairs of N W_L + mean logits; N is the neurons projected on key frequencies' directions.
 
-    The directions are cos and sin of w_k(a + b). The neurons are taken after the ReLU; W_L = W_out W_U. Other paths to the
-    logits contribute only their mean over pairs.
+    The directions are cos and sin of w_k(a + b). The neurons are taken after the ReLU; W_L = W_out W_U. The mean logits
+    are the mean of the network's logits over pairs, so all other paths to the logits contribute only their mean.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:

@@ -57,10 +57,10 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
     reference=REFERENCE,
 )
 def attention_score_token(checkpoint: Checkpoint) -> Array:
-    """Part of a head's attention score from `=` that depends on the token: x W_Q W_K^T W_E^T / sqrt(d_head).
+    """Part of a head's attention score from `=` that depends on the token.
 
-    The vector x is the token plus position embedding at `=`. Attention is the softmax over positions of the token's
-    part plus the position's part.
+    The part is x W_Q W_K^T W_E^T / sqrt(d_head), where x is the token plus position embedding at `=`. Attention is the
+    softmax over positions of the token's part plus the position's part.
     """
     return _factors(checkpoint)[0]["W_E"]
 
@@ -73,10 +73,10 @@ def attention_score_token(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def attention_score_position(checkpoint: Checkpoint) -> Array:
-    """Part of a head's attention score from `=` that depends on the position: x W_Q W_K^T W_pos^T / sqrt(d_head).
+    """Part of a head's attention score from `=` that depends on the position.
 
-    The vector x is the token plus position embedding at `=`. Attention is the softmax over positions of the token's
-    part plus the position's part.
+    The part is x W_Q W_K^T W_pos^T / sqrt(d_head), where x is the token plus position embedding at `=`. Attention is
+    the softmax over positions of the token's part plus the position's part.
     """
     return _factors(checkpoint)[0]["W_pos"]
 

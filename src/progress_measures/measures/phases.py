@@ -9,9 +9,9 @@ without the key frequencies in the logits.
 - Cleanup ends where the log test loss has fallen by 95 % of this way.
 
 The final level is the median of the log test loss over the last 10 % of training. The middle is halfway between the
-maximum of the log test loss and the final level. The fall is at the first epoch from which the log test loss, after it
-was above the middle, stays at or below it for 500 epochs. The plateau is the median of the values above the middle
-before the fall.
+maximum of the log test loss and the final level. After an epoch with a log test loss above the
+middle, the fall is at the first epoch from which the log test loss stays at or below the middle for 500 epochs. The
+plateau is the median of the values above the middle before the fall.
 
 If training ends before the 500 epochs of a condition are over, the condition needs to hold only until the end of
 training. Each measure takes the cube of one run and returns an epoch, or NaN with the reason.
@@ -37,7 +37,7 @@ REFERENCE = "Nanda et al. 2023, section 5.2"
 SMOOTHING = 5  # checkpoints in the window of the running median
 # The phases end at these fractions of the way from the plateau to the final level.
 FORMATION_END_FRACTION, CLEANUP_END_FRACTION = 0.05, 0.95
-MIN_DROP = 2.0  # decades by which the test loss must fall, otherwise the run has no cleanup
+MIN_DROP = 2.0  # decades by which the test loss must fall, otherwise no end of circuit formation or cleanup exists
 FINAL_FRACTION = 0.1  # the final level is the median over this last fraction of training
 LASTING_EPOCHS = 500  # number of epochs for which a curve must stay above or below a threshold
 

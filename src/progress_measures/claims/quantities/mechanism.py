@@ -3,7 +3,9 @@
 A quantity returns values by which claims are judged. Values are lists with one entry per run, unless a docstring says
 otherwise. A list "run by run" has several entries for each run, beginning with those of the first run. For a run
 without key frequencies, a fraction at key frequencies is 0, a ratio of norms at key frequencies and a loss after an
-intervention on key frequencies are NaN, and a list over key frequencies is empty.
+intervention on key frequencies are NaN, and a list over key frequencies is empty. The change of a test loss
+by an intervention is its ratio to the original test loss; the change of an accuracy is the difference from the original
+accuracy.
 
 Frequency k stands for w_k = 2 pi k / p with p operand values; w is the w_k of the frequency in question. W_L = W_out
 W_U maps neurons to logits. The readout vectors are the vectors W_L cos_k and W_L sin_k over neurons, for key
@@ -436,8 +438,8 @@ def neurons_on_key_directions(cube: xr.Dataset) -> Values:
 def projected_on_readout(cube: xr.Dataset) -> Values:
     """Return the test loss, and its ratio to the original test loss, with the neurons projected on the readout vectors.
 
-    For values with `skip_kept` in their name, the skip connection around the MLP is unchanged; for the others, its
-    output is replaced by the mean over pairs.
+    For values with `skip_kept` in their name, the skip connection around the MLP is unchanged; for the others, the
+    skip connection is replaced by its mean over pairs.
     """
     alone, kept = (
         _intervention(cube, name)

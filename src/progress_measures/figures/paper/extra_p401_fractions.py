@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     variables=HISTORY_LOSSES,
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss on addition modulo 401, trained on 5, 10 and 20 % of all pairs.
+    """Train and test loss of networks trained on addition modulo 401, on 5, 10 or 20 % of all pairs.
 
     Thin: one run per seed. Bold: median over runs at each epoch.
     """

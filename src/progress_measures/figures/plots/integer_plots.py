@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def pc_scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> None:
-    """Draw the scores of the operand values on a principal component of the embedding, and the best-fitting polynomial.
+    """Draw operand values' scores on a principal component of the first run's embedding, and a fitted polynomial.
 
     Args:
         fig: figure to draw on.
