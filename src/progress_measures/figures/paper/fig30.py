@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAVED_RUN = ((1675, 8.51), (11_386, 1.0), (18_053, 0.204))
-"""Epoch and test loss of the authors' saved run: at the largest test loss, when it first falls below 1, at the end."""
+"""Epochs and values of the test loss of the authors' saved run: the largest, the first below 1, and the last."""
 
 
 @figure(
