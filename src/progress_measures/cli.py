@@ -374,7 +374,7 @@ def _paths(
     to: list[Path] | None,
     run: str | None = None,
 ) -> list[Path]:
-    """Return the paths to write: those in `to`, or by default one per format, in the folder `kind` below `results/`."""
+    """Return the paths to write: those in `to`, or by default one per format, in `results/[<experiment>/]<kind>/`."""
     unsupported = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if unsupported:
         raise UserError(
@@ -390,7 +390,10 @@ CubeExperiment = Annotated[
 ]
 CubePaths = Annotated[
     list[Path] | None,
-    typer.Option("--cube", help="Path of a cube (folder or zip); may be repeated, once per experiment."),
+    typer.Option(
+        "--cube",
+        help="Path of a cube (folder or zip); may be repeated, once for each experiment of the figure or table.",
+    ),
 ]
 
 
@@ -626,7 +629,7 @@ def explore(
             f"no cube of {', '.join(EXPERIMENTS)} exists here; give the path of a cube, or run from the repository's root."
         )
     single_name = str(cubes[0].attrs.get("experiment", "")) if len(cubes) == 1 else ""
-    # an untrusted cube may contain any text as its name
+    # an untrusted cube may contain any text as the name of its experiment
     path = out or explorer_page(single_name if is_experiment_name(single_name) else None)
     write_page(cubes, path)
     print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
@@ -668,7 +671,7 @@ def claims(
     to_json: Annotated[Path, typer.Option("--json", help="JSON file to write.")] = Path("results/claims.json"),
     to_page: Annotated[Path, typer.Option("--page", help="Markdown page to write.")] = Path("results/claims.md"),
 ) -> None:
-    """Judge every claim of the paper and its companions against the measured values."""
+    """Judge every claim by the values measured on cubes."""
     from progress_measures.claims import claims_page
     from progress_measures.claims.judge import format_value, judge_all
     from progress_measures.claims.schema import load_claims

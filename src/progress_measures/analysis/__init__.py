@@ -4,7 +4,7 @@ Functions take a cube, or the part of a cube that belongs to one run; none reads
 
 runs          task, split, key frequencies of a run; its losses and accuracies after interventions
 select        runs by their settings, sweeps as grids, and variables by name
-crossings     epochs at which curves cross a level, values at epochs, counts of rises and slingshots (sudden rises)
+crossings     epochs at which curves cross a level, curves at one epoch, counts of rises and slingshots (sudden rises)
 phases        the phase of a run at an epoch
 pair_maps     attention, neurons and logits over all pairs, and their 2D Fourier coefficients
 embedding     the embedding of the operands, its singular vectors and Fourier spectrum

@@ -22,8 +22,10 @@ NEURON_VARIABLES = ("W_E", *ACTIVATION_VARIABLES)
 """Variables of a cube from which the embedding of the operands and the activations of neurons over all pairs are computed."""
 
 PROBE_SEED, PROBE_TEST_FRACTION = 42, 0.3
-"""Seed of the split of the pairs for the probe, and fraction of held-out pairs. The split equals that of the notebook on integer
-addition, which calls `train_test_split(test_size=0.3, random_state=42)`."""
+"""Seed of the split of the pairs for the linear probe of a + b, and fraction of held-out pairs.
+
+The notebook on integer addition makes the same split with `train_test_split(test_size=0.3, random_state=42)`.
+"""
 
 REGRESSORS = ("PC1(a)", "PC2(a)", "PC1(b)", "PC2(b)")
 """Names of the first two PC scores of a and of b, which are keys of the dictionary that `functions_of_pair` returns."""
@@ -141,7 +143,7 @@ class Probe(NamedTuple):
 
     @property
     def baseline_r2(self) -> float:
-        """R² on the held-out pairs of the constant prediction `baseline`."""
+        """R² of the constant prediction `baseline` on the held-out pairs."""
         return r_squared(self.sums, np.full_like(self.sums, self.baseline))
 
 

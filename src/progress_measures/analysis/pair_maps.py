@@ -1,9 +1,9 @@
-"""Attention, neuron activations and logits over all pairs, computed exactly from smaller arrays of a cube.
+"""Attention, neuron activations and logits over all pairs, computed exactly from smaller variables of a cube.
 
-The variables are those of one-layer networks. There, an attention score from `=` is the sum of a term that depends on
-the attended token and a term that depends on its position: the variables `attention_score_token` and
-`attention_score_position` of the cube. A head's contribution to the pre-activation of a neuron, per unit of attention,
-is also the sum of a term of the attended token and a term of its position: `neuron_value_token` plus
+Only cubes of one-layer networks have these variables. In such a network, an attention score from `=` is the sum of a
+term that depends on the attended token and a term that depends on its position: the variables `attention_score_token`
+and `attention_score_position` of the cube. A head's contribution to the pre-activation of a neuron, per unit of
+attention, is also the sum of a term of the attended token and a term of its position: `neuron_value_token` plus
 `neuron_value_position`. `neuron_offset` is the pre-activation without attention.
 """
 

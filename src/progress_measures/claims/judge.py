@@ -105,7 +105,7 @@ class Judgment(NamedTuple):
     def explanation(self) -> str:
         """Failed conditions with their measured values, and why our runs differ.
 
-        Empty if no condition failed and the claim holds, and for verdicts other than holds, holds in some and differs.
+        Empty if the claim holds and no condition failed, or if the verdict is none of holds, holds in some and differs.
         """
         if self.verdict not in (HOLDS, HOLDS_IN_SOME, DIFFERS) or (self.verdict == HOLDS and not self.failed):
             return ""
@@ -130,8 +130,8 @@ def judge_all(
     """Compute the quantity of each claim and compare its values with the rule.
 
     A rule is applied to each network of the claim's population, to the authors' network and to each control. If it
-    compares runs, it is applied once to all runs of its cubes, and once to all runs of each control cube.
-    Contradictions and claims that only report values are recorded: no measured value can refute them.
+    compares runs, it is applied once to all runs of the claim's cubes, and once to all runs of each control cube.
+    Contradictions and claims that only report values get the verdict `RECORDED`: no measured value can refute them.
 
     Args:
         claims: the claims to judge.
@@ -267,8 +267,8 @@ class _Measurements:
     Args:
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
         maps_of: function that computes maps, see `MapsOf`.
-        quantity_names: names of the quantities of the claims to judge. A single network has only the variables that
-            these quantities read.
+        quantity_names: names of the quantities of the claims to judge. The cube of a single network keeps only the
+            variables that these quantities read, and the accuracies in `NEEDED_ACCURACIES`.
     """
 
     def __init__(
@@ -340,7 +340,7 @@ class _Measurements:
         """Return the cube of one network with the variables that a quantity reads.
 
         If some of them are maps, which the cube has of its first run only, the maps are computed, and the result has only the
-        last checkpoint.
+        last checkpoint. If no weights are stored to compute the maps from, the result lacks the maps.
         """
         network, cube = self._network(name, index), self.cube(name)
         assert cube is not None

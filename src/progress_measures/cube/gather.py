@@ -113,7 +113,9 @@ def _groups_of_parts(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Datas
 
 
 def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArray[np.int64]] | None:
-    """Return the epochs of the longest run, by dimension; None if no run may stop early (equal epochs).
+    """Return the epochs of the longest run, by dimension (`epoch` and `history_epoch`).
+
+    Return None if no run may stop early: all runs then have the same epochs.
 
     Args:
         runs: runs of the cube.

@@ -73,7 +73,7 @@ def batch_size(run: Run) -> int:
 
 
 def momentum(run: Run) -> float:
-    """Return m of the velocity v = m v + gradient for `sgd`, the decay rate of the gradients' running mean for `muon`.
+    """Return m of `sgd`'s velocity v = m v + gradient, or the decay rate of `muon`'s running mean of the gradients.
 
     Return 0 for other optimizers.
     """

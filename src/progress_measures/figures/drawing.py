@@ -30,7 +30,7 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path], run
         UserError: a cube lacks a variable that the figure reads, or the figure cannot be drawn of this run.
     """
     if run is not None:
-        cube, *_ = cubes
+        cube, *_ = cubes  # `check_run` raises an error if the figure reads several cubes
         names = [str(name) for name in cube.run.values]
         figure.check_run(run, cube.attrs.get("experiment", "the cube"), names, variables_of_first_run(cube))
         cubes = [select_named_run(cube, run)]

@@ -33,7 +33,7 @@ figure(
     variables=HISTORY_LOSSES,
     caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch
     axis, without epoch 0. The network memorizes its training pairs within about a hundred epochs and generalizes to the
-    test pairs thousands of epochs later. The notebook's section on training calls this addition Fibonacci.""",
+    test pairs thousands of epochs later. The notebook's section on training calls this task Fibonacci.""",
 )
 
 
@@ -47,8 +47,8 @@ figure(
 def embedding_of_number(fig: Figure, cube: xr.Dataset) -> None:
     """Row of the number 7 in the first run's embedding W_E at the end of training.
 
-    If all numbers are below 7, it is the row of the largest number. The x axis is the dimension of the residual stream. No
-    structure is visible in a single row.
+    If all numbers are below 7, the figure shows the row of the largest number. The x axis is the dimension of the
+    residual stream. No structure is visible in a single row.
     """
     number = min(7, cube.sizes["token"] - 2)
     row = cube.W_E.isel(run=0).sel(token=str(number)).values
@@ -160,7 +160,7 @@ def pc_plane(fig: Figure, cube: xr.Dataset) -> None:
     size=(3.6, 3.4),
 )
 def linear_probe(fig: Figure, cube: xr.Dataset) -> None:
-    """Sums of held-out pairs that a linear regression on all neurons of the first run predicts, against the true sums.
+    """Sums of held-out pairs, predicted by a linear regression on all neurons of the first run, against the true sums.
 
     The regression is fitted to the activations after the ReLU at 70 % of the pairs, at the end of training; the
     remaining 30 % are held out, as in the notebook. If there are more neurons than fitted pairs, the regression is the

@@ -119,7 +119,7 @@ class PairBatch:
         return (self._first_row + torch.stack([a, self.n + b], dim=-1)[:, :, None, :]).flatten(2)
 
     def fill(self, a: Tensor, b: Tensor) -> None:
-        """Replace the pairs in place, by as many pairs."""
+        """Replace the pairs in place by the same number of other pairs."""
         self.a.copy_(a)
         self.b.copy_(b)
         self._bags.fill(self._rows(a, b))
@@ -211,7 +211,7 @@ def _forward(
 
 
 class _Loss(torch.autograd.Function):
-    """Mean loss of each run over its pairs, with the backward pass written out.
+    """Mean loss of each run over its pairs, with a backward pass written by hand.
 
     Plain autograd would keep four tensors of size [pair, neuron], fill four more with zeros, and sort the indices of the
     table rows at each update.
@@ -243,8 +243,8 @@ class _Loss(torch.autograd.Function):
         grad_logits = grad_logits * grad_loss[:, None, None].to(grad_logits.dtype)
         grad_W_L = multiply(post.mT, grad_logits)
         grad_pre = multiply(grad_logits, W_L.mT)
-        # The mask is taken from `post`, because the pre-activations are overwritten: `post` is positive exactly where
-        # ReLU and dropout let the neuron pass.
+        # The mask of the ReLU is taken from `post`, because the pre-activations are overwritten: `post` is positive
+        # exactly where ReLU and dropout let the neuron pass.
         torch.ops.aten.threshold_backward.grad_input(grad_pre, post, 0, grad_input=grad_pre)
         if ctx.dropout is not None:
             grad_pre.mul_(ctx.dropout)

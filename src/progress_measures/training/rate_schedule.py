@@ -1,4 +1,7 @@
-"""Factors by which schedules multiply the learning rate and the weight decay at each update; does not import torch."""
+"""Factors by which schedules multiply the learning rate and the weight decay at each update.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 

@@ -303,7 +303,7 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "test_loss", "train_loss"))
 def losses_diverge(cube: xr.Dataset) -> Values:
-    """Return the largest test loss before cleanup, divided by the initial test loss and by the train loss.
+    """Return the ratios of the largest test loss before cleanup to the initial test loss and to the train loss.
 
     The train loss is taken at the checkpoint with the largest test loss, whose epoch is also returned. Before cleanup
     means up to the end of circuit formation, or up to the end of training for a run without this end.

@@ -1,4 +1,4 @@
-"""Beyond the paper: when networks generalize with recipes said to accelerate grokking, and what they compute."""
+"""Beyond the paper: when networks generalize with recipes said to accelerate grokking, and by which algorithm."""
 
 from __future__ import annotations
 
@@ -61,9 +61,10 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     only the key frequencies in the logits (restricted accuracy), and on test pairs. Restricted accuracy is known only
     at checkpoints whose weights were kept. An event that never happens has no marker. (b) Number of key frequencies of
     the final network. (c) Distance irrelevance at the last checkpoint: the standard deviation of the correct logit over
-    pairs with equal a - b, averaged over a - b and divided by the standard deviation over all pairs. Clock and Pizza
-    are two algorithms for addition (Zhong et al. 2023); the Clock is that of Nanda et al. 2023. Shaded: values of
-    typical Pizzas, at most 0.4. Open circles in (b) and (c): networks that never have a test accuracy of 95 %.
+    pairs with equal a - b, averaged over the values of a - b and divided by the standard deviation over all pairs.
+    Clock and Pizza are two algorithms for addition (Zhong et al. 2023); Nanda et al. 2023 found the Clock. Shaded:
+    values of typical Pizzas, at most 0.4. Open circles in (b) and (c): networks that never have a test accuracy of
+    95 %.
     """
     recipes = by_recipe(cube)
     rows = _rows({name: part.sizes["run"] for name, part in recipes.items()})

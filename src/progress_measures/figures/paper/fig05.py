@@ -32,7 +32,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Neurons of the first run at the end of training, and the output weights of one neuron cluster.
 
     Left: for every neuron, the fraction of its variance over pairs that its best frequency k explains. Frequency k
-    explains the part along the products of 1, cos w_k a or sin w_k a with 1, cos w_k b or sin w_k b; w_k = 2πk/p.
+    explains the variance along the products of 1, cos w_k a or sin w_k a with 1, cos w_k b or sin w_k b; w_k = 2πk/p.
     Neurons are sorted by this fraction. Neurons at 85 % (dashed) or more form the clusters, one per frequency. Colors
     mark neurons whose best frequency is a key frequency. Right: the neuron-logit map W_L = W_out W_U of the neurons in
     the cluster of the smallest key frequency, in the Fourier basis over outputs without the constant. Only the cosine

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAVED_RUN = ((1675, 8.51), (11_386, 1.0), (18_053, 0.204))
-"""Epoch and test loss of the authors' saved run: at the largest test loss, at the first one below 1, and at the end."""
+"""Epochs and values of the test loss of the authors' saved run: the largest, the first below 1, and the last."""
 
 
 @figure(
@@ -31,9 +31,10 @@ def draw(
     Left: the settings that the paper states, which are those of the experiment `mainline` except the task. The train
     loss falls early; the test loss falls thousands of epochs later, in steps, some at sudden rises of the train loss.
     Center: learning rate 3e-4 and weight decay 1, with which the train loss falls as in the authors' saved run. Crosses
-    are points of the saved run's test loss. Our test loss rises as high, but has not fallen below 1 by epoch 20,000.
-    Right: the settings of Figure 29 (a), but with all 700 fixed sums at every update in place of 64 fresh sums; the
-    weight decay is a tenth of the weight decay on the left. The test loss stays above the loss of a uniform guess.
+    are points of the saved run's test loss. Our test loss rises as high as the saved run's, but has not fallen below 1
+    by epoch 20,000. Right: the settings of Figure 29 (a), but with all 700 fixed sums at every update in place of 64
+    fresh sums; the weight decay is a tenth of the weight decay on the left. The test loss stays above the loss of a
+    uniform guess.
     """
     axes = panels(fig, count=3, columns=3, sharey=True)
     cubes = (stated_settings, near_saved_run, settings_of_figure_29)

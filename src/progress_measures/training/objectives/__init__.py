@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 EVALUATED_QUANTITIES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-"""Quantities that training records at every evaluation, in the order of the last dimension of its arrays of evaluations."""
+"""Quantities that training records at every evaluation.
+
+Arrays of evaluations have the quantities along the last dimension, in this order.
+"""
 
 
 def objective_module(run: Run) -> str:
