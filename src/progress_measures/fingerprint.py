@@ -50,7 +50,10 @@ def fingerprint(*modules: str) -> str:
 
 
 def reachable_modules(*modules: str) -> set[str]:
-    """Return the given modules and all modules of this package that they import, directly or indirectly."""
+    """Return the given modules and all modules of this package that they import, directly or indirectly.
+
+    Imported modules that change no result are left out, and their imports are not followed; see `NOT_FOLLOWED`.
+    """
     pending, visited = list(modules), set()
     while pending:
         name = pending.pop()
@@ -64,8 +67,8 @@ def reachable_modules(*modules: str) -> set[str]:
 def statement_fingerprint(module: str, index: int) -> str:
     """Return the hash of one statement at the top level of a module and of all code that it uses: 16 hexadecimal digits.
 
-    An import, assignment, definition, or declaration of another figure or table is hashed only if a hashed statement
-    uses a name that it binds. Other statements, such as calls and `if` or `for` blocks, are always hashed, because they
+    An import, assignment, definition, or declaration of another figure or table is hashed only if it binds a name that
+    a hashed statement uses. Other statements, such as calls and `if` or `for` blocks, are always hashed, because they
     may change what other statements define.
 
     Args:

@@ -26,7 +26,7 @@ def check_zip(path: Path) -> None:
         for member in members:
             parts = member.filename.replace("\\", "/").split("/")
             if ".." in parts or not parts[0] or stat.S_ISLNK(member.external_attr >> 16):
-                raise ValueError(f"{member.filename!r:.80} has a path outside the archive")
+                raise ValueError(f"{member.filename!r:.80} leads outside the archive or is a symbolic link")
             if names[member.filename] > 1:
                 raise ValueError(f"{member.filename!r:.80} occurs twice in the archive")
         damaged = archive.testzip()

@@ -109,8 +109,8 @@ def _no_storage(key: str) -> bytes:
 def _old_torch_file(stream: io.BytesIO, machine: Machine, path: Path) -> tuple[Builder, Any]:
     """Read what follows the magic number in an old file of `torch.save`.
 
-    These are the version, the system with its byte order, the saved object, the names of the storages, and the numbers
-    in each storage.
+    The magic number is followed by the version, the system with its byte order, the saved object, the names of the
+    storages, and the numbers in each storage.
 
     Returns:
         A `Builder` with the storages, and the object, not yet converted.
@@ -250,9 +250,9 @@ class Builder:
     def _record(self, name: str, arguments: list[Any], call: Call) -> Any:
         """Return an object as a `Record` of its fields, and of the arguments of the call that makes it, by their index.
 
-        An object without fields becomes the list of its entries, if it has any. If it has no entries either, and its
-        call has one argument, it becomes this argument: a member of an enumeration becomes its value. It stays a
-        `Record` if `call.is_new` is true. Configurations of omegaconf and ml_collections become their content.
+        An object without fields becomes the list of its entries, if it has any. If it has no entries either, its call
+        has one argument, and `call.is_new` is false, it becomes this argument: a member of an enumeration becomes its
+        value. Configurations of omegaconf and ml_collections become their content.
         """
         fields: dict[str, Any] = {}
         for node in call.states:
@@ -353,7 +353,7 @@ class Builder:
         data = content.encode("latin-1") if isinstance(content, str) else content
         _check_integers(shape)
         if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
-            raise ValueError("an array has more or fewer numbers than its shape")
+            raise ValueError("an array has more or fewer numbers than its shape requires")
         array = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
         return self.plain(array.reshape(shape, order="F" if is_fortran else "C"))
 
@@ -456,7 +456,8 @@ class Builder:
 def plain_array(tensor: Any, path: Path) -> NDArray[Any]:
     """Convert a tensor or array to a NumPy array, whose floating-point numbers are float32 or float64.
 
-    Other floating-point formats are converted to one of these, because NumPy supports only some of them.
+    Floating-point numbers of other formats become float32 in a tensor and float64 in an array, because NumPy supports
+    only some formats.
 
     Args:
         tensor: a tensor of PyTorch, or an array of NumPy.
@@ -496,6 +497,6 @@ def _duration(arguments: list[Any]) -> datetime.timedelta:
 
 
 def _check_integers(numbers: Any) -> None:
-    """Check that sizes, strides or offsets are integers from 0."""
+    """Check that sizes, strides or offsets are non-negative integers."""
     if not (isinstance(numbers, list) and all(type(number) is int and 0 <= number < 2**62 for number in numbers)):
-        raise ValueError("a tensor has an impossible shape")
+        raise ValueError("a tensor or array has an impossible shape, stride or offset")

@@ -181,7 +181,7 @@ def gradient_symmetricity_error(checkpoint: Checkpoint) -> Number:
     reference="Zhong et al. 2023, Definition 4.2",
 )
 def distance_irrelevance(checkpoint: Checkpoint) -> Number:
-    """Standard deviation of the correct logit at equal a - b, averaged over a - b, divided by that over all pairs.
+    """Standard deviation of the correct logit at equal a - b, averaged over a - b, divided by its deviation over all pairs.
 
     The correct logit is that of the right answer. For subtraction, a + b replaces a - b. NaN for a constant logit.
     """

@@ -1,10 +1,12 @@
 """Losses of the network with one part of its computation removed or replaced (section 4.4, appendices A.1 and C.1.3).
 
 An intervention is a function of a checkpoint that returns the logits of all pairs [pair, output]. Each entry of
-`INTERVENTIONS` becomes a label along the cube's dimension `intervention`. Interventions are measured at the last checkpoint.
-Losses with frequencies removed from the logits are in the modules `losses` and `ablations`, and are measured at all
-checkpoints. In the labels, "W_L's key directions" are the readout vectors W_L cos_k and W_L sin_k of key frequencies k
-(see `measures.readout`), where W_L = W_out W_U maps the neurons to logits.
+`INTERVENTIONS` becomes a label along the cube's dimension `intervention`. Interventions are measured at the last
+checkpoint. Losses with frequencies removed from the logits are in the modules `losses` and `ablations`, and are
+measured at all checkpoints. In the labels, "W_L's key directions" are the readout vectors W_L cos_k and W_L sin_k of
+key frequencies k (see `measures.readout`), where W_L = W_out W_U maps the neurons to logits. "Neurons on key
+directions" are neurons projected on the directions of the key frequencies, cos w_k(a + b) and sin w_k(a + b); for
+subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -275,7 +277,7 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over all pairs, with logits of the neurons alone, without the neuron cluster of frequency k.
+    """Mean cross-entropy over all pairs, with logits from the neurons alone and the cluster of frequency k removed.
 
     The cluster of k is all neurons of whose variance k explains at least 85 %. W_L = W_out W_U maps the neurons to
     logits. Neurons in clusters are replaced by their fits at their frequencies. The removed cluster and all other paths

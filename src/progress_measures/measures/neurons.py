@@ -5,6 +5,8 @@ as a function of the pair. A frequency k explains the projection of a neuron on 
 {const, cos k, sin k}^2: the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except
 const x const. Here w_k = 2πk/p, and p is the number of operand values. For subtraction, a - b replaces a + b. In names
 of variables, `share` is a fraction of variance explained.
+
+A measure without the dimension `run` is computed for the first run only.
 """
 
 from __future__ import annotations
@@ -198,7 +200,7 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     mantissa_bits=10,
 )
 def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
-    """Fraction of a neuron's variance explained by the products of cos or sin of w_k a and of w_k b; k is its final frequency.
+    """Fraction of a neuron's variance explained by products of cos or sin of w_k a with cos or sin of w_k b (final frequency k).
 
     The neuron is taken before and after the ReLU (`activation`). Its final frequency explains the largest fraction of
     its variance after the ReLU at the last checkpoint. NaN for a neuron that is constant at this

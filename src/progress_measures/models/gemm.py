@@ -3,8 +3,9 @@
 PyTorch's x86 wheels multiply float32 matrices with Intel's MKL, which takes a slow path on AMD processors. oneDNN, in
 the same wheels, is 2.3 times faster there (matrices 3,830 x 512 and 512 x 113 on one EPYC core: 2.3 ms, not 5.3 ms). On
 an AMD processor, products go through the operator that `torch.compile` uses for linear layers. A call of this operator
-takes at least 50 µs, so small products stay with MKL, which is faster for them. The choice of library depends on the
-machine and the shapes only, so a run that resumes on this machine repeats its results bit for bit.
+takes at least 50 µs, so small products stay with MKL, which is faster for them. The choice of library depends only on
+the machine, the shapes and the number format, so a run that resumes on this machine repeats its results bit for bit.
+The environment variable `PROGRESS_MEASURES_GEMM` overrides the choice.
 """
 
 import functools

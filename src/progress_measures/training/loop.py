@@ -98,7 +98,8 @@ def _observer_module() -> ModuleType:
 class _GroupTraining:
     """Training of the runs of one group: their state and the loop over epochs.
 
-    Kept checkpoints are written to disk in blocks of `RunStore.block` checkpoints.
+    A checkpoint is kept if its weights are stored (`schedule.kept_epochs`). Kept checkpoints are written to disk in
+    blocks of `RunStore.block` checkpoints.
 
     Args:
         stores: the files of each run.
@@ -243,7 +244,7 @@ class _GroupTraining:
         self.unfetched_evaluations = []
 
     def _add_checkpoint(self) -> bool:
-        """Process a checkpoint if it is due: measure it with `measure: during`; add its weights to the block if they are kept.
+        """Process a checkpoint if one is due: with `measure: during`, measure it; if it is kept, add its weights to the block.
 
         Returns:
             Whether a checkpoint was due; false also if this epoch's checkpoint was added before an interruption.

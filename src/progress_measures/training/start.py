@@ -23,8 +23,8 @@ def starting_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before its first update, without the leading `run` dimension.
 
     Raises:
-        UserError: the run starts from weights that are damaged or not stored, that belong to settings with another hash than
-            `start_from.weights`, or that have other shapes than this run's weights.
+        UserError: the weights from which the run starts are damaged or not stored, were trained with settings whose hash is
+            not `start_from.weights`, or have other shapes than this run's weights.
     """
     start = run.start_from
     if start is None:

@@ -91,11 +91,11 @@ def excluded_rises_early(cube: xr.Dataset) -> Values:
     """Return how far the excluded loss of each key frequency has risen halfway to the end of circuit formation.
 
     The excluded loss of a key frequency is the train loss if the directions of this frequency alone are removed from
-    the logits. Halfway is half the epoch at which circuit formation ends. The rise is the ratio of the loss halfway to
-    its minimum until then; the list of rises is empty if the rule finds no end of circuit formation. Also return the
-    number of key frequencies with a rise of 3 or more. For each key frequency, return the epoch at which its excluded
-    loss is smallest before the end of circuit formation, divided by the epoch at which memorization ends. Also return
-    the absolute relative change of the test loss from the end of memorization to halfway.
+    the logits. Halfway is half the epoch at which circuit formation ends. The rise is the excluded loss halfway,
+    divided by its smallest value until then; the list of rises is empty if the rule finds no end of circuit formation.
+    Also return the number of key frequencies with a rise of 3 or more. For each key frequency, return the epoch at
+    which its excluded loss is smallest before the end of circuit formation, divided by the epoch at which memorization
+    ends. Also return the absolute relative change of the test loss from the end of memorization to halfway.
     """
     run_cube, last = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
@@ -191,8 +191,9 @@ def W_neur_in_keys(cube: xr.Dataset) -> Values:
 def embedding_few_components(cube: xr.Dataset) -> Values:
     """Count how many of the largest Fourier components are needed to hold 90 % of W_E's squared norm.
 
-    Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies (as many components
-    as n + 1 frequencies have). For dimension 0 of the residual stream alone, return the number of components that hold 90 %.
+    Also return the fraction of the squared norm in the 2 (m + 1) largest components, for m key frequencies (as many
+    components as m + 1 frequencies have). For dimension 0 of the residual stream alone, return the number of components
+    that hold 90 %.
     """
     last = _first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
@@ -208,7 +209,7 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def embedding_dimensions(cube: xr.Dataset) -> Values:
-    """Return which fraction of each residual-stream dimension of W_E a single cosine or sine of the operand value explains.
+    """Summarize which fraction of each residual-stream dimension of W_E a single cosine or sine of the operand explains.
 
     The fraction is of the dimension's variance over operand values, for its strongest cosine or sine. Return the median over
     dimensions, the number of dimensions with a fraction of at least 80 %, for how many of these dimensions the strongest cosine
@@ -353,7 +354,7 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
     neuron is replaced by its mean over pairs. The fits are those of `clusters_kept`, at the frequency of the neuron's
     cluster. W_L maps the neurons to logits; the contribution of other paths to the logits is replaced by its mean over
     pairs. Also return the ratios of these losses to the original loss, and for how many key frequencies the loss
-    without their cluster is above 1e-2.
+    without the frequency's cluster is above 1e-2.
     """
     _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
@@ -376,11 +377,11 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     Each neuron is fitted at its frequency k; cos a stands for cos w_k a, and likewise sin a, cos b and sin b. A
     function of a + b with one frequency fulfills two conditions: its coefficients on cos a cos b and sin a sin b have
     opposite signs, those on sin a cos b and cos a sin b have equal signs. A coefficient is small if its absolute value
-    is at most 20 % of the largest of the neuron's four; a condition on a small coefficient counts as fulfilled. Return
-    the fraction of clustered neurons that fulfill both conditions (`share`), and whether the first clustered neuron
-    does. Also return, for each condition, the fraction that fulfills it (`opposite`, `alike`) among the clustered
-    neurons for which neither of its two coefficients is small. A fraction of no neurons is NaN; without a clustered
-    neuron, the value for the first one is False.
+    is at most 20 % of the largest of the neuron's four absolute values; a condition on a small coefficient counts as
+    fulfilled. Return the fraction of clustered neurons that fulfill both conditions (`share`), and whether the first
+    clustered neuron does. Also return, for each condition, the fraction that fulfills it (`opposite`, `alike`) among
+    the clustered neurons for which neither coefficient of the condition is small. A fraction of no neurons is NaN;
+    without a clustered neuron, the value for the first one is False.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -452,7 +453,7 @@ def key_energies_early(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "W_E_fourier_norm", "key_frequency"))
 def key_energies_later(cube: xr.Dataset) -> Values:
-    """Rank all cosines and sines by norm in W_E at the end of circuit formation; rank 1 is the largest norm.
+    """Rank all Fourier components by norm in W_E at the end of circuit formation; rank 1 is the largest norm.
 
     Return the largest rank of a cosine or sine of a key frequency. Also return the largest absolute relative deviation of a key
     frequency's squared norm from its final value, at the checkpoint nearest to 1.5 times the end of cleanup. Both are NaN
@@ -546,8 +547,8 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
     The final frequency is the neuron's best frequency at the last checkpoint, and the clusters are those of the last
     checkpoint. Neurons are taken after the ReLU. The median is returned at the end of cleanup and at the last
     checkpoint. Also return the rank correlation of the median with the epoch, over checkpoints up to the end of circuit
-    formation. All values are NaN if there are no clusters, or if the rule for phases does not find one of these two
-    ends.
+    formation. All values are NaN if there are no clusters, or if the rule for phases does not find the end of circuit
+    formation or of cleanup.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
@@ -567,11 +568,11 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_quadratic_share"))
 def quadratic_shares(cube: xr.Dataset) -> Values:
-    """Return the mean over clustered neurons of the fraction of variance in products of a wave of a and a wave of b.
+    """Return the mean, over clustered neurons, of the fraction of variance that quadratic terms explain.
 
-    The waves are cos w_k a or sin w_k a, and cos w_k b or sin w_k b, where k is the neuron's frequency. Neurons are
-    taken before and after the ReLU, at the last checkpoint. Also return the ratio of the mean after the ReLU to the
-    mean before it.
+    The quadratic terms are the products of cos w_k a or sin w_k a with cos w_k b or sin w_k b, where k is the neuron's
+    frequency. Neurons are taken before and after the ReLU, at the last checkpoint. Also return the ratio of the mean
+    after the ReLU to the mean before it.
     """
     last = _first_run(cube)[1]
     fraction = last.neuron_quadratic_share.isel(neuron=clustered(last)).mean("neuron")

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train, test and restricted loss of the second to fifth run.
 
-    The restricted loss is the loss on all pairs with only cos and sin of w(a + b) of the key frequencies, and each
-    output's mean over pairs, left in the logits; w = 2πk/p for frequency k. The restricted loss falls before the test
-    loss does, at a different epoch in every run. Shaded areas are the phases that a rule with fixed thresholds finds in
-    each run.
+    The restricted loss is the loss on all pairs if only cos and sin of w(a + b) of the key frequencies, and each
+    output's mean over pairs, are kept in the logits; w = 2πk/p for frequency k. The restricted loss falls before the
+    test loss does, at a different epoch in every run. Shaded areas are the phases that a rule with fixed thresholds
+    finds in each run.
     """
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

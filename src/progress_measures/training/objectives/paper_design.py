@@ -56,7 +56,7 @@ class PaperDesignObjective:
             list(self._pieces([source.train(0) for source in self._sources])) if updates_use_parts else [self._examples]
         )
         self._doubled_residual, self._l1 = first_run.model.doubled_residual, first_run.training.l1
-        # rows of neurons, per run: earlier layers compute their neurons at all positions, the last one at the answer positions
+        # number of (example, position) rows of each layer's neurons, per run: the last layer has answer positions only
         label_count, answer_count = self._examples.labels.shape[1], self._examples.sequences.answer_positions.shape[-1]
         rows_per_layer = [label_count // answer_count * self._length] * (first_run.model.layers - 1) + [label_count]
         self._dropout = Dropout(runs, rows_per_layer, device) if first_run.training.dropout else None
