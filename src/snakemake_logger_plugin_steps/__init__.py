@@ -118,7 +118,7 @@ class LogHandler(LogHandlerBase):
         self._show_running()
 
     def _plan(self, counts: dict[str, int]) -> None:
-        """Store how many steps each rule has; before a run, print these numbers."""
+        """Store how many steps each rule has; print these numbers, unless this is a dry run."""
         self._counts = {rule: count for rule, count in counts.items() if rule != "total"}
         if not self.common_settings.dryrun:
             rules = ", ".join(f"{count:,} {rule}" for rule, count in self._counts.items())
@@ -160,7 +160,7 @@ class LogHandler(LogHandlerBase):
 
 
 def dry_run_table(counts: dict[str, int], steps: list[WorkflowStep]) -> str:
-    """Return the steps that a run would take: for each rule the number of steps, what they make, and why.
+    """Return the table of a dry run: for each rule the number of steps, what they make, and why.
 
     Args:
         counts: number of steps of each rule; a rule comes after the rules whose results it reads.
@@ -206,7 +206,7 @@ def _reasons(text: str) -> list[str]:
 
 
 def _short(path: str) -> str:
-    """Return a path relative to the current folder, if it is in it."""
+    """Return a path relative to the current folder; a path outside this folder is returned unchanged."""
     return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 
 

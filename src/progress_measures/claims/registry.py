@@ -19,7 +19,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Quantity:
-    """A function of cubes that returns values by name: numbers, strings, and lists or dictionaries of these.
+    """A function of cubes that returns values by name: numbers, strings, arrays, and lists or dictionaries of these.
 
     Attributes:
         name: name of the function.

@@ -1,4 +1,4 @@
-"""Reject a network that an earlier version of this project imported with settings that lack some of its tensors."""
+"""Reject networks that an earlier version of this project imported without recording all settings, such as biases."""
 
 from __future__ import annotations
 

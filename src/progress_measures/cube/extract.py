@@ -176,12 +176,13 @@ class CheckpointReader:
             values: NDArray[np.float32] = self._arrays[name][indices]
         except (ValueError, OSError, RuntimeError) as error:
             raise UserError(
-                f"{self._path}: the chunk of {name} at checkpoint {indices.start} is damaged ({error}); {self._advice}"
+                f"{self._path}: the chunk of {name} from checkpoint {indices.start} on (counted from 0) is damaged "
+                f"({error}); {self._advice}"
             ) from None
         if not np.isfinite(values).all():
             raise UserError(
-                f"{self._path}: {name} has values that are not finite between checkpoints {indices.start} and "
-                f"{indices.stop}: a chunk is missing, or training diverged; {self._advice}"
+                f"{self._path}: {name} has values that are not finite in the chunk from checkpoint {indices.start} on "
+                f"(counted from 0): the chunk is missing, or training diverged; {self._advice}"
             )
         return values
 
@@ -200,7 +201,10 @@ def measures_for(family: str, run: Run, first: bool) -> list[Measure]:
 def checkpoint_of(
     run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray], last_epoch: int
 ) -> Checkpoint | SequenceCheckpoint:
-    """Return a checkpoint of a run. The value of a measure `m` there is `m.function(m.in_required_order(checkpoint))`.
+    """Return a checkpoint of a run.
+
+    The value of a measure `m` there is `m.function(m.in_required_order(checkpoint))`: some measures require the operand
+    values in the order of the task's cyclic group.
 
     Args:
         run: settings of the run.

@@ -1,4 +1,4 @@
-"""Figures of the blog post on modular addition: those about the trained network.
+"""Figures of the trained network in the blog post on a published run of modular addition.
 
 They are drawn from the first run of the experiment `mainline`.
 """
@@ -187,7 +187,7 @@ figure(
     variables=ATTENTION_TO_A,
     size=(6.8, 2.2),
     animation=one_by_one(prepare_panel=attention_panel, select_indices=all_heads),
-    caption="""Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Nearly all of
+    caption="""Each head's attention from `=` to a in the first run, over all pairs, at the end of training. Nearly all of
     the remaining attention goes to b. Each title gives the frequency k that explains most of the attention's variance over
     pairs, and the fraction that it explains.""",
 )
@@ -255,9 +255,9 @@ def attention_scores(fig: Figure, cube: xr.Dataset) -> None:
 
     Scores are before the softmax. The blog's W_attn is this part: r W_Q W_K^T W_E^T / sqrt(d_head), where r is the
     residual stream at `=` before the attention, and d_head is the dimension of a head. All values are from the first
-    run at the end of training. The legend gives the frequency k that explains most of the variance over pairs of the
-    head's attention to a, and the fraction of the variance over numbers of the head's score that this frequency
-    explains.
+    run at the end of training. The legend gives, for each head, the frequency k that explains most of the variance
+    of the attention to a over pairs. The percentage is the fraction of the variance of the score over numbers that this
+    frequency explains.
     """
     run_cube = cube.isel(run=0)
     ax = fig.subplots()
@@ -321,7 +321,7 @@ figure(
     variables=ATTENTION_TO_A,
     size=(6.8, 3.0),
     animation=one_by_one(prepare_panel=attention_panel, select_indices=all_heads),
-    caption="""Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Each head
+    caption="""Each head's attention from `=` to a in the first run, over all pairs, at the end of training. Each head
     has a separate color scale. Each title gives the frequency k that explains most of the attention's variance over
     pairs, and the fraction that it explains. The blog transforms the attention to the 2D Fourier basis next. In the
     animation all heads have the same color scale.""",
@@ -356,7 +356,7 @@ figure(
     variables=(*ATTENTION_TO_A, "key_frequency"),
     size=(6.8, 2.6),
     animation=one_by_one(prepare_panel=attention_spectrum_panel, select_indices=all_heads, decorate=coefficient_bar),
-    caption="""Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training. A
+    caption="""Each head's attention from `=` to a in the first run, in the 2D Fourier basis, at the end of training. A
     cell is the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the
     largest absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin
     of the key frequencies. Each title gives the frequency k that explains most of the attention's variance over pairs,
@@ -523,7 +523,7 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
     size=(6.8, 2.6),
 )
 def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared 2D Fourier coefficients of the first run's neurons after the ReLU, averaged over each neuron cluster.
+    """Squared 2D Fourier coefficients of the first run's neurons after the ReLU, averaged over the neurons of each cluster.
 
     All values are from the end of training. There is one panel per key frequency. A cell belongs to the product of a Fourier
     basis function of a (row) and one of b (column). The neurons' means over pairs are subtracted, and values are divided by

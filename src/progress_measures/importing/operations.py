@@ -54,7 +54,7 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
         read: the answer position, or `last` for the last one.
 
     Raises:
-        UserError: no operation has this name, or the operation does not fit the sizes.
+        UserError: no operation has this name, or the operation does not fit the numbers of operand values and outputs.
     """
     layout: dict[str, Any] = {"tokens": tokens, "read": read}
     content: dict[str, Any]
@@ -93,7 +93,7 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
 
 
 def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[CandidateOperation]:
-    """Return the operations for which a network of these sizes is tested; none if the network has too few outputs.
+    """Return the operations for which a network is tested; none if it has too few operand values or outputs.
 
     Args:
         n: number of operand values.
@@ -120,10 +120,10 @@ def read_answers(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
         outputs: number of outputs; every right answer must be smaller.
 
     Raises:
-        UserError: the file is missing or has another content.
+        UserError: the file is missing, or is not a table of n x n integers from 0 to `outputs` - 1.
     """
     if not path.is_file():
-        raise UserError(f"--operation {str(path)[:80]}: there is no such file with a table of right answers.")
+        raise UserError(f"--operation {str(path)[:80]}: there is no such file; expected a table of right answers.")
     try:
         delimiter = "," if path.suffix == ".csv" else None
         table = load_array(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=delimiter)

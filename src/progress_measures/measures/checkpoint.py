@@ -43,8 +43,9 @@ class RunContext:
         order: order of operand values and outputs; None for their natural order, 0, 1, 2, ….
 
     Attributes:
-        n: number of operand values; n = p in a modular task.
-        labels: index of the right answer of each pair, in the order of the outputs [pair]; of no use where `defined` is
+        n: number of operand values in this order. The order of a cyclic group may leave out some: for products modulo a
+            prime p, it leaves out 0, so n = p - 1.
+        labels: index of each pair's right answer among the outputs in this order [pair]; of no use where `defined` is
             false.
         defined: whether each pair has a right answer [pair].
         closed_form: whether the fast path (`models.pairs`, an exact computation from small tables) applies.
@@ -214,8 +215,8 @@ def _tables_of(weights: dict[str, NDArray]) -> pairs.Tables:
 class Checkpoint:
     """A checkpoint of a network on pairs.
 
-    Arrays have the precision of the weights. Pairs are in lexicographic order, with index a * n + b; n = p in a modular
-    task. All neurons are neurons of the last layer. A frequency k has w_k = 2πk/n.
+    Arrays have the precision of the weights. Pairs are in lexicographic order, with index a * n + b, where n is
+    `context.n`. All neurons are neurons of the last layer. A frequency k has w_k = 2πk/n.
 
     Args:
         context: data that all checkpoints of the run share.

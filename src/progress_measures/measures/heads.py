@@ -79,7 +79,7 @@ def attention_frequency_share(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
-    """Fit A_0 by alpha and beta as in Table 2 (see `attention_alpha`).
+    """Fit each head's A_0 with the coefficients alpha and beta of Table 2 (see `attention_alpha`).
 
     Returns:
         Coefficients [head, alpha or beta], and the fraction of variance that the fit explains [head].
@@ -305,10 +305,10 @@ def head_complement_deviation(checkpoint: Checkpoint) -> Array:
     long_name="Fraction of the variance of each head's output explained by each frequency",
 )  # fmt: skip
 def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
-    """Fraction of the variance over pairs of a head's output explained by the 2D Fourier block {const, cos k, sin k}^2.
+    """Fraction of a head's output variance over pairs explained by each 2D Fourier block {const, cos k, sin k}^2.
 
-    The output is the vector that the head adds to the residual stream at `=`. The variance is summed over the dimensions of
-    the vector.
+    There is one block per frequency k. The output is the vector that the head adds to the residual stream at `=`. The
+    variance is summed over the dimensions of the vector.
     """
     n = checkpoint.context.n
     fractions = []

@@ -21,8 +21,8 @@ LOGITS_AT_A_TIME = 2**15
 SPAN = 650.0
 """Largest sum of the ranges (maximum minus minimum) of x and y for which exp(x - y) is computed as exp(x) exp(-y).
 
-Losses without one frequency are computed from such products. With larger ranges, the products would be inaccurate in
-float64, whose exp overflows above 709.
+Losses with one frequency removed from the logits are computed from such products. With larger ranges, the products
+would be inaccurate in float64, whose exp overflows above 709.
 """
 
 

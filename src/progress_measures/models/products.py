@@ -66,7 +66,8 @@ def project(x: Tensor, w: Tensor) -> Tensor:
 def _transposed_product(x: Tensor, y: Tensor) -> Tensor:
     """Compute `x.mT @ y`.
 
-    If its first factor is transposed, `multiply` may copy the second. So the second is always the narrower one here.
+    If the first factor of `multiply` is transposed, `multiply` may copy the second factor. So the narrower one of x and y
+    is the second factor here.
     """
     return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
 

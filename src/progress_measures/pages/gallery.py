@@ -182,7 +182,9 @@ def _content(item: GalleryItem) -> list[str]:
     """Return the Markdown lines of the picture or the table, or of a note that says what is missing."""
     if not item.can_be_made:
         missing = [name for name in item.declared.experiments if not published_cube(name).exists()]
-        text = f"No cube of {', '.join(missing)} is published. `snakemake -c2 {item.file}` trains it first."
+        text = (
+            f"No cube of {', '.join(missing)} is published. `snakemake -c2 {item.file}` first trains what is missing."
+        )
         return ['!!! info "Requires training"', "", f"    {text}"]
     if not item.file.exists():
         text = f"`snakemake -c2 {item.file} --config cubes=published` makes it in seconds; `make docs` makes all."

@@ -2,7 +2,7 @@
 
 A task is one module with one class. A task on pairs of numbers a and b inherits from `PairTask` and defines `operand_count`,
 `output_count` and `labels`; the subclasses of `PairTask` in this module define some of them. A task on sequences inherits
-from `SequenceTask` and defines `layout`, `answer_names` and `batches`.
+from `SequenceTask` and defines `sizes`, `answer_names` and `batches`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ class TaskSizes(NamedTuple):
     vocabulary: int  # number of tokens
     context_length: int  # number of positions of a sequence, for which the network has position vectors
     outputs: int  # number of outputs, for each of which the network has a logit
-    input_length: (
-        int  # positions that the network reads: all for a pair; for a sequence, those up to the last answer position
-    )
+    # number of positions that the network reads: for a pair, all; for a sequence, those up to the last answer position
+    input_length: int
     operand_count: int = 0  # number n of operand values
 
 
@@ -150,7 +149,7 @@ class PairTask(Task):
         raise NotImplementedError
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the index of the right output, elementwise; any integer for a pair without a right answer."""
+        """Return the label of each pair (a, b), elementwise; any integer for a pair without a right answer."""
         raise NotImplementedError
 
     def defined(self) -> NDArray[np.bool_]:

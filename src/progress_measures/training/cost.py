@@ -401,7 +401,7 @@ def measuring_seconds(run: Run, core: Device) -> float:
 
     Args:
         run: the run.
-        core: the device `cpu`, as `core` returns it.
+        core: the device `cpu`, from the function `core`.
 
     Returns:
         Seconds.

@@ -138,7 +138,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def smoothed(logits: Tensor, labels: Tensor, criterion: Criterion, smoothing: float) -> tuple[Tensor, Tensor]:
     """Compute a cross-entropy with label smoothing (Szegedy et al. 2016) from the cross-entropy without it.
 
-    The target is 1 - smoothing on the label, plus smoothing / outputs on every output. This adds
+    The target is 1 - smoothing on the label, plus smoothing / (number of outputs) on every output. This adds
     smoothing · (logit of the label - mean logit) to the cross-entropy of an example.
 
     Args:
@@ -164,7 +164,7 @@ def squared_error(logits: Tensor, labels: Tensor, smoothing: float) -> tuple[Ten
     Args:
         logits: [run, example, output].
         labels: [run, example].
-        smoothing: the target is 1 - smoothing on the label, plus smoothing / outputs on every output.
+        smoothing: the target is 1 - smoothing on the label, plus smoothing / (number of outputs) on every output.
 
     Returns:
         Loss [run], in squared logits; gradient [run, example, output].
@@ -184,7 +184,7 @@ def stablemax(logits: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor,
     Args:
         logits: [run, example, output].
         labels: [run, example].
-        smoothing: the target is 1 - smoothing on the label, plus smoothing / outputs on every output.
+        smoothing: the target is 1 - smoothing on the label, plus smoothing / (number of outputs) on every output.
 
     Returns:
         Loss [run] in nats, gradient [run, example, output].

@@ -4,10 +4,10 @@ A quantity returns values by which claims are judged. Quantities that the subtra
 module `subtraction`.
 
 A key cosine is cos w(a + b - c) with w = 2 pi k / p at a key frequency k, as a function of the pair (a, b) and the
-output c; p is the modulus. W_L = W_out W_U maps the neurons after the ReLU to logits. The projection of the neurons, as
-functions of the pair, is on cos and sin of w(a + b) at the key frequencies. The restricted loss of projected neurons is
-the test loss if W_L maps only this projection to logits, and each logit's mean over pairs is added. The excluded loss
-of projected neurons is the train loss if this projection is removed from the neurons.
+output c; p is the modulus. W_L = W_out W_U maps the neurons after the ReLU to logits. N is these neurons, as functions
+of the pair, projected on cos and sin of w(a + b) at the key frequencies. The restricted loss of projected neurons is
+the test loss if the logits are N W_L plus each logit's mean over pairs. The excluded loss of projected neurons is the
+train loss if N W_L is subtracted from the logits.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def first_cluster(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency",))
 def key_interference(cube: xr.Dataset) -> Values:
-    """Average cos(w x) over the key frequencies; return the average at 0, divided by its maximum at x = 1, …, p - 1.
+    """Average cos(w x) over the key frequencies; return the average at x = 0, divided by the largest at x = 1, …, p - 1.
 
     The list has one entry per run: NaN for a run without key frequencies.
     """
@@ -93,11 +93,11 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "cosine_residual", "cosine_similarity", "key_frequency"))
 def cosines_and_noise(cube: xr.Dataset) -> Values:
-    """Return, for each run, the final norm of the logits without the key cosines, divided by the norm of the logits.
+    """Return, for each run, the norm of the logits without the key cosines, divided by the norm of the logits.
 
-    Also return the cosine similarity of the logits with each key cosine and, for comparison, the absolute cosine similarity of
-    the first run's logits with Gaussian noise [a, b, c]. In this comparison, the logits are the neurons' part only, computed
-    by W_L.
+    Both norms are at the last checkpoint. Also return the cosine similarity of the logits with each key cosine and, for
+    comparison, the absolute cosine similarity of the first run's logits with Gaussian noise [a, b, c]. In this
+    comparison, the logits are the neurons' part only, computed by W_L.
     """
     return {
         "residual": cube.cosine_residual.isel(epoch=-1),

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     size=(6.8, 5.6),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """Excluded loss, and the largest excluded loss of any one frequency, with and without weight decay.
+    """Excluded loss, and maximal excluded loss (the largest of any one frequency), with and without weight decay.
 
     Each panel is a run, one of the first five of its experiment. The excluded loss is the loss on training pairs with
     cos and sin of w_k(a + b) removed from the logits for all key frequencies k of the final network; w_k = 2πk/p. The
-    black curve is the maximum over all k of the loss with cos and sin of w_k(a + b) removed for this k alone, so it does
-    not depend on the final network. Both excluded losses fall until memorization ends, and rise from there on. Without
-    weight decay there are no key frequencies, hence no excluded loss, and the black curve does not rise. Shaded
-    areas are the phases that a rule finds.
+    black curve is the maximal excluded loss: the maximum over all k of the loss with cos and sin of w_k(a + b) removed for
+    this k alone. So the black curve does not depend on the final network. With weight decay, both losses fall until
+    memorization ends, and rise from there on. Without weight decay there are no key frequencies, hence no excluded loss,
+    and the black curve does not rise. Shaded areas are the phases that a rule finds.
     """
     runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

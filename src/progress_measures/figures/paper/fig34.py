@@ -36,19 +36,19 @@ def draw(fig: Figure, stated_settings_cube: xr.Dataset, small_network_cube: xr.D
     run, which does not record its number of sequences.
     """
     stated = f"{_example_counts(stated_settings_cube)[0]:g} sequences,\nmainline's settings"
-    runs = [(stated, stated_settings_cube.isel(run=[0]))]
+    panel_cubes = [(stated, stated_settings_cube.isel(run=[0]))]
     example_counts = _example_counts(small_network_cube)
-    runs += [
+    panel_cubes += [
         (f"{count:g} sequences,\nsmall network", small_network_cube.isel(run=example_counts == count))
         for count in sorted(set(example_counts), reverse=True)
     ]
-    axes = panels(fig, len(runs), columns=len(runs), sharey=True)
-    for ax, (name, run) in zip(axes, runs, strict=True):
-        losses(ax, run, name)
+    axes = panels(fig, len(panel_cubes), columns=len(panel_cubes), sharey=True)
+    for ax, (name, panel_cube) in zip(axes, panel_cubes, strict=True):
+        losses(ax, panel_cube, name)
         ax.label_outer()
     mark_saved_run(axes[-1], SAVED_RUN)
     panel_letters(axes)
-    curve_legend(fig, runs=max(run.sizes["run"] for _, run in runs))
+    curve_legend(fig, runs=max(panel_cube.sizes["run"] for _, panel_cube in panel_cubes))
 
 
 def _example_counts(cube: xr.Dataset) -> NDArray[Any]:

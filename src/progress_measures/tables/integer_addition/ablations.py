@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @table(
-    title="Accuracy of integer addition with only part of its embedding",
+    title="Accuracy of integer addition with only part of the embedding",
     reference="Integer addition notebook, ablation of PC 2",
     experiment="integer_addition",
     variables=("answer_by_embedding",),

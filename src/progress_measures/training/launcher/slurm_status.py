@@ -1,8 +1,8 @@
 """Determine the status of a Slurm job from all that is known about the job.
 
 `squeue` may fail, may omit a running job, and may not yet list a new job. So a job counts as lost only if neither
-`squeue` nor `sacct` lists it in two polls, and it has given no sign of life for `PATIENCE` seconds. Signs of life are its
-submission, a line of `squeue` or `sacct`, and a change of its `.progress` file.
+`squeue` nor `sacct` lists it in two polls in a row, and it has given no sign of life for `PATIENCE` seconds. Signs of
+life are its submission, a line of `squeue` or `sacct`, and a change of its `.progress` file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIVE |= dict.fromkeys(("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALI
 # Reasons that Slurm gives for a job that will wait forever, and the setting that is wrong.
 UNSATISFIABLE = {
     "PartitionTimeLimit": "runtime is more than the partition allows",
-    "PartitionNodeLimit": "the job needs more nodes than the partition allows, or its nodes are down",
+    "PartitionNodeLimit": "the job needs more nodes than the partition allows, or the nodes that it needs are down",
     "BadConstraints": "no node satisfies constraint",
     "AccountNotAllowed": "slurm_account may not use this partition",
     "InvalidAccount": "slurm_account is unknown",
