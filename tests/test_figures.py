@@ -391,5 +391,5 @@ def test_declaration_without_an_id_of_its_own_is_named(catalog, text, message):
 
 
 def test_figure_without_a_text_is_named():
-    with pytest.raises(UserError, match="Figure demo/x: a text has neither the key 'demo/x' nor 'demo'"):
+    with pytest.raises(UserError, match="its title, caption or reference has neither the key 'demo/x' nor 'demo'"):
         figure("demo/x", plot=print, title={"blog": "A title"}, reference="", variables=())

@@ -212,7 +212,7 @@ def check_chunks(path: Path) -> bool:
     else:
         root, files = json.loads((path / "zarr.json").read_bytes()), None
     if root["attributes"].get(ALL_CHUNKS_STORED) is not True or "consolidated_metadata" not in root:
-        return False  # the attribute alone is a copy that another program made, without the consolidated metadata
+        return False  # a copy by another program may have the attribute, but no consolidated metadata
     if files is None:
         files = _files_below(str(path))
     for name, node in root["consolidated_metadata"]["metadata"].items():

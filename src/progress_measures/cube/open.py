@@ -287,7 +287,7 @@ class OpenRun:
 
     @property
     def _is_trained(self) -> bool:
-        """Whether weights are read from a finished training in `results/`: there is one, and `published` is false."""
+        """Whether `results/` has a finished training of the run, and `published` is false."""
         return not self.published and (self._folder / "done.json").exists()
 
     def _stored(self) -> xr.Dataset:

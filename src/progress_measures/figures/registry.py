@@ -57,12 +57,12 @@ class Figure:
         size: width and height in inches.
         draw: function of a matplotlib figure and the cubes, one per experiment.
         animation: the animation that is written to `<id>.webp`, or None.
-        page: function of the cubes that returns a Plotly figure as a dictionary, which is written to `<id>.html`, or None.
+        page: None, or a function of the cubes that returns a Plotly figure as a dictionary, which is written to `<id>.html`.
             The docstring of the function is the caption of the page.
         published: names of the files in `config/claims/`, without extension, whose published numbers the figure shows, such as
             `("paper",)`.
         several_runs: whether the figure compares runs, or selects them by their settings. If not, a figure that reads
-            a single cube can also be drawn for each run alone.
+            a single cube can also be drawn of each run alone.
     """
 
     id: str
@@ -151,8 +151,8 @@ def figure(
         plot: the drawing function, if `figure` is used as a statement.
         caption: what the figure shows and what to notice; by default, the docstring of the drawing function.
         animation: the animation, or None.
-        page: function of the cubes that returns a Plotly figure as a dictionary, or None. Its docstring is the caption of the
-            page.
+        page: None, or a function of the cubes that returns a Plotly figure as a dictionary. The function's docstring is the
+            caption of the page.
         published: names of the files in `config/claims/`, without extension, whose published numbers the figure shows.
         several_runs: whether the figure compares runs, or selects them by their settings.
 
@@ -193,7 +193,7 @@ def _text(text: Text, name: str) -> str:
         source = name.partition("/")[0]
         if not {name, source} & set(text):
             raise UserError(
-                f"Figure {name}: a text has neither the key {name!r} nor {source!r}; its keys are {[*text]}."
+                f"Figure {name}: its title, caption or reference has neither the key {name!r} nor {source!r}, but {[*text]}."
             )
         text = text[name] if name in text else text[source]
     return " ".join(text.split())

@@ -14,7 +14,7 @@ from progress_measures.importing.findings import Choice
 from progress_measures.importing.names import FormatMatch
 
 ModelFields = dict[str, Any]
-"""Fields of the section `model`."""
+"""Fields of the section `model` of an experiment, by name."""
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu", "gelu": "gelu", "gelu_exact": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
@@ -38,7 +38,7 @@ POSITIONS = {
     "standard": "learned", "learned": "learned", "absolute": "learned", "rotary": "rotary", "rope": "rotary",
     "sinusoidal": "sinusoidal", "sincos": "sinusoidal", "none": "none", "nope": "none", "fixed": "fixed",
 }  # fmt: skip
-"""Position vectors by the names that files and users give them, in lower case."""
+"""Kind of position encoding by the names that files and users give it, in lower case."""
 
 UNSUPPORTED = (
     "parallel_attn_mlp", "use_local_attn", "attn_scores_soft_cap", "output_logits_soft_cap", "use_qk_norm", "num_experts",
@@ -60,7 +60,7 @@ def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, 
 
     Args:
         contents: what the file contains.
-        match: the last state dict, matched against its format.
+        match: the state dict of the last checkpoint, matched against its format.
         options: fields of `model` that the user gives as options.
         path: path of the file, for messages.
 
@@ -178,7 +178,7 @@ def possible_designs(choices: Mapping[str, Choice], match: FormatMatch) -> Itera
 
     Args:
         choices: the fields that are stated.
-        match: the last state dict, matched against its format.
+        match: the state dict of the last checkpoint, matched against its format.
 
     Yields:
         Number of heads, and fields of `model`; the most ordinary design comes first.

@@ -137,7 +137,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
     Args:
         path: path of the file or folder.
         contents: what the file contains.
-        match: the last state dict, matched against its format.
+        match: the state dict of the last checkpoint, matched against its format.
         options: what the user states about the file.
 
     Returns:
@@ -319,7 +319,7 @@ def operations_of(options: Options, sizes: Sizes) -> list[CandidateOperation]:
 def _operation(
     options: Options, tested: list[CandidateOperation], agreement: Mapping[str, float], path: Path, tried: str
 ) -> tuple[CandidateOperation, Choice]:
-    """Return the operation, and its name with the source of the name.
+    """Return the operation, and its name with the source `option`, `inferred` or `assumed`.
 
     Raises:
         UserError: the user states no operation, the answers follow none clearly, and `accept_doubtful` is false.

@@ -66,7 +66,7 @@ def find_sizes(
     n = modulus.value
     if not 2 <= n <= MAX_OPERANDS:
         raise UserError(
-            f"the network has {vocabulary} tokens, which leaves {n} values of a and b with the tokens {tokens.value!r}; "
+            f"the network has {vocabulary} tokens, which leaves {n} values of a and b with the layout {tokens.value!r}; "
             f"expected 2 to {MAX_OPERANDS}. State the layout with --tokens, such as `a b =` or `a 113 b 114`, and n with "
             "--modulus."
         )

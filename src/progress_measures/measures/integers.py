@@ -45,5 +45,5 @@ def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
     requires={"integer_sums", "one_layer"}, reference="Integer addition notebook, attention pattern check",
 )  # fmt: skip
 def mean_attention_by_query(checkpoint: Checkpoint) -> Array:
-    """Mean over pairs of a first-layer head's attention from each query position to itself and all earlier positions."""
+    """Mean over pairs of a head's attention from each query position to itself and all earlier positions."""
     return checkpoint.first_attention.mean(0)

@@ -303,7 +303,7 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
 
     A run has memorized at 100 % train accuracy. It generalizes late if its test loss first falls below half the loss of
     a uniform guess at least 1,000 epochs after memorization. `delay` is the number of epochs from memorization to this
-    epoch. A slingshot is a rise of the train loss to ten times its running minimum or more; `slingshots` is their
+    fall. A slingshot is a rise of the train loss to ten times its running minimum or more; `slingshots` is their
     number in each run after memorization, NaN for a run that does not memorize.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
@@ -348,7 +348,7 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_loss", "history_train_loss", "test_accuracy"))
 def delay_of_memorizing_runs(cube: xr.Dataset) -> Values:
-    """Return the delay of the runs that memorize, from train to test loss below 1e-2, and their final test accuracy.
+    """Return the delay from train to test loss below 1e-2, and the final test accuracy, of the runs that memorize.
 
     A run memorizes if its train loss falls below 1e-2. Other runs are left out; `failed_to_train_at` has their weight decays.
     """
@@ -414,8 +414,9 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
 
     Test accuracies are listed by dropout rate. `logit_FVE_at_…`, the fraction of the logits' variance that the cosines
     cos w(a + b - c) at the key frequencies explain, is a mean over the runs of a dropout rate, NaN without such runs.
-    Also return the smallest final Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy,
-    and the ratio of the largest Gini coefficient of W_E with dropout to this smallest one.
+    The Gini coefficient of W_E is that of the norms of W_E's Fourier components. Also return its smallest final value
+    among runs with weight decay and at least 95 % test accuracy, and the ratio of its largest value with dropout to
+    this smallest value.
 
     Args:
         dropout: runs with dropout.

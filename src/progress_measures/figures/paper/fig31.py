@@ -24,10 +24,10 @@ def draw(fig: Figure, saved_settings_cube: xr.Dataset, stated_settings_cube: xr.
     """Train and test loss on repeated subsequences, with fresh sequences at every update.
 
     Train and test loss coincide, since every sequence is new. They drop sharply when the network learns induction.
-    First and second panel: the settings of the authors' saved run. By an error, an attention layer of the authors'
+    First and second panel: the settings of the authors' saved run. By an error, each attention layer of the authors'
     network computes 2x + attention(x) from the residual stream x, in place of x + attention(x). The network of the
-    second panel has this error, the network of the first panel does not. Third panel: the settings that the paper
-    states, which are those of the experiment `mainline` except the task, the two layers of attention and the batch. In
+    second panel has this error, the network of the first panel does not. Third panel: as the paper states, the settings
+    of the experiment `mainline` except the task and the two layers of attention; the batch is that of the saved run. In
     the first and third panel, the loss has slingshots (sudden rises), after which it takes many updates to fall again.
     """
     titles = {False: "Saved run's settings,\nstream added once", True: "Saved run's settings,\nstream added twice"}

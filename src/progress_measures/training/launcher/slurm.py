@@ -159,7 +159,7 @@ class SlurmPool:
                 raise
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs; submit again what Slurm has not accepted, cancel again what was not ended."""
+        """Return the status of all jobs; repeat submissions that Slurm has not accepted, and cancellations without effect."""
         names = [submission.name for submission in submissions]
         listed = slurm_commands.squeue(names)
         if listed is not None:

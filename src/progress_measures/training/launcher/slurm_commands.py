@@ -1,8 +1,8 @@
 """Calls Slurm's commands and parses their output.
 
 If a command fails or does not end, the function that calls it raises no error, but returns None, a default or the error
-message. A line of an unexpected form is skipped: a site may print a notice, and a line of an array without an index is
-about no single job.
+message. A line of an unexpected form is skipped, such as a notice that a site prints, or a line of `squeue` about several
+jobs of an array, such as `12_[0-3]`.
 """
 
 from __future__ import annotations
