@@ -125,14 +125,16 @@ def test_frequency_without_neurons_is_named(cube):
         ablated_loss_by_frequency=last.test_loss * factors,
     )
     words = summaries(described)["seed0"]
-    assert "Frequency 5 has no neuron cluster, and the test loss is 7 times as large without it." in words
+    assert "Frequency 5 has no neuron cluster, and the test loss is 7 times as large without this frequency." in words
     assert words.count("has no neuron cluster") == 1
 
 
 def test_published_network_has_a_frequency_without_neurons():
     name = "weight_decay5.0_seed1"
     words = summaries(open_cube(ROOT / published_cube("prime_53")).sel(run=[name]))[name]
-    assert "Frequency 19 has no neuron cluster, and the test loss is 7.26 times as large without it." in words
+    assert (
+        "Frequency 19 has no neuron cluster, and the test loss is 7.26 times as large without this frequency." in words
+    )
 
 
 def test_headline_claims_are_found_outside_the_repository(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ def user_message(error: Exception) -> str | None:
         return "the current folder is gone: change to the repository's folder and run the command again."
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno == errno.EACCES:  # occurs in reading too
+    if isinstance(error, OSError) and error.errno == errno.EACCES:  # raised when a file is read, too
         return (
             f"{error.filename or 'a file'} could not be read or written: {error.strerror}. Earlier results are unchanged. "
             "Correct the permissions, then run the same command again."

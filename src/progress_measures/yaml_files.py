@@ -102,7 +102,7 @@ def _reject_unsupported(text: str) -> None:
         if anchor:
             problem = f"anchors are not supported here (&{anchor:.60} or *{anchor:.60}); write the value out"
         elif tag:
-            problem = f"tags are not supported here ({tag:.60}); remove it"
+            problem = f"tags are not supported here ({tag:.60}); remove the tag"
         elif depth > MAX_DEPTH:
             problem = f"more than {MAX_DEPTH} nested lists and mappings"
         if problem:

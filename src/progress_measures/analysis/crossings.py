@@ -61,7 +61,7 @@ def lead(late: Epochs, early: Epochs) -> Epochs:
 
 
 def loss_delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
-    """Compute by how many epochs the test loss falls below a level later than the train loss.
+    """Compute how many epochs after the train loss the test loss falls below a level.
 
     Args:
         cube: cube with `history_train_loss` and `history_test_loss`.

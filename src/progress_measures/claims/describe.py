@@ -225,7 +225,7 @@ def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> l
     is_required &= ~last.frequency.isin(harmonics(operand_count(last), keys))
     return [
         f"Frequency {int(k)} has no neuron cluster, and the test loss is {float(ratio.sel(frequency=k)):.3g} times as large "
-        "without it."
+        "without this frequency."
         for k in last.frequency[is_required]
     ]
 
@@ -320,7 +320,7 @@ def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
 
 
 def _claims(run_cube: xr.Dataset) -> list[str]:
-    """Return a sentence with the headline claims that hold, and one with those that do not; or one that none can be judged."""
+    """Return sentences with the headline claims that hold and that do not hold, or one sentence if none can be judged."""
     verdicts = judge_headlines(run_cube)
     if not verdicts:
         return ["None of the headline claims can be judged on this run."]

@@ -107,7 +107,7 @@ def page_phase_bands(cube: xr.Dataset, run: str) -> dict[str, Any]:
         run: name of the run.
 
     Returns:
-        `shapes` and `annotations`: one of each for every phase of which the rule finds start and end. Every second name is a
+        `shapes` and `annotations`: one of each for every phase whose start and end are found. Every second name is a
         line higher, because a phase may be narrower than its name.
     """
     bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_ENDS]

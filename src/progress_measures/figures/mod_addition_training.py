@@ -219,8 +219,8 @@ MARKERS = {"pre": ("o", -0.21), "post": ("^", 0.21)}
 def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """Prepare a panel of the fraction of each neuron's variance that its final frequency explains at an epoch.
 
-    The final frequency explains most of the neuron's variance at the end of training. A neuron has one mark before and one after
-    the ReLU. The marks are in columns, one per neuron cluster of the final network.
+    The final frequency explains the largest fraction of the neuron's variance after the ReLU at the end of training. A
+    neuron has one mark before and one after the ReLU. The marks are in columns, one per neuron cluster of the final network.
 
     Args:
         ax: axes of the panel.
@@ -269,10 +269,11 @@ figure(
     size=(6.8, 4.8),
     animation=animate_panel(neuron_dots, decorate=activity_bar),
     caption="""Fraction of each neuron's variance over pairs that its final frequency explains. The final frequency
-    explains most of the neuron's variance at the end of training. Each column is a neuron cluster of the final network. Each
-    neuron has a dot on the left, before the ReLU, and a triangle on the right, after it. The panels show the ends of the
-    first run's three phases and the end of training. The animation shows one checkpoint after another. Color: the
-    fraction of pairs at which the neuron is active. Neurons in no cluster are in the column "none".""",
+    explains the largest fraction of the neuron's variance after the ReLU at the end of training. Each column is a neuron
+    cluster of the final network. Each neuron has a dot on the left, before the ReLU, and a triangle on the right, after it.
+    The panels show the ends of the first run's three phases and the end of training. The animation shows one checkpoint
+    after another. Color: the fraction of pairs at which the neuron is active. Neurons in no cluster are in the column
+    "none".""",
 )
 
 
@@ -333,11 +334,11 @@ figure(
     size=(5.6, 5.0),
     animation=animate_panel(quadratic_dots, decorate=cluster_legend, size=(4.2, 4.0)),
     caption="""Fraction of each neuron's variance over pairs in the four products of cos or sin of wa with cos or sin of
-    wb, before and after the ReLU. w = 2πk/p, where k is the frequency that explains most of the neuron's variance at
-    the end of training. The panels show the ends of the first run's three phases and the end of training. The animation
-    shows one checkpoint after another. At the end of training, the neurons of a cluster have small fractions before the
-    ReLU, and larger fractions, similar to each other, after it. Neurons in no cluster are gray. Neurons that are active at all
-    pairs lie on the dashed line, because the ReLU does not change them.""",
+    wb, before and after the ReLU. w = 2πk/p, where k is the frequency that explains the largest fraction of the neuron's
+    variance after the ReLU at the end of training. The panels show the ends of the first run's three phases and the end of
+    training. The animation shows one checkpoint after another. At the end of training, the neurons of a cluster have small
+    fractions before the ReLU, and larger fractions, similar to each other, after it. Neurons in no cluster are gray.
+    Neurons that are active at all pairs lie on the dashed line, because the ReLU does not change them.""",
 )
 
 
@@ -496,10 +497,11 @@ DASHED_PARAMETERS = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
     size=(6.8, 3.2),
 )
 def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of squares of each parameter of the first run, to about twice the epoch at which cleanup ends.
+    """Sum of squares of each parameter of the first run over training.
 
-    A parameter is one of the network's tensors. W_E, W_V, W_O and W_U grow during memorization and shrink in cleanup. W_Q, W_K
-    and the MLP's weights W_in and W_out grow for a few hundred epochs at most, and shrink mostly before cleanup.
+    The epoch axis ends at about twice the epoch at which cleanup ends. A parameter is one of the network's tensors. W_E,
+    W_V, W_O and W_U grow during memorization and shrink in cleanup. W_Q, W_K and the MLP's weights W_in and W_out grow for
+    a few hundred epochs at most, and shrink mostly before cleanup.
     """
     run_cube, ax = cube.isel(run=0).dropna("parameter", how="all"), fig.subplots()
     colors_of_other_parameters = itertools.cycle(PARAMETER_COLORS.values())
@@ -521,10 +523,11 @@ def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
     size=(5.4, 3.0),
 )
 def sum_of_squares(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of squares of all weights of the first run, to about twice the epoch at which cleanup ends.
+    """Sum of squares of all weights of the first run over training.
 
-    The sum is several times larger for the memorizing network than for the generalizing one. The label gives the largest sum
-    divided by the sum at the end of training, and the epoch of the largest sum.
+    The epoch axis ends at about twice the epoch at which cleanup ends. The sum is several times larger for the memorizing
+    network than for the generalizing one. The label gives the largest sum divided by the sum at the end of training, and
+    the epoch of the largest sum.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     squares = run_cube.sum_of_squared_weights

@@ -29,9 +29,9 @@ from progress_measures.tasks.tokens import TokenLayout
 Weights = dict[str, NDArray[Any]]
 
 MIN_AGREEMENT = 0.5
-"""Smallest fraction of pairs whose answers follow an operation, for the network to have learned it."""
+"""A network has learned an operation only if its answers follow the operation at this fraction of pairs or more."""
 MIN_GAP = 0.1
-"""Smallest excess of the fraction of answers that follow the recognized operation over that of any other operation."""
+"""The fraction of answers that follow the recognized operation is larger by at least this than for any other operation."""
 MIN_CONFIDENCE_GAIN = 0.01
 """Smallest difference in the mean probability of right answers at which one design is preferred to another."""
 SAMPLE = 1500
@@ -101,7 +101,9 @@ def choose_design(
         pairs = np.random.default_rng(0).choice(n**2, SAMPLE, replace=False)
     candidates = list(possible)
     if not candidates:  # `possible_designs` leaves out rotary positions if d_head is odd, and nothing else
-        raise UserError("positions: rotary needs heads of an even d_head, and the network has none.")
+        raise UserError(
+            "`positions: rotary` requires an even d_head, but d_head is odd for every possible number of heads."
+        )
     if len(candidates) == 1:
         heads, design = candidates[0]
         return ChosenDesign(DesignFit(heads, design), undecided={}, tested=1)

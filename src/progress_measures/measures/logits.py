@@ -1,4 +1,4 @@
-"""Fit of the logits by sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2).
+"""Fit of the logits by sums of cos(w_k(a + b - c)) (paper and subtraction notebook, section 4.2).
 
 L is the array of logits [a, b, c], and w_k = 2πk/p for a frequency k. Here a, b and c are places in the order of the
 task's cyclic group (`tasks.groups`): for sums mod p the numbers themselves, for products mod p the discrete logarithms,

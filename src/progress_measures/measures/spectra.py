@@ -75,7 +75,7 @@ def terms(p: int, k: int) -> Array:
     """Compute the `TERMS`, which are orthogonal to each other, at every pair.
 
     Args:
-        p: number n of operand values.
+        p: number of operand values, n in the module's docstring.
         k: frequency.
 
     Returns:

@@ -4,8 +4,8 @@ For networks of the paper's design, with or without MLPs and with any number of 
 `models.transformer` computes, at the answer positions only:
 
 - Before the first layer, the residual stream at a position is the sum of a token's and a position's vector. Products
-  with weights are computed once per token and once per position; each product with the stream is the sum of two of
-  these.
+  with weights are computed once per token and once per position; a product with the stream is the sum of a token's and
+  a position's product.
 - Queries and the MLP of the last layer are computed at the answer positions only. If there are at most d_model outputs,
   the product W_out W_U is computed before it is applied to the neurons.
 - Networks of several layers on sequences of at most four tokens, with the answer at the last position, are computed
@@ -133,7 +133,7 @@ def logits(
         weights: as in `progress_measures.models.transformer`, without biases except those of the MLP.
         sequences: the token sequences and their answer positions.
         doubled_residual: whether attention is added to twice the residual stream, as in some saved runs of the paper's authors.
-        dropout: factors of the neurons, one tensor [run, row, neuron] per layer (see `DropoutMasks`); None for none.
+        dropout: factors of the neurons, one tensor [run, row, neuron] per layer (see `DropoutMasks`); None: no dropout.
 
     Returns:
         Logits [run, example x answer, output].

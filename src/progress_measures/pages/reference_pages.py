@@ -91,7 +91,7 @@ def _unit(unit: str) -> str:
 
 
 def cube_page() -> str:
-    """Generate the page of the cube's dimensions and variables, with their sizes in the published mainline cube."""
+    """Generate the page of the cube: dimensions (with sizes in the published mainline cube), settings and variables."""
     cube = xr.Dataset() if not published_cube("mainline").exists() else _mainline()
     settings = [name for name in sorted(map(str, cube.coords)) if cube[name].dims == ("run",) and name != "run"]
     lines = [
@@ -277,7 +277,8 @@ def figures_page() -> str:
         "# What each figure reads",
         "",
         "The experiments whose cubes each figure and table reads, and the variables that it reads from these cubes. To draw a "
-        "figure from your own cube, the cube must have these variables. A cube marked *not published* has to be trained first.",
+        "figure from your own cube, the cube must have these variables. An experiment marked *not published* has to be trained "
+        "first.",
     ]
     for source, title in titles().items():
         rows = [_figure_row(item) for item in gallery_items() if item.source == source]

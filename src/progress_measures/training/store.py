@@ -1,6 +1,6 @@
 """The files that training writes for one run, and how it resumes after an interruption.
 
-    checkpoints.zarr   weights with a leading dimension `epoch`; a chunk is a block of 20 checkpoints with a checksum
+    checkpoints.zarr   weights with a leading dimension `epoch`; a chunk is a block of checkpoints with a checksum
     history.zarr       losses and accuracies computed during training
     during.zarr        measures computed during training, with `measure: during`; `cube.observer` writes it
     resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last.

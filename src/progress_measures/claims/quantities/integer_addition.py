@@ -181,9 +181,9 @@ def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) ->
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     """Return how the three neurons that correlate most strongly with a + b depend on this sum, after the ReLU.
 
-    Lists have one entry per neuron: the fraction of its variance over pairs that lies among pairs of equal sum, its
-    threshold, and R² of a straight line in the sum, fitted at the pairs with a sum above the threshold. The threshold
-    is the largest sum up to which the neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
+    Lists have one entry per neuron: the fraction of its variance over pairs that lies within groups of equal sum,
+    its threshold, and R² of a straight line in the sum, fitted at the pairs with a sum above the threshold. The
+    threshold is the largest sum up to which the neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
     """
     post, sums, neurons = (
         activations(cube),
@@ -283,7 +283,7 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
     A pair fails if its answer is wrong. Among the pairs with an operand 0, the notebook's network fails at (0, 1) to
     (0, n - 2) and at (1, 0) to (n - 2, 0), but not at (0, 0), (0, n - 1) and (n - 1, 0). `with_a_zero_as_stated` is the
     fraction of the pairs with an operand 0 at which our network fails or succeeds like the notebook's. `symmetric` is the
-    fraction of pairs (a, b) at which our network fails or succeeds like at (b, a). `fraction_in_the_middle` is the
+    fraction of pairs (a, b) at which our network fails or succeeds as at (b, a). `fraction_in_the_middle` is the
     fraction of failing pairs among the pairs with both operands from 2 to n - 3, `fraction_elsewhere` among all other
     pairs.
     """

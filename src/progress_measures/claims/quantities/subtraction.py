@@ -73,7 +73,8 @@ def logit_count(cube: xr.Dataset) -> Values:
 def shapes(cube: xr.Dataset) -> Values:
     """Return the shapes that the notebook's arrays of weights, attention and neurons have for our network.
 
-    W_E and W_neur have no row for the token `=`; `pattern_a` has the attention from `=` to a at every pair.
+    W_neur = W_E W_V W_O W_in maps operand values to neurons through each head, and W_logit is W_L. W_E and W_neur have
+    no row for the token `=`; `pattern_a` has the attention from `=` to a at every pair.
     """
     sizes = cube.sizes
     n = operand_count(cube)
@@ -109,7 +110,10 @@ def fourier_orthonormal(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_loss", "train_loss"))
 def initial_losses(cube: xr.Dataset) -> Values:
-    """Return train and test loss at epoch 0, the loss of a uniform guess, and the distance of both from this loss."""
+    """Return train and test loss at epoch 0, and the loss of a uniform guess.
+
+    Also return the absolute differences of the train loss and of the test loss from the loss of a uniform guess.
+    """
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
     uniform = uniform_loss(cube)
     return {
@@ -299,10 +303,11 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def singular_vector_frequencies(cube: xr.Dataset) -> Values:
-    """Return how concentrated in frequency W_E's first 2n left singular vectors are, for n key frequencies.
+    """Return how far the first left singular vectors of W_E consist of one frequency, and of the key frequencies.
 
-    These vectors are functions of the operand value. Lists have one entry per vector, run by run: the fraction of the vector's
-    Fourier energy at its strongest frequency, and the fraction at all key frequencies together.
+    For n key frequencies, the first 2n vectors are taken, which are functions of the operand value. Lists have one entry
+    per vector, run by run: the fraction of the vector's Fourier energy at its strongest frequency, and the fraction at
+    all key frequencies together.
     """
     dominant, in_keys = [], []
     for run in cube.run.values:
@@ -449,7 +454,7 @@ def random_array(cube: xr.Dataset) -> Values:
     """Return the absolute cosine similarity of the first run's logits with a Gaussian array [a, b, c].
 
     These logits are computed from the neurons by W_L alone. Also return the fraction of the variance of the network's
-    logits that they explain.
+    full logits that the logits computed by W_L explain.
     """
     return {"size": gaussian_similarity(cube), "logits_explained_by_W_L": cube.W_L_fraction_explained.values[:1]}
 

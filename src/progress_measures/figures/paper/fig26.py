@@ -25,8 +25,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     The excluded loss is the loss on training pairs with cos and sin of w(a + b) of all key frequencies removed from the
     logits; w = 2πk/p for frequency k. If the network has no key frequencies, each frequency is removed alone, and the curve
-    is the maximum of these losses over all frequencies. The test loss stays above that of a uniform guess, and the excluded
-    loss does not rise.
+    is the maximum of these losses over all frequencies. The test loss stays above the loss of a uniform guess, and the
+    excluded loss does not rise.
     """
     ax = fig.subplots()
     run_cube = cube.isel(run=[0])

@@ -26,8 +26,8 @@ ACTIVATIONS_AND_FRACTIONS = (*ACTIVATION_VARIABLES, "neuron_frequency_share")
 def two_line_neuron_title(cube: xr.Dataset, neuron: int) -> str:
     """Return the title of a neuron of the first run: `Neuron 3`, and below it `k = 14 (97%)`.
 
-    Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains. For a constant
-    neuron, of which no frequency explains anything, the percentage is 0.
+    Frequency k explains the largest fraction of the neuron's variance over pairs; the percentage is this fraction. For a
+    constant neuron, which has no variance, the percentage is 0.
 
     Args:
         cube: cube with the variable `neuron_frequency_share`.
@@ -152,7 +152,7 @@ def fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
 def best_fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
     """Draw, in ascending order, the fraction of each neuron's variance that its best frequency explains in the first run.
 
-    The fraction of a constant neuron is drawn as 0.
+    The best frequency explains the largest fraction. The fraction of a constant neuron is drawn as 0.
 
     Args:
         fig: figure to draw on.
