@@ -14,6 +14,7 @@ from progress_measures import open_cube, open_run
 from progress_measures.analysis.select import select
 from progress_measures.cube import extract, gather, publish
 from progress_measures.cube.extract import measure_run
+from progress_measures.cube.from_weights import measures_of_last_weights
 from progress_measures.cube.parts import parts
 from progress_measures.cube.rounding import rounded
 from progress_measures.data.dataset import train_masks
@@ -469,8 +470,16 @@ def test_missing_published_weights_are_named(tmp_path, monkeypatch):
     stored.to_zarr("stored.zarr", zarr_format=3, consolidated=False)
     monkeypatch.setattr("progress_measures.cube.open.published_weights", lambda _: Path("stored.zarr"))
     assert open_run("small", "seed0").epochs == [0]
-    with pytest.raises(UserError, match=r"No weights of small/seed1: stored\.zarr has weights of seed0"):
+    with pytest.raises(
+        UserError, match=r"small/seed1 in .*checkpoints\.zarr or stored\.zarr; stored\.zarr has weights of seed0"
+    ):
         open_run("small", "seed1").weights()
+    with pytest.raises(UserError, match=r"No weights of small/seed1 in stored\.zarr; "):
+        open_run("small", "seed1", published=True).weights()
+    assert not measures_of_last_weights("small", "seed1", ["W_E"], published=True)
+    Path("stored.zarr/zarr.json").write_text("damaged")
+    with pytest.raises(UserError, match=r"stored\.zarr"):
+        measures_of_last_weights("small", "seed0", ["W_E"], published=True)
 
 
 def test_measuring_again_computes_only_families_that_are_out_of_date(copy, monkeypatch):

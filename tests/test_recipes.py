@@ -275,6 +275,9 @@ def cut(weights):
 def infinite(weights):
     return weights | {"W_U": weights["W_U"] * float("inf")}
 
+def texts(weights):
+    return weights | {"W_U": "none"}
+
 def broken(weights):
     raise KeyError("W_X")
 """
@@ -297,6 +300,7 @@ def test_run_starts_from_edited_weights(sources):
         ("renamed", "expected a dictionary of W_E, .*; the function returned W"),
         ("cut", r"shape \(32, 13\) for W_U, found shape \(32, 12\)"),
         ("infinite", "for W_U, .* with NaN or infinity"),
+        ("texts", "expected arrays of numbers"),
         ("broken", "the function raised KeyError: 'W_X'"),
         ("absent", r"--function edits\.py: the file defines no function 'absent'"),
     ):

@@ -41,7 +41,12 @@ def edit(opened: OpenRun, epoch: int, function: str, path: Path) -> None:
         raise UserError(
             f"--function {function}: expected a dictionary of {', '.join(weights)}; the function returned {returned:.200}."
         )
-    arrays = {name: np.ascontiguousarray(changed[name], dtype=tensor.dtype) for name, tensor in weights.items()}
+    try:
+        arrays = {name: np.ascontiguousarray(changed[name], dtype=tensor.dtype) for name, tensor in weights.items()}
+    except (TypeError, ValueError) as error:  # texts or ragged lists
+        raise UserError(
+            f"--function {function}: expected arrays of numbers; the function returned others: {error}"
+        ) from None
     for name, array in arrays.items():
         if array.shape != weights[name].shape or not np.isfinite(array).all():
             raise UserError(

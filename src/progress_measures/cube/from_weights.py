@@ -13,8 +13,7 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.cube.extract import compute_measures
-from progress_measures.cube.open import OpenRun
-from progress_measures.errors import UserError
+from progress_measures.cube.open import NoStoredWeights, OpenRun
 from progress_measures.experiments.derived import train_mask
 from progress_measures.measures.registry import measures
 
@@ -50,11 +49,15 @@ def measures_of_last_weights(experiment: str, run_name: str, names: Collection[s
 
     Returns:
         One variable per measure, without a dimension `run`; an empty dataset if no weights of the run are stored.
+
+    Raises:
+        UserError: the stored weights are damaged.
     """
+    run = OpenRun(experiment, run_name, published)
     try:
-        run = OpenRun(experiment, run_name, published)
-        settings, weights = run.settings, StoredWeights(run, np.array([max(run.epochs)], dtype=np.int64))
-    except UserError:
+        last = max(run.epochs)
+    except NoStoredWeights:
         return xr.Dataset()
+    settings, weights = run.settings, StoredWeights(run, np.array([last], dtype=np.int64))
     applicable = [measures()[name] for name in names if measures()[name].applies_to(settings)]
     return compute_measures(settings, applicable, weights, None if settings.on_sequences else train_mask(settings))

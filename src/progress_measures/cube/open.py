@@ -156,6 +156,10 @@ def _sorted_by_name(dataset: xr.Dataset) -> xr.Dataset:
     return dataset[[*sorted(map(str, dataset.coords), key=position), *sorted(map(str, dataset.data_vars))]]
 
 
+class NoStoredWeights(UserError):
+    """No weights of a run are stored, neither by training nor in `published/`."""
+
+
 class OpenRun:
     """The weights of one run, and the networks and checkpoints built from them.
 
@@ -299,14 +303,15 @@ class OpenRun:
         if self._is_trained and trained.exists():
             return _open(trained, "store of weights", how_to_train_again(self.settings))
         path = published_weights(self.experiment)
+        places = f"{path}" if self.published else f"{trained} or {path}"
         if not path.exists():
-            raise UserError(f"No weights of {self.experiment}/{self.name}: neither {trained} nor {path} has them.")
+            raise NoStoredWeights(f"No weights of {self.experiment}/{self.name} in {places}.")
         dataset = _open(path, "store of weights")
         checkpoints = np.flatnonzero(dataset.run == self.name)
         if not checkpoints.size:
             stored_runs = ", ".join(map(str, dict.fromkeys(dataset.run.values.tolist())))
-            raise UserError(
-                f"No weights of {self.experiment}/{self.name}: {path} has weights of {stored_runs} only, and {trained} has none."
+            raise NoStoredWeights(
+                f"No weights of {self.experiment}/{self.name} in {places}; {path.name} has weights of {stored_runs} only."
             )
         return dataset.isel(network=checkpoints).swap_dims(network="epoch")
 

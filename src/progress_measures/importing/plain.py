@@ -231,7 +231,7 @@ class Builder:
             by_key[key if isinstance(key, str | int | float | None) else _text(key)] = self.value(entry)
         by_name = {str(key): entry for key, entry in by_key.items()}
         if len(by_name) < len(by_key):
-            raise ValueError("a dictionary has a number and the same number as a string among its keys")
+            raise ValueError("two keys of a dictionary are the same text, such as 1 and '1'")
         return by_name
 
     def _object(self, call: Call) -> Any:

@@ -242,7 +242,7 @@ def runs_after_first(cube: xr.Dataset) -> list[str]:
     names = [str(name) for name in cube.run.values[1:5]]
     if not names:
         raise UserError(
-            f"This figure shows the runs after the first. {cube.attrs.get('experiment', 'This cube')} has only one run."
+            f"This figure shows the runs after the first, but {cube.attrs.get('experiment', 'this cube')} has only one run here."
         )
     return names
 
