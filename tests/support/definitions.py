@@ -394,7 +394,10 @@ def residual(net, frequencies):
 
 
 def head_frequencies(net):
-    """Return the frequency that explains most of each head's attention to a, and the fractions explained [frequency, head]."""
+    """Return the frequency that explains the largest fraction of each head's attention to a, and all fractions.
+
+    The frequencies are [head], the fractions [frequency, head].
+    """
     to_a = net.attention[..., 0]
     fractions = np.array([fraction_in(to_a, block(to_a, [k])) for k in net.frequencies])
     return fractions.argmax(0) + 1, fractions

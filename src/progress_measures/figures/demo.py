@@ -47,11 +47,11 @@ figure(
     size=(6.8, 2.7),
     caption={
         "demo/05_neurons5": """Activations after the ReLU of the first run's first five neurons, over all pairs, at the
-        end of training. Each map has a separate color scale. Each title gives the frequency k that explains most of the
-        neuron's variance over pairs, and the fraction that it explains.""",
+        end of training. Each map has a separate color scale. Each title gives the frequency k that explains the largest
+        fraction of the neuron's variance over pairs, and this fraction.""",
         "demo/20_neurons5b": """Activations after the ReLU of the first run's first five neurons, over all pairs, at the
-        end of training. Each map has a separate color scale. Each title gives the frequency k that explains most of the
-        neuron's variance over pairs, and the fraction that it explains. The demo shows this figure a second time,
+        end of training. Each map has a separate color scale. Each title gives the frequency k that explains the largest
+        fraction of the neuron's variance over pairs, and this fraction. The demo shows this figure a second time,
         before it analyzes one of the neurons.""",
     },
 )
@@ -124,7 +124,7 @@ figure(
     variables=ACTIVATIONS_AND_FRACTIONS,
     size=(3.6, 3.6),
     caption="""Activation after the ReLU of the first run's neuron 0, over all pairs, at the end of training. The title
-    gives the frequency k that explains most of the neuron's variance over pairs, and the fraction that it explains.""",
+    gives the frequency k that explains the largest fraction of the neuron's variance over pairs, and this fraction.""",
 )
 
 figure(

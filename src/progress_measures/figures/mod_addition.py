@@ -170,11 +170,11 @@ figure(
     caption={
         "mod_addition/03_neurons_inputs": """Activations after the ReLU of the first run's neurons 0, 1 and 2, over all
         pairs, at the end of training. Each map has a separate color scale. All three neurons are periodic in a and in
-        b. Each title gives the frequency k that explains most of the neuron's variance over pairs, and the fraction
-        that it explains.""",
+        b. Each title gives the frequency k that explains the largest fraction of the neuron's variance over pairs, and
+        this fraction.""",
         "mod_addition/12_neurons_inputs2": """Activations after the ReLU of the first run's neurons 0, 1 and 2, over all
         pairs, at the end of training. Each map has a separate color scale. Each title gives the frequency k that
-        explains most of the neuron's variance over pairs, and the fraction that it explains. The blog shows these
+        explains the largest fraction of the neuron's variance over pairs, and this fraction. The blog shows these
         neurons a second time, before it transforms them to the 2D Fourier basis.""",
     },
 )
@@ -188,8 +188,8 @@ figure(
     size=(6.8, 2.2),
     animation=one_by_one(prepare_panel=attention_panel, select_indices=all_heads),
     caption="""Each head's attention from `=` to a in the first run, over all pairs, at the end of training. Nearly all of
-    the remaining attention goes to b. Each title gives the frequency k that explains most of the attention's variance over
-    pairs, and the fraction that it explains.""",
+    the remaining attention goes to b. Each title gives the frequency k that explains the largest fraction of the
+    attention's variance over pairs, and this fraction.""",
 )
 
 
@@ -255,9 +255,9 @@ def attention_scores(fig: Figure, cube: xr.Dataset) -> None:
 
     Scores are before the softmax. The blog's W_attn is this part: r W_Q W_K^T W_E^T / sqrt(d_head), where r is the
     residual stream at `=` before the attention, and d_head is the dimension of a head. All values are from the first
-    run at the end of training. The legend gives, for each head, the frequency k that explains most of the variance
-    of the attention to a over pairs. The percentage is the fraction of the variance of the score over numbers that this
-    frequency explains.
+    run at the end of training. The legend gives, for each head, the frequency k that explains the largest fraction of
+    the variance of the attention to a over pairs. The percentage is the fraction of the variance of the score over
+    numbers that this frequency explains.
     """
     run_cube = cube.isel(run=0)
     ax = fig.subplots()
@@ -322,8 +322,8 @@ figure(
     size=(6.8, 3.0),
     animation=one_by_one(prepare_panel=attention_panel, select_indices=all_heads),
     caption="""Each head's attention from `=` to a in the first run, over all pairs, at the end of training. Each head
-    has a separate color scale. Each title gives the frequency k that explains most of the attention's variance over
-    pairs, and the fraction that it explains. The blog transforms the attention to the 2D Fourier basis next. In the
+    has a separate color scale. Each title gives the frequency k that explains the largest fraction of the attention's
+    variance over pairs, and this fraction. The blog transforms the attention to the 2D Fourier basis next. In the
     animation all heads have the same color scale.""",
 )
 
@@ -359,9 +359,9 @@ figure(
     caption="""Each head's attention from `=` to a in the first run, in the 2D Fourier basis, at the end of training. A
     cell is the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the
     largest absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin
-    of the key frequencies. Each title gives the frequency k that explains most of the attention's variance over pairs,
-    the fraction that it explains, and the largest absolute value of the cells that are not shown. Large cells lie in
-    the first row and the first column, whose functions depend on b or on a alone, at frequency k.""",
+    of the key frequencies. Each title gives the frequency k that explains the largest fraction of the attention's
+    variance over pairs, this fraction, and the largest absolute value of the cells that are not shown. Large cells lie
+    in the first row and the first column, whose functions depend on b or on a alone, at frequency k.""",
 )
 
 figure(
@@ -383,10 +383,10 @@ figure(
     caption="""Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training. A cell is
     the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the largest
     absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin of the
-    key frequencies. Each title gives the frequency k that explains most of the neuron's variance over pairs, the
-    fraction that it explains, and the largest absolute value of the cells that are not shown. If the
-    frequency k explains at least 85 %, only cells of k are large: in the first row and column, functions of b or a
-    alone; on the diagonal, the 2 x 2 products of cos and sin of a with cos and sin of b.""",
+    key frequencies. Each title gives the frequency k that explains the largest fraction of the neuron's variance over
+    pairs, this fraction, and the largest absolute value of the cells that are not shown. If the frequency k explains at
+    least 85 %, only cells of k are large: in the first row and column, functions of b or a alone; on the diagonal, the
+    2 x 2 products of cos and sin of a with cos and sin of b.""",
 )
 
 
@@ -492,10 +492,10 @@ def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
 def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
     """Best frequency of each neuron of the first run at the end of training, and the fraction of variance explained.
 
-    Each dot is a neuron. Its column is the frequency that explains most of its variance over pairs, its height is the
-    fraction explained, and its color is the fraction of all pairs at which the neuron is active. Neurons on or above
-    the dashed line (85 %) form the clusters, one per frequency. Neurons below the line belong to no cluster; many of them are
-    active at nearly all pairs. The column "other k" has the neurons of all frequencies without a cluster.
+    Each dot is a neuron. Its column is the frequency that explains the largest fraction of its variance over pairs, its
+    height is this fraction, and its color is the fraction of all pairs at which the neuron is active. Neurons on or
+    above the dashed line (85 %) form the clusters, one per frequency. Neurons below the line belong to no cluster; many
+    of them are active at nearly all pairs. The column "other k" has the neurons of all frequencies without a cluster.
     """
     last = last_checkpoint(cube.isel(run=0))
     frequency, fraction = last.neuron_frequency.values, last.neuron_fraction_explained.values
@@ -551,9 +551,10 @@ def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
 def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
     """Coefficients of neuron 0 of the first run on four products: cos or sin of wa, times cos or sin of wb.
 
-    w = 2πk/p, where k is the frequency that explains most of the neuron's variance over pairs. Rows: cosine and sine of
-    a. Columns: cosine and sine of b. All values are from the end of training. If the neuron depended only on a + b, the
-    two coefficients on the main diagonal would be equal and opposite, and the two off the diagonal would be equal.
+    w = 2πk/p, where k is the frequency that explains the largest fraction of the neuron's variance over pairs. Rows:
+    cosine and sine of a. Columns: cosine and sine of b. All values are from the end of training. If the neuron depended
+    only on a + b, the two coefficients on the main diagonal would be equal and opposite, and the two off the diagonal
+    would be equal.
     """
     k = max(
         1, int(last_checkpoint(cube.neuron_frequency.isel(run=0)).sel(neuron=0))

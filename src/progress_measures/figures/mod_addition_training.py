@@ -77,10 +77,11 @@ def excluded_by_frequency(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 def excluded_losses(fig: Figure, cube: xr.Dataset) -> None:
     """Loss of the first run on training pairs with cos and sin of w(a + b) of one frequency k removed from its logits.
 
-    w = 2πk/p. Top: for each key frequency, with train and test loss, to about twice the epoch at which cleanup ends. Bottom:
-    bars for every frequency, at the ends of the three phases and at the end of training; the line is the train loss. The
-    animation shows one checkpoint after another. After memorization, while the test loss is on its plateau, removing a key
-    frequency starts to increase the loss. Removing any other frequency increases it less, and hardly at all after cleanup.
+    w = 2πk/p. Top: for each key frequency, with train and test loss, to about twice the epoch at which cleanup ends, or
+    to the end of training. Bottom: bars for every frequency, at the ends of the three phases and at the end of
+    training; the line is the train loss. The animation shows one checkpoint after another. After memorization, while
+    the test loss is on its plateau, removing a key frequency starts to increase the loss. Removing any other frequency
+    increases it less, and hardly at all after cleanup.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1.5, 1))  # type: ignore[misc]
     run_cube, ax = cube.isel(run=0), above.subplots()
@@ -138,9 +139,9 @@ figure(
     animation=animate_panel(energy_by_component),
     caption="""Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E
     over training, except the constant component. The panels show the ends of the three phases and the end of training. The
-    animation shows one checkpoint after another, up to about twice the epoch at which cleanup ends. Key frequencies are
-    numbered and colored. They stand out at the end of memorization and grow while the test loss is on its plateau. In cleanup
-    all other frequencies vanish.""",
+    animation shows one checkpoint after another, up to about twice the epoch at which cleanup ends, or to the end of
+    training. Key frequencies are numbered and colored. They stand out at the end of memorization and grow while the
+    test loss is on its plateau. In cleanup all other frequencies vanish.""",
 )
 
 
@@ -188,9 +189,9 @@ def fractions_of_directions(fig: Figure, cube: xr.Dataset) -> None:
     """Fraction of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain.
 
     w = 2πk/p for frequency k. Curves: the first run's logits (mean over outputs), and its neurons before and after the
-    ReLU (means over neurons that are not constant). Dots mark the ends of the phases and the end of the epoch axis, which is
-    about twice the epoch at which cleanup ends. They are labeled if the fraction is at least 5 %. The logits' fraction rises
-    first. The neurons' fractions stay far below 1.
+    ReLU (means over neurons that are not constant). Dots mark the ends of the phases and the end of the epoch axis, at
+    about twice the epoch at which cleanup ends, or at the end of training. They are labeled if the fraction is at least
+    5 %. The logits' fraction rises first. The neurons' fractions stay far below 1.
     """
     ax = direction_curves(fig, cube)
     if not cube.key_frequency.isel(run=0).any():
@@ -380,8 +381,9 @@ def attention_over_training(fig: Figure, cube: xr.Dataset) -> None:
     """Attention of each head of the first run from `=` to a, b and `=`, averaged over all pairs.
 
     Top: at the start, at the ends of the three phases and at the end of training; the animation shows one checkpoint
-    after another. Bottom: attention to a minus attention to b, to about twice the epoch at which cleanup ends. After the first
-    hundred epochs `=` gets hardly any attention. In most heads, attention to a and b becomes equal only in cleanup.
+    after another. Bottom: attention to a minus attention to b, to about twice the epoch at which cleanup ends, or to
+    the end of training. After the first hundred epochs `=` gets hardly any attention. In most heads, attention to a and
+    b becomes equal only in cleanup.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1, 1.25))  # type: ignore[misc]
     checkpoints = dict([(int(cube.epoch[0]), "start"), *phase_end_checkpoints(cube, str(cube.run.values[0]))])
@@ -499,9 +501,9 @@ DASHED_PARAMETERS = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
 def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
     """Sum of squares of each parameter of the first run over training.
 
-    The epoch axis ends at about twice the epoch at which cleanup ends. A parameter is one of the network's tensors. W_E,
-    W_V, W_O and W_U grow during memorization and shrink in cleanup. W_Q, W_K and the MLP's weights W_in and W_out grow for
-    a few hundred epochs at most, and shrink mostly before cleanup.
+    The epoch axis ends at about twice the epoch at which cleanup ends, or at the end of training. A parameter is one of
+    the network's tensors. W_E, W_V, W_O and W_U grow during memorization and shrink in cleanup. W_Q, W_K and the MLP's
+    weights W_in and W_out grow for a few hundred epochs at most, and shrink mostly before cleanup.
     """
     run_cube, ax = cube.isel(run=0).dropna("parameter", how="all"), fig.subplots()
     colors_of_other_parameters = itertools.cycle(PARAMETER_COLORS.values())
@@ -525,9 +527,9 @@ def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
 def sum_of_squares(fig: Figure, cube: xr.Dataset) -> None:
     """Sum of squares of all weights of the first run over training.
 
-    The epoch axis ends at about twice the epoch at which cleanup ends. The sum is several times larger for the memorizing
-    network than for the generalizing one. The label gives the largest sum divided by the sum at the end of training, and
-    the epoch of the largest sum.
+    The epoch axis ends at about twice the epoch at which cleanup ends, or at the end of training. The sum is several
+    times larger for the memorizing network than for the generalizing one. The label gives the largest sum divided by
+    the sum at the end of training, and the epoch of the largest sum.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     squares = run_cube.sum_of_squared_weights

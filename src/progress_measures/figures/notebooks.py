@@ -94,8 +94,8 @@ figure(
     size=(3.8, 3.2),
     caption=by_source(
         """Attention of head 0 of the first run from `=` to a, over all pairs, at the end of training. {insert} The
-        title gives the frequency k that explains most of the attention's variance over pairs, and the fraction that it
-        explains.""",
+        title gives the frequency k that explains the largest fraction of the attention's variance over pairs, and this
+        fraction.""",
         subtraction="The attention varies little, but periodically.",
     ),
 )
@@ -110,8 +110,8 @@ figure(
     size=(6.8, 3.0),
     caption=by_source(
         """Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Each head has
-        a separate color scale. {insert} Each title gives the frequency k that explains most of the attention's
-        variance over pairs, and the fraction that it explains.""",
+        a separate color scale. {insert} Each title gives the frequency k that explains the largest fraction of the
+        attention's variance over pairs, and this fraction.""",
         subtraction="""Each head attends almost only to one of the two operands. The small variation of this attention
         over pairs is periodic.""",
     ),

@@ -195,9 +195,9 @@ class RunContext:
 
     @cached_property
     def neuron_frequency(self) -> tuple[NDArray[np.int64], NDArray]:
-        """Frequency that explains most of each neuron's variance at the last checkpoint, and the fraction it explains.
+        """Frequency that explains the largest fraction of each neuron's variance, and this fraction.
 
-        Both arrays are [neuron]; see `keys.best_frequency`.
+        Both arrays are [neuron], at the last checkpoint; see `keys.best_frequency`.
         """
         return best_frequency(self._final_fractions)
 

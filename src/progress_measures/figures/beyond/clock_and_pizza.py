@@ -32,12 +32,12 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Gradient symmetricity is the cosine between the gradients of a logit with respect to the embeddings of a and b,
     averaged over random a, b and outputs. Distance irrelevance is the standard deviation of the correct logit over
     pairs with equal a − b, averaged over a − b and divided by the standard deviation over all pairs. (a) Both measures
-    of the first run, to about twice the epoch at which cleanup ends, with the phases that a rule finds. Before training
-    both are near 1. If the cube has values at selected epochs only, dots mark the values, and dotted lines connect the
-    dots. (b) All runs at their last checkpoint; runs without values there are left out. Here a run generalizes if its
-    test accuracy is at least 99 %. Stars: the networks A and B of Zhong et al., a Pizza and a Clock. Shaded: the
-    distance irrelevance of typical Pizzas, at most 0.4; typical Clocks have larger values. The standard error of the
-    gradient symmetricity is about 0.01, less than the size of a dot.
+    of the first run, to about twice the epoch at which cleanup ends, or to the end of training, with the phases that a
+    rule finds. Before training both are near 1. If the cube has values at selected epochs only, dots mark the values,
+    and dotted lines connect the dots. (b) All runs at their last checkpoint; runs without values there are left out.
+    Here a run generalizes if its test accuracy is at least 99 %. Stars: the networks A and B of Zhong et al., a Pizza
+    and a Clock. Shaded: the distance irrelevance of typical Pizzas, at most 0.4; typical Clocks have larger values. The
+    standard error of the gradient symmetricity is about 0.01, less than the size of a dot.
     """
     from progress_measures.cube.structure import MAX_MOMENTS  # slow to import
 

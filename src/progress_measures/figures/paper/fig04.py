@@ -36,11 +36,11 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention, a neuron and the logits of the first run at the end of training.
 
     Left: attention of head 0 from `=` to a, over all pairs. Middle: neuron 0 after the ReLU, over all pairs. Both maps
-    are periodic; each title gives the frequency k that explains most of the map's variance. Right: norm over outputs of
-    each 2D Fourier component of the logits, in percent of the largest norm. Rows (functions of a) and columns
-    (functions of b) are the constant, and cos and sin of each key frequency. The component that is constant in both a
-    and b, the top left cell, is left out. The label of the x axis gives the largest norm that is not shown. The large
-    norms are in the 2 x 2 blocks of cells on the diagonal, where row and column have the same key frequency.
+    are periodic; each title gives the frequency k that explains the largest fraction of the map's variance. Right: norm
+    over outputs of each 2D Fourier component of the logits, in percent of the largest norm. Rows (functions of a) and
+    columns (functions of b) are the constant, and cos and sin of each key frequency. The component that is constant in
+    both a and b, the top left cell, is left out. The label of the x axis gives the largest norm that is not shown. The
+    large norms are in the 2 x 2 blocks of cells on the diagonal, where row and column have the same key frequency.
     """
     run = str(cube.run.values[0])
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.1))

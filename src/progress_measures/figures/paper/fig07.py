@@ -87,7 +87,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     W_L = W_out W_U become sparse in the Fourier basis: the Gini coefficient of the norms of their Fourier components
     rises. Bottom right: the sum of squared weights falls, sharply after memorization and in cleanup. Shaded areas are
     the phases that a rule with fixed thresholds finds. The epoch axis ends at about twice the epoch at which cleanup
-    ends; the label of the axis gives the last trained epoch.
+    ends, or at the end of training. If training continues after the end of the axis, its label gives the last trained
+    epoch.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     axes = fig.subplots(2, 2, sharex=True).ravel()

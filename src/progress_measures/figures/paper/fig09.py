@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention from `=` to a of each head of the first run, over all pairs, at the end of training.
 
-    Each title gives the frequency k whose cosines and sines explain most of the attention's variance over pairs, and
-    the fraction that they explain.
+    Each title gives the frequency k whose cosines and sines explain the largest fraction of the attention's variance
+    over pairs, and this fraction.
     """
     attention_of_heads(fig, cube)

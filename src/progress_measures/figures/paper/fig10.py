@@ -24,9 +24,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     C_j is the part of head j's attention score from `=` that depends on the operand value attended to. The bars are the
     coefficients of C_j in the orthonormal Fourier basis over the operand values, without the constant. Most of the
-    variance of C_j over operand values lies in one frequency. Each title gives the frequency k that explains most of the
-    variance, over pairs, of the head's attention to a, and the fraction of the variance of C_j that lies in k. Key
-    frequencies are colored and numbered.
+    variance of C_j over operand values lies in one frequency. Each title gives the frequency k that explains the
+    largest fraction of the variance, over pairs, of the head's attention to a, and the fraction of the variance of C_j
+    that lies in k. Key frequencies are colored and numbered.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))

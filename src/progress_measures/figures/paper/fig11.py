@@ -25,8 +25,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Row x of W_E W_V W_O is the vector that a head of the first run writes to the residual stream when it attends to the
     operand value x. The norm is over the dimensions of the residual stream. The constant component is not drawn. Only
     key frequencies, which are colored and numbered, have large norms. Each title gives the frequency k that explains
-    most of the variance over pairs of the head's attention to a. Some heads write mostly this frequency, other heads
-    write all key frequencies.
+    the largest fraction of the variance over pairs of the head's attention to a. Some heads write mostly this
+    frequency, other heads write all key frequencies.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))

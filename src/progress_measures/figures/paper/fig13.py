@@ -26,7 +26,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     The restricted accuracy is the accuracy on test pairs with only each output's mean over pairs and the directions of
     the key frequencies, cos and sin of w(a + b), left in the logits; w = 2πk/p for frequency k. The restricted accuracy
     rises long before the test accuracy does. Shaded areas are the phases that a rule finds. The epoch axis ends at
-    about twice the epoch at which cleanup ends.
+    about twice the epoch at which cleanup ends, or at the end of training.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)

@@ -32,8 +32,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Coefficient of cos w(a + b - c) in the logits of the first run for each key frequency, over training.
 
     c is the output, and w = 2πk/p for frequency k. The coefficients grow from the end of memorization on, while train
-    and test loss are flat. Shaded areas are the phases that a rule finds. The epoch axis ends at about twice the epoch at which
-    cleanup ends.
+    and test loss are flat. Shaded areas are the phases that a rule finds. The epoch axis ends at about twice the epoch
+    at which cleanup ends, or at the end of training.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)

@@ -36,8 +36,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     For each key frequency k, cos and sin of w_k(a + b) are removed from the logits; w_k = 2πk/p. Gray: nothing is
     removed. During memorization, the removal of a key frequency changes little. During circuit formation, it starts to
-    increase the loss. Shaded areas are the phases that a rule finds. The epoch axis ends at about twice the epoch at which
-    cleanup ends.
+    increase the loss. Shaded areas are the phases that a rule finds. The epoch axis ends at about twice the epoch at
+    which cleanup ends, or at the end of training.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)

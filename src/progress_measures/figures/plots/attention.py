@@ -155,7 +155,8 @@ def attention_of_head(fig: Figure, cube: xr.Dataset, head: int) -> None:
 def attention_of_heads(fig: Figure, cube: xr.Dataset, shared_scale: bool = True) -> None:
     """Draw the attention from `=` to a of each head of the first run, over all pairs.
 
-    Each title gives the frequency that explains most of the map's variance over pairs, and the fraction that it explains.
+    Each title gives the frequency that explains the largest fraction of the map's variance over pairs, and this
+    fraction.
 
     Args:
         fig: figure to draw on.

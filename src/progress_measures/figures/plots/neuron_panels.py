@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from progress_measures.figures.plots.one_by_one import PreparePanel
 
 BEST_FREQUENCY = ("neuron_frequency", "neuron_fraction_explained")
-"""Variables: the frequency that explains most of each neuron's variance, and the fraction of variance it explains."""
+"""Variables: the frequency that explains the largest fraction of each neuron's variance, and this fraction."""
 
 
 def one_line_neuron_title(cube: xr.Dataset, neuron: int) -> str:
     """Return the title of a neuron of the first run, such as `Neuron 3, k = 14 (97%)`.
 
-    Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains.
+    Frequency k explains the largest fraction of the neuron's variance over pairs; the percentage is this fraction.
 
     Args:
         cube: cube with the variables `BEST_FREQUENCY`.

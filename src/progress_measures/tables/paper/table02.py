@@ -23,9 +23,10 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Fit of each head's attention from `=` to a by cosines and sines of a and of b at one frequency k.
 
     The attention is a function A_0 of the pair. Its fit is 0.5 + alpha (cos w_k a - cos w_k b) + beta (sin w_k a -
-    sin w_k b), where k is the frequency that explains most of the variance of A_0 over pairs, and w_k = 2 pi k/p. FVE
-    is the fraction of this variance that the fit explains. Left: the paper's network. Right: the first run at the end
-    of training. The order of heads is arbitrary, so the paper's head and ours in the same row do not correspond.
+    sin w_k b), where k is the frequency that explains the largest fraction of the variance of A_0 over pairs, and
+    w_k = 2 pi k/p. FVE is the fraction of this variance that the fit explains. Left: the paper's network. Right: the
+    first run at the end of training. The order of heads is arbitrary, so the paper's head and ours in the same row do
+    not correspond.
     """
     paper_rows = [
         {"k": row["k"], "alpha": row["alpha"], "beta": row["beta"], "FVE": row["fve_percent"] / 100}
