@@ -179,8 +179,8 @@ figure(
     size=(6.8, 5.0),
     caption="""The first eight left singular vectors of the embedding W_E of the operand values. All values are from the first
     run at the end of training. Each vector is a sinusoid over the operand values, or a sum of a few sinusoids. Each title gives
-    the number of the vector, the frequency k that holds most of its squared norm, and the fraction that it holds. Colors mark
-    key frequencies.""",
+    the number of the vector, the frequency k that holds the largest fraction of its squared norm, and this fraction. Colors
+    mark key frequencies.""",
 )
 
 figure(
