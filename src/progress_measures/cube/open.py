@@ -243,7 +243,7 @@ class OpenRun:
         Raises:
             UserError: no history of the run is stored.
         """
-        if self._is_trained and "split" in self.settings.provides:
+        if self._uses_results and "split" in self.settings.provides:
             from progress_measures.cube.gather import history_of
             from progress_measures.cube.structure import describe_dimensions
 
@@ -290,17 +290,17 @@ class OpenRun:
         return runs_folder(self.experiment) / self.name
 
     @property
-    def _is_trained(self) -> bool:
-        """Whether `results/` has a finished training of the run, and `published` is false."""
+    def _uses_results(self) -> bool:
+        """Whether to read from `results/`: training is finished there, and `published` is false."""
         return not self.published and (self._folder / "done.json").exists()
 
     def _stored(self) -> xr.Dataset:
-        """Return the run's weights along `epoch`, from its finished training or the published file; see `_is_trained`.
+        """Return the run's weights along `epoch`, from its finished training or the published file; see `_uses_results`.
 
         The published file has a dimension `network`, with an entry for each run and each published epoch.
         """
         trained = self._folder / "checkpoints.zarr"
-        if self._is_trained and trained.exists():
+        if self._uses_results and trained.exists():
             return _open(trained, "store of weights", how_to_train_again(self.settings))
         path = published_weights(self.experiment)
         places = f"{path}" if self.published else f"{trained} or {path}"

@@ -44,7 +44,10 @@ DETERMINED_BY_TENSORS = {
     "layers", "d_model", "heads", "d_head", "d_mlp", "gated_mlp", "norm_weights", "attention_biases", "tied_embeddings",
     "unembedding_bias", "mlp_biases", "attention_only", "initialization",
 }  # fmt: skip
-"""Fields of the section `model` that follow from the tensors, and that a mapping file therefore does not state."""
+"""Fields of the section `model` that a mapping file does not state.
+
+They follow from the tensors, except `initialization`, which cannot be found from trained tensors and is `unknown` in the cube.
+"""
 
 AXES = {
     "W_E": "token d_model",

@@ -266,8 +266,8 @@ def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
     """Fraction of variance of attention to a, pooled over heads, explained by a line in each head's score difference.
 
     Head j's line is 1/2 + E_j (C_j[a] - C_j[b]), with its `sigmoid_slope` E_j and its score C_j. The fraction is
-    1 - residual sum of squares / sum of squares about each head's mean, with both sums over all heads. The paper does not say
-    whether its number is per head or pooled.
+    1 - residual sum of squares / sum of squares about each head's mean, with both sums over all heads. The paper gives one
+    fraction of variance for this fit and does not say whether it is per head or pooled.
     """
     to_a = _attention_to_a(checkpoint)
     residual = np.square(to_a - linear_attention(checkpoint)).sum()

@@ -1,4 +1,4 @@
-"""Maps over all pairs (a, b) of attention and of neurons, stored as smaller arrays from which they follow exactly.
+"""Maps over all pairs (a, b) of attention and of neurons, stored as smaller arrays from which they follow, up to rounding.
 
 A head's attention from `=` is a softmax of three scores, one per position. A neuron's pre-activation is an offset plus the
 sum, over heads and positions, of attention times a contribution. Each score and each contribution is the sum of a part that

@@ -1,4 +1,4 @@
-"""Names of a network's trained tensors in the package's order, with the names and sizes of their dimensions."""
+"""Names of a network's trained tensors, in the order in which this package stores them; names and sizes of dimensions."""
 
 from __future__ import annotations
 

@@ -119,7 +119,9 @@ def gradient_cosines_of_network(
         return network.answer_logits(tensors, any_tokens, answer_position, design, replace)[0]
 
     width = max(tensor.shape[-1] for name, tensor in tensors.items() if name.startswith("W_"))
-    size = max(1, network.MAX_ENTRIES // (8 * tokens.shape[-1] * width))  # 8: a backward pass keeps all activations
+    # A group's widest activation has at most MAX_ENTRIES / 8 entries, fewer than in a pass without gradients: for the
+    # backward pass, torch keeps the activations of all layers in memory.
+    size = max(1, network.MAX_ENTRIES // (8 * tokens.shape[-1] * width))
     cosines = [
         gradient_cosines(logits_of, tensors["W_E"][0][group_tokens], group_outputs, positions)
         for group_tokens, group_outputs in zip(tokens.split(size), torch.from_numpy(outputs).split(size), strict=True)

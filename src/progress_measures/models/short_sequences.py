@@ -1,8 +1,9 @@
 """The residual stream of networks of several layers on sequences of a few tokens, with the answer at the last position.
 
-The sequence of an example is, for instance, `a b =`. The stream is a list with one tensor per position. Attention is causal: the
-first position attends to itself only, so its stream depends on its token alone. In all layers, the first tensor therefore has a
-row per token of the vocabulary. The other tensors have a row per example.
+The sequence of an example is, for instance, `a b =`. In the code, `stream` is a list of tensors: the residual stream at each
+position. Attention is causal: the first position attends to itself only, so the residual stream there depends on the first token
+alone. In all layers, the first tensor of the list therefore has a row per token of the vocabulary. The other tensors have a row
+per example.
 
 In the first layer, the neurons at a position, the query, are sums of rows of small tables, as in `models.pairs`:
 
@@ -43,9 +44,11 @@ class ShortSequences:
         runs, _, self.length = tokens.shape
         self.vocabulary, self._heads = vocabulary, heads
         self._table_rows = self.length * vocabulary  # rows [position x token] of one run's table
-        # For each position but the first: the indices of its scores in a head's table [query row x key row], and the bags
-        # (lists of rows of a table, see `models.bags`) whose weighted sums are its stream. A bag has the keys' rows of each
-        # head, and the row of the position itself (`own`), in a table [run x (head, own) x row].
+        # `score_indices` and `bags` have one entry for each position but the first. The indices find the position's attention
+        # scores in a head's table [query row x key row]. A bag is a list of rows of a table (see `models.bags`), one bag per
+        # example. The table is [run x block x row], with a block for each head and a last block, `own`. A bag has the rows of
+        # the keys in each head's block, and the position's own row in the block `own`. Their weighted sum is the residual
+        # stream after attention, or the neurons before the ReLU.
         self.first_rows, self.score_indices, bags = self._rows(tokens)
         self.bags = [Bags(rows, runs * (heads + 1) * self._table_rows) for rows in bags]
 
@@ -141,7 +144,7 @@ def _first_output(v: Tensor, w: Weights, sequences: ShortSequences) -> Tensor:
 
 
 def _patterns(scores: Tensor, sequences: ShortSequences) -> list[Tensor]:
-    """Return the weights of the bags of each position but the first: attention to each key, and 1 for the own row.
+    """Return the weights of the bags of each position but the first: attention to each key, and 1 for the position's own row.
 
     Args:
         scores: attention scores of every row as query and every row as key, [run, head, query row, key row].

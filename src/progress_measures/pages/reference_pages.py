@@ -190,7 +190,7 @@ def _command_name(command: CommandInfo) -> str:
 
 
 def _command_section(command: CommandInfo) -> list[str]:
-    """Return the Markdown lines of a command: heading, description, an example, and a table of arguments and options."""
+    """Return the Markdown lines of a command: heading, description, usage line, and a table of arguments and options."""
     rows = list(_parameters(command.callback))
     arguments = " ".join(name.strip("`") for name, *_ in rows if name.startswith("`") and "--" not in name)
     line = " ".join(["progress-measures", _command_name(command), *([arguments] if arguments else [])])

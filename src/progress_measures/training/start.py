@@ -23,8 +23,9 @@ def starting_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before its first update, without the leading `run` dimension.
 
     Raises:
-        UserError: the weights from which the run starts are damaged or not stored, were trained with settings whose hash is
-            not `start_from.weights`, or have other shapes than this run's weights.
+        UserError: the weights from which the run starts are damaged or not stored, or have other shapes than this run's
+            weights; or the settings with which they were trained do not have the hash in `start_from.weights` (of the
+            source run's settings).
     """
     start = run.start_from
     if start is None:

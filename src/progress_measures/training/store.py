@@ -7,10 +7,10 @@
                        If `training.keep` keeps few weights: one state during training, none after it
     done.json          record of the finished training, renamed into place last
 
-A training state contains the parameters, the buffers of the optimizer and the gradient filter, the history so far, the
-checkpoints of the block that is not full yet, and the measures computed so far. Training that resumes from a state writes later
-checkpoints to `checkpoints.zarr` again. If checksums show that the last state is damaged, training resumes from the state
-before it or, if there is none, starts again.
+A training state contains the parameters, the buffers of the optimizer and of the gradient filter (such as Grokfast;
+`training.gradient_filter`), the history so far, the checkpoints of the block that is not full yet, and the measures computed
+so far. Training that resumes from a state writes later checkpoints to `checkpoints.zarr` again. If checksums show that the last
+state is damaged, training resumes from the state before it or, if there is none, starts again.
 """
 
 from __future__ import annotations
@@ -292,7 +292,10 @@ class RunStore:
             old_state.unlink()
 
     def _attributes(self) -> dict[str, Any]:
-        """Return the attributes of the run's stores: its settings and the fingerprint of the code that trains it."""
+        """Return the attributes of the run's stores: its settings and the fingerprint of the code that trains it.
+
+        The attribute `measured_in`, the type in which the weights are stored and measured, exists only if it is not `float32`.
+        """
         return {
             "experiment": self.run.experiment,
             "run": self.run.name,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def _first_run(cube: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the cube of the first run, and the cube of the first run at its last checkpoint."""
+    """Return the cube of the first run, and this cube at its last epoch (runs of the mainline do not stop early)."""
     run_cube = cube.isel(run=0)
     return run_cube, run_cube.isel(epoch=-1)
 
@@ -331,6 +331,9 @@ def clusters_kept(cube: xr.Dataset) -> Values:
     Also return the original loss, the ratio of `kept` to the original loss, and the ratio of `alone` to `kept`.
     """
     original_loss = float(after_intervention(cube, "none", split="all")[0])
+    # In the label of the first intervention, "alone" refers to W_L, the only path that is not replaced by its mean; this
+    # holds for both interventions. In the label of the second, "alone" refers to the clusters: all other neurons are
+    # replaced by their means.
     kept, alone = (
         float(after_intervention(cube, f"clusters at their frequencies{variant}", split="all")[0])
         if clustered(_first_run(cube)[1]).any()

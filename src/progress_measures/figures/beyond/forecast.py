@@ -46,17 +46,17 @@ LINE_STYLES = {
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Forecast of T, the first epoch with a test loss below 1 nat, from a run's measures at an earlier epoch t.
 
-    A ridge regression on log10 t and some measures at t predicts log10(T/t). It is fitted to all runs but the one whose
-    T it predicts, at all checkpoints from epoch 100 to each run's own T. Runs with fewer than three such checkpoints
-    are left out. No forecast is earlier than t. "Weight norm" uses the sum of squared weights. "Progress measures" uses
-    six measures: the train loss, the sum of squared weights, the maximal excluded loss (the largest train loss that
-    results if a single frequency is removed from the logits), the fraction of the logits' sum of squares along the
-    cosines cos w(a + b - c) of all frequencies k, with w = 2πk/p and output c (for subtraction, cos w(a - b - c)), and
-    the Gini coefficients of the norms of the Fourier components of W_E and of W_L = W_out W_U. "Other runs' mean"
-    forecasts the geometric mean of the other runs' T. Left: the factor between forecast and T, median over runs,
-    against t/T. The shaded area extends from the lower to the upper quartile over runs, for the forecast from progress
-    measures. Right: the forecast from progress measures at epoch T/2, against T. The dotted line is a perfect forecast;
-    the gray band is within a factor of 1.5 of it.
+    A ridge regression on log10 t and measures at t (their log10, except the Gini coefficients) predicts log10(T/t). It
+    is fitted to all runs but the one whose T it predicts, at all checkpoints from epoch 100 to each run's own T. Runs
+    with fewer than three such checkpoints are left out. No forecast is earlier than t. "Weight norm" uses the sum of
+    squared weights. "Progress measures" uses six measures: the train loss, the sum of squared weights, the maximal
+    excluded loss (the largest train loss that results if a single frequency is removed from the logits), the fraction
+    of the logits' sum of squares along the cosines cos w(a + b - c) of all frequencies k, with w = 2πk/p and output c
+    (for subtraction, cos w(a - b - c)), and the Gini coefficients of the norms of the Fourier components of W_E and of
+    W_L = W_out W_U. "Other runs' mean" forecasts the geometric mean of the other runs' T. Left: the factor between
+    forecast and T, median over runs, against t/T. The shaded area extends from the lower to the upper quartile over
+    runs, for the forecast from progress measures. Right: the forecast from progress measures at epoch T/2, against T.
+    The dotted line is a perfect forecast; the gray band is within a factor of 1.5 of it.
     """
     runs, _ = trajectories(cubes)
     if len(runs) < 2:

@@ -23,21 +23,22 @@ if TYPE_CHECKING:
 
 
 @figure(
-    title="Largest excluded loss of any one frequency",
+    title="Maximum of the excluded loss over frequencies, one removed at a time",
     reference="Nanda et al. 2023, appendix C.2, footnote 3",
     experiment=("mainline", "no_weight_decay"),
     variables=("maximal_excluded_loss", "excluded_loss", "train_loss", *PHASE_ENDS),
     size=(6.8, 5.6),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """Excluded loss, and maximal excluded loss (the largest of any one frequency), with and without weight decay.
+    """Excluded loss and maximal excluded loss (over frequencies, one removed at a time), with and without weight decay.
 
     Each panel is a run, one of the first five of its experiment. The excluded loss is the loss on training pairs with
     cos and sin of w_k(a + b) removed from the logits for all key frequencies k of the final network; w_k = 2πk/p. The
     black curve is the maximal excluded loss: the maximum over all k of the loss with cos and sin of w_k(a + b) removed for
     this k alone. So the black curve does not depend on the final network. With weight decay, both losses fall until
-    memorization ends, and rise from there on. Without weight decay there are no key frequencies, hence no excluded loss,
-    and the black curve does not rise. Shaded areas are the phases that a rule finds.
+    about the end of memorization, and rise by orders of magnitude during circuit formation. Without weight decay there
+    are no key frequencies, hence no excluded loss, and the black curve does not rise. Shaded areas are the phases that a
+    rule finds.
     """
     runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
@@ -50,7 +51,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
             run_cube.maximal_excluded_loss,
             color="black",
             lw=0.9,
-            label="excluded, largest of any one frequency",
+            label="excluded, maximum over frequencies, one removed at a time",
         )
         epoch_axis(ax, int(run_cube.epoch[-1]))
         loss_axis(ax, label(run_cube.train_loss, "Loss"))

@@ -39,13 +39,13 @@ def rows(*cubes: xr.Dataset) -> pd.DataFrame:
     50%" is the median factor over runs, for forecasts at the last checkpoint up to epoch T/2; the columns of other
     percentages follow this pattern. The last column is the largest factor over runs at T/2. Runs without three
     checkpoints from epoch 100 to T are left out. "Other runs' mean" forecasts the geometric mean of the other runs' T.
-    The other rows are regressions on log10 of the epoch and on the named predictors. "Progress measures" are six
-    predictors: the train loss, the sum of squared weights, the maximal excluded loss (the largest train loss that
-    results if a single frequency is removed from the logits), the fraction of the logits' sum of squares along the
-    cosines cos w(a + b - c) of all frequencies (for subtraction, cos w(a - b - c)), and the Gini coefficients of the
-    Fourier norms of W_E and W_L. Each regression is fitted to all other runs or, which is harder, to the runs of other
-    experiments only. A forecast uses only measures at the epoch at which it is made, and none that depends on the final
-    network's key frequencies.
+    The other rows are ridge regressions of log10(T / epoch) on log10 of the epoch and on the named predictors. The
+    predictors are in log10, except the Gini coefficients. "Progress measures" are six predictors: the train loss, the
+    sum of squared weights, the maximal excluded loss (the largest train loss that results if a single frequency is
+    removed from the logits), the fraction of the logits' sum of squares along the cosines cos w(a + b - c) of all
+    frequencies (for subtraction, cos w(a - b - c)), and the Gini coefficients of the Fourier norms of W_E and W_L. Each
+    regression is fitted to all other runs or, which is harder, to the runs of other experiments only. A forecast uses
+    only measures at the epoch at which it is made, and none that depends on the final network's key frequencies.
     """
     runs, _ = trajectories(cubes)
     rows_of_table = []

@@ -61,12 +61,12 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Projections of the neurons on W_L cos_k and W_L sin_k, for each key frequency k, fitted by cosines and sines of a and b.
 
     W_L = W_out W_U maps neurons to logits. cos_k and sin_k are the vectors over outputs c with entries cos w_k c and
-    sin w_k c, scaled to norm 1; w_k = 2 pi k/p. In each row, the neurons after the ReLU are projected on W_L cos_k or
-    W_L sin_k. The projection is a function of the pair (a, b). In a cosine row, "first" and "second" are the
-    coefficients of the projection on cos w_k a cos w_k b and on sin w_k a sin w_k b; in a sine row, the coefficients on
-    sin w_k a cos w_k b and on cos w_k a sin w_k b. "Single" is the coefficient on cos w_k(a + b) in a cosine row, and
-    on sin w_k(a + b) in a sine row. FVE is the fraction of the projection's variance over pairs that this one function
-    explains. Left: the paper's network. Right: the first run at the end of training. The two networks have different
-    key frequencies, so the two halves of a row do not correspond.
+    sin w_k c, scaled to norm 1; w_k = 2 pi k/p. Each row has the scalar product of the neurons after the ReLU with W_L
+    cos_k or W_L sin_k (not scaled to norm 1). This projection is a function of the pair (a, b). In a cosine row,
+    "first" and "second" are the coefficients of the projection on cos w_k a cos w_k b and on sin w_k a sin w_k b; in a
+    sine row, the coefficients on sin w_k a cos w_k b and on cos w_k a sin w_k b. "Single" is the coefficient on cos
+    w_k(a + b) in a cosine row, and on sin w_k(a + b) in a sine row. FVE is the fraction of the projection's variance
+    over pairs that this one function explains. Left: the paper's network. Right: the first run at the end of training.
+    The two networks have different key frequencies, so the two halves of a row do not correspond.
     """
     return paper_beside_ours(published_rows("paper.table1"), measured_rows(cube.isel(run=0)))
