@@ -206,9 +206,10 @@ def test_run_starts_from_the_weights_of_another(sources):
     folder_with(Path(), epochs=40, learning_rate=0.002)  # the experiment from which the runs start
     (changed,) = load_experiment("starting").runs("starting")
     assert len({run.hash, other.hash, changed.hash}) == 3
-    with pytest.raises(
-        UserError, match="small/seed1 was trained with other settings; train it first: progress-measures"
-    ):
+    message = (
+        "small/seed1 was trained with settings that differ from its YAML file; train it again: progress-measures train"
+    )
+    with pytest.raises(UserError, match=message):
         starting_weights(changed)
 
 

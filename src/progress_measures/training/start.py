@@ -31,13 +31,16 @@ def starting_weights(run: Run) -> dict[str, Tensor]:
     if start is None:
         return initial_weights(run)
     source, field = f"{start.experiment}/{start.run}", f"{run.experiment}: start_from"
-    advice = f"train it first: progress-measures train {start.experiment} --run {start.run}"
+    command = f"progress-measures train {start.experiment} --run {start.run}"
+    advice = f"train it first: {command}"
     try:
         record = json.loads((runs_folder(start.experiment) / start.run / "done.json").read_bytes())
     except (OSError, ValueError):
         raise UserError(f"{field}: {source} is not trained; {advice}") from None
     if record.get("config_hash") != start.weights:
-        raise UserError(f"{field}: {source} was trained with other settings; {advice}")
+        raise UserError(
+            f"{field}: {source} was trained with settings that differ from its YAML file; train it again: {command}"
+        )
     path = checkpoints(start.experiment, start.run)
     with damage_reported(path, advice):
         stored = open_store(path)
