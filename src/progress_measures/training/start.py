@@ -32,17 +32,16 @@ def starting_weights(run: Run) -> dict[str, Tensor]:
         return initial_weights(run)
     source, field = f"{start.experiment}/{start.run}", f"{run.experiment}: start_from"
     command = f"progress-measures train {start.experiment} --run {start.run}"
-    advice = f"train it first: {command}"
     try:
         record = json.loads((runs_folder(start.experiment) / start.run / "done.json").read_bytes())
     except (OSError, ValueError):
-        raise UserError(f"{field}: {source} is not trained; {advice}") from None
+        raise UserError(f"{field}: {source} is not trained; train it first: {command}") from None
     if record.get("config_hash") != start.weights:
         raise UserError(
             f"{field}: {source} was trained with settings that differ from its YAML file; train it again: {command}"
         )
     path = checkpoints(start.experiment, start.run)
-    with damage_reported(path, advice):
+    with damage_reported(path, f"train it again: {command} --restart; or import it again, if it was imported"):
         stored = open_store(path)
         epochs = stored.epoch.values
         epoch = int(epochs[-1]) if start.epoch is None else start.epoch
