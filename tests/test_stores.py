@@ -323,7 +323,7 @@ def test_lost_values_are_not_renewed(earlier):
 def test_lost_weights_of_an_earlier_version_are_not_taken_for_an_omitted_chunk(earlier):
     weights, _ = earlier
     remove_chunk(weights, "W_U/c/0/0/0")
-    with pytest.raises(UserError, match=r"small\.weights\.zarr\.zip lacks a chunk of W_U, and nothing shows"):
+    with pytest.raises(UserError, match=r"small\.weights\.zarr\.zip lacks a chunk of W_U, whose values cannot"):
         store_omitted_chunks("small", small_runs())
 
 

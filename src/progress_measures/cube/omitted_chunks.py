@@ -128,7 +128,7 @@ def _check(path: Path, run: str, fill_values: dict[str, Any], known: dict[str, N
     """
     remedy = f"Restore the file (git checkout -- {path}), or train the experiment again and publish it."
     if unknown := sorted(fill_values.keys() - known):
-        raise UserError(f"{path} lacks chunks of {', '.join(unknown)}, whose values cannot be computed. {remedy}")
+        raise UserError(f"{path} lacks a chunk of {', '.join(unknown)}, whose values cannot be computed. {remedy}")
     for name, fill in fill_values.items():
         values = known[name]
         if not np.array_equal(values, np.full_like(values, fill), equal_nan=values.dtype.kind == "f"):

@@ -60,7 +60,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """
     runs, _ = trajectories(cubes)
     if len(runs) < 2:
-        nothing_to_draw(fig.subplots(), "Fewer than two runs generalize late enough for a forecast")
+        nothing_to_draw(fig.subplots(), "No two runs generalize late enough for a forecast")
         return
     left, right = fig.subplots(1, 2, width_ratios=(1.2, 1))
     for method in METHODS:
