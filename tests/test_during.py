@@ -145,10 +145,11 @@ def test_selected_epochs_are_kept_checkpoints(after, during):
             np.testing.assert_array_equal(values, after[name].sel(moment=KEPT), err_msg=name)
 
 
-def test_phase_that_needs_the_final_network_says_why_it_is_unknown(during):
-    reasons = during.memorization_end.attrs["not_found"]
-    if np.isfinite(during.circuit_formation_end).any():
-        assert any("kept" in reason for reason in reasons.values())
+def test_memorization_ends_at_a_kept_checkpoint_or_the_cube_says_why_not(during):
+    ends = during.memorization_end
+    assert set(ends.values[np.isfinite(ends)]) <= set(KEPT)
+    reasons = ends.attrs["not_found"]
+    assert set(reasons) == set(ends.run.values[np.isnan(ends)])
     assert not any("no key frequencies" in reason for reason in reasons.values())
 
 

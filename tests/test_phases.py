@@ -103,6 +103,18 @@ def test_without_key_frequencies_only_memorization_has_no_end():
     assert phases.cleanup_end(without_keys) == phases.cleanup_end(grokking_curves())
 
 
+def test_excluded_loss_at_few_checkpoints_is_compared_at_these():
+    """With `measure: during`, the excluded loss is known only at the checkpoints whose weights were kept."""
+    kept = np.isin(EPOCHS, EPOCHS[np.unique(np.geomspace(1, len(EPOCHS) - 1, 30).round().astype(int))])
+    phase = phases.memorization_end(grokking_curves(excluded_loss=np.where(kept, curve(EXCLUDED_LOSS), np.nan)))
+    exact = EXPECTED_PHASES["memorization_end"]
+    below, above = EPOCHS[kept & (exact >= EPOCHS)].max(), EPOCHS[kept & (exact <= EPOCHS)].min()
+    assert below <= phase.epoch <= above
+    last = phases.memorization_end(grokking_curves(excluded_loss=np.where(EPOCHS[-1] == EPOCHS, 3.0, np.nan)))
+    assert np.isnan(last.epoch)
+    assert last.reason == "the excluded loss is known at fewer than 5 checkpoints before the test loss falls"
+
+
 @pytest.mark.parametrize("corners", [([0, 10000], [0.7, -1]), ([0, 10000], [-1, 0.7])])
 def test_excluded_loss_that_does_not_turn_ends_no_memorization(corners):
     phase = phases.memorization_end(grokking_curves(excluded_loss=curve(corners)))

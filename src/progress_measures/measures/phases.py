@@ -91,14 +91,23 @@ def _cleanup_start_and_end(run_cube: xr.Dataset) -> tuple[int, int] | str:
 
 
 def _minimum_before_cleanup(run_cube: xr.Dataset, excluded: Array) -> Milestone:
-    """Return the epoch of the minimum of an excluded loss [epoch], smoothed, up to the end of circuit formation."""
+    """Return the epoch of the minimum of an excluded loss [epoch], smoothed, up to the end of circuit formation.
+
+    With `measure: during`, the excluded loss is known only at the checkpoints whose weights were kept. Then these
+    checkpoints alone are smoothed and compared, so the epoch is as inexact as they are far apart.
+    """
     cleanup = _cleanup_start_and_end(run_cube)
     if isinstance(cleanup, str):
         return Milestone(np.nan, cleanup)
-    before_cleanup = _smooth(excluded)[: cleanup[0] + 1]
+    epochs = run_cube.epoch.values
+    is_known = np.isfinite(excluded)
+    before_cleanup = _smooth(excluded[is_known])[: int((epochs[is_known] <= epochs[cleanup[0]]).sum())]
+    if len(before_cleanup) < SMOOTHING:
+        reason = f"the excluded loss is known at fewer than {SMOOTHING} checkpoints before the test loss falls"
+        return Milestone(np.nan, reason)
     if before_cleanup.argmin() in (0, len(before_cleanup) - 1):
         return Milestone(np.nan, "the excluded loss does not turn from falling to rising before the test loss falls")
-    return Milestone(float(run_cube.epoch[int(before_cleanup.argmin())]))
+    return Milestone(float(epochs[is_known][int(before_cleanup.argmin())]))
 
 
 @measure(
@@ -113,13 +122,11 @@ def memorization_end(run_cube: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation.
 
     NaN if circuit formation does not end, if the minimum is at the first checkpoint or at the end of circuit formation,
-    or if the excluded loss is unknown at a checkpoint.
+    or if the excluded loss is known at fewer than 5 checkpoints before.
     """
     cleanup, excluded = _cleanup_start_and_end(run_cube), run_cube.excluded_loss.values
     if not isinstance(cleanup, str) and np.isnan(excluded).all():
         return Milestone(np.nan, "the run has no key frequencies and therefore no excluded loss")
-    if not isinstance(cleanup, str) and np.isnan(excluded).any():
-        return Milestone(np.nan, "the excluded loss is known only at the checkpoints whose weights were kept")
     return _minimum_before_cleanup(run_cube, excluded)
 
 

@@ -81,7 +81,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     )
     axes[0].set_yticklabels([TITLES.get(name, name) for name in rows])
     axes[0].invert_yaxis()
-    axes[1].set(xlabel="Key frequencies", xlim=(0, None))
+    axes[1].set(xlabel="Key frequencies", xlim=(0, int(cube.key_frequency.sum("frequency").max()) + 1))
     axes[1].xaxis.get_major_locator().set_params(integer=True)
     axes[2].set(xlabel=label(cube.distance_irrelevance), xlim=(0, 1))
     axes[2].axvspan(0, PIZZA_LIMIT, color="#EEEEEE", lw=0, zorder=-2)
@@ -91,7 +91,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         for border in borders:
             ax.axhline(border, color="#DDDDDD", lw=0.6, zorder=-1)
     handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles[: len(EVENTS)], labels[: len(EVENTS)], loc="outside lower center", ncols=len(EVENTS))
+    fig.legend(handles[: len(EVENTS)], labels[: len(EVENTS)], loc="outside upper center", ncols=len(EVENTS))
     panel_letters(axes)
 
 

@@ -58,6 +58,6 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
         ax.set_title(f"{cube.attrs.get('experiment', '')}, {run}")
         phase_bands(ax, cube, run)
         ax.label_outer()
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     panel_letters(axes)
     phase_legend(fig)
