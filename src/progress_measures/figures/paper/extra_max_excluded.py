@@ -51,13 +51,13 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
             run_cube.maximal_excluded_loss,
             color="black",
             lw=0.9,
-            label="excluded, maximum over frequencies, one removed at a time",
+            label="excluded, maximum over frequencies",
         )
         epoch_axis(ax, int(run_cube.epoch[-1]))
         loss_axis(ax, label(run_cube.train_loss, "Loss"))
         ax.set_title(f"{cube.attrs.get('experiment', '')}, {run}")
         phase_bands(ax, cube, run)
         ax.label_outer()
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     panel_letters(axes)
     phase_legend(fig)
