@@ -65,6 +65,13 @@ def test_acceleration_is_measured_seed_by_seed(cube):
 
 
 @pytest.mark.filterwarnings("error")
+def test_seeds_are_matched_by_number_if_runs_are_missing(cube):
+    without = ["adamw_seed0", "muon_seed2"]
+    values = acceleration(cube.sel(run=[run for run in cube.run.values if run not in without]))
+    assert values["muon_sooner"] == 1  # seed 1; seed 0 has no run of AdamW, seed 2 none of Muon
+
+
+@pytest.mark.filterwarnings("error")
 def test_no_recipe_is_faster_than_one_that_never_generalizes_if_it_does_not_either():
     never = dict.fromkeys(("adamw", "muon"), (np.inf,) * 3)
     values = acceleration(cube_of(never, never))

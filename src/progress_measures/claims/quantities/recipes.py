@@ -59,7 +59,11 @@ def acceleration(cube: xr.Dataset) -> Values:
             values[f"{name}_factor"] = float(np.median(baseline) / np.median(own))
             values[f"{name}_mean_ratio"] = float(np.mean(own) / np.mean(baseline))
             values[f"{name}_delay_ratio"] = float(np.divide(delays[name], delays[BASELINE]))
-        values[f"{name}_sooner"] = int((own < baseline).sum())
+        baseline_of_seed = dict(zip(runs[BASELINE].seed.values.tolist(), baseline, strict=True))
+        values[f"{name}_sooner"] = sum(
+            bool(epoch < baseline_of_seed.get(seed, -np.inf))  # a seed without a run of AdamW does not count
+            for seed, epoch in zip(runs[name].seed.values.tolist(), own, strict=True)
+        )
     return values
 
 
