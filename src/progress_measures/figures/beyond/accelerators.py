@@ -112,4 +112,15 @@ def _events(ax: Axes, cube: xr.Dataset, rows: NDArray[np.float64]) -> None:
         "test": generalization_epochs(cube),
     }
     for name, (text, marker) in EVENTS.items():
-        ax.plot(times[name], rows, ls="none", marker=marker, ms=4.5, mew=1.5, color=COLORS[name], label=text)
+        zorder = 4 if marker == "|" else 3  # a bar would vanish behind a dot
+        ax.plot(
+            times[name],
+            rows,
+            ls="none",
+            marker=marker,
+            ms=4.5,
+            mew=1.5,
+            color=COLORS[name],
+            label=text,
+            zorder=zorder,
+        )
