@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.algorithm import PIZZA_LIMIT
-from progress_measures.analysis.algorithm import VARIABLES as ALGORITHM_VARIABLES
 from progress_measures.analysis.crossings import first_reaching, lead
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.analysis.recipes import BASELINE, by_recipe, generalization_epochs
@@ -69,11 +68,12 @@ def acceleration(cube: xr.Dataset) -> Values:
 
 @quantity(
     variables=(
-        *ALGORITHM_VARIABLES,
         *PHASE_ENDS,
+        "distance_irrelevance",
         "excluded_accuracy",
         "key_frequency",
         "restricted_accuracy",
+        "test_accuracy",
     )
 )
 def circuits_by_recipe(cube: xr.Dataset) -> Values:
