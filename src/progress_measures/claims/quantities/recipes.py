@@ -58,11 +58,9 @@ def acceleration(cube: xr.Dataset) -> Values:
             values[f"{name}_factor"] = float(np.median(baseline) / np.median(own))
             values[f"{name}_mean_ratio"] = float(np.mean(own) / np.mean(baseline))
             values[f"{name}_delay_ratio"] = float(np.divide(delays[name], delays[BASELINE]))
-        baseline_of_seed = dict(zip(runs[BASELINE].seed.values.tolist(), baseline, strict=True))
-        values[f"{name}_sooner"] = sum(
-            bool(epoch < baseline_of_seed.get(seed, -np.inf))  # a seed without a run of AdamW does not count
-            for seed, epoch in zip(runs[name].seed.values.tolist(), own, strict=True)
-        )
+        # seeds that have a run of both recipes
+        _, indices, baseline_indices = np.intersect1d(runs[name].seed, runs[BASELINE].seed, return_indices=True)
+        values[f"{name}_sooner"] = int((own[indices] < baseline[baseline_indices]).sum())
     return values
 
 
