@@ -135,7 +135,7 @@ def kernel(n: int, selected: ArrayLike) -> NDArray[np.float64]:
 
     Returns:
         2/n^2 times the sum over the selected frequencies of cos(w_k (x - x')); the Nyquist frequency counts half: [x, x'].
-        n^2/2 is the sum of squares of cos(w_k (a + b)) over all pairs.
+        n^2/2 is the sum of squares of cos(w_k (a + b)) over all pairs, except at the Nyquist frequency, where it is n^2.
     """
     x, k = np.arange(n), np.asarray(selected, dtype=float)
     waves = np.cos(2 * np.pi * np.outer(k, x) / n) * nyquist_factor(n, k)[:, None]
@@ -275,7 +275,7 @@ def _is_constant(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def component_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices in the Fourier basis of the cosine and sine of each key frequency: two per key frequency.
+    """Return the indices in the Fourier basis of the cosine and sine of each key frequency.
 
     The key frequencies keep their order; each cosine is followed by its sine.
     """

@@ -111,13 +111,17 @@ def W_L_logits(cube: xr.Dataset) -> NDArray[np.floating]:
         cube: cube with `W_L_fourier` and the variables `ACTIVATION_VARIABLES`.
 
     Returns:
-        Logits [a, b, output], without the contribution of the skip connection around the MLP.
+        Logits [a, b, output], without the contribution of the skip connection around the MLP. Outputs are as in `W_L_of`.
     """
     return neuron_maps(cube).values @ W_L_of(cube)
 
 
 def W_L_of(cube: xr.Dataset) -> NDArray[np.floating]:
-    """Compute W_L = W_out W_U [neuron, output] of the first run at the last checkpoint from its Fourier components."""
+    """Compute W_L = W_out W_U of the first run at the last checkpoint from its Fourier components.
+
+    Returns:
+        W_L [neuron, output], only for the outputs that are elements of the cyclic group, in the order of the group.
+    """
     return cube.W_L_fourier.values @ fourier.basis(operand_count(cube))
 
 

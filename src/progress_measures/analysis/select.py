@@ -104,9 +104,9 @@ def select_run(cube: xr.Dataset, index: int) -> xr.Dataset:
     if "run" not in cube.coords:
         return cube.isel(run=[index], missing_dims="ignore")
     name = str(cube.run.values[index])
-    network = cut_to_run(cube, name).isel(run=[index])
+    run_cube = cut_to_run(cube, name).isel(run=[index])
     is_first = cube.attrs.get("first_run", str(cube.run.values[0])) == name
-    return network if is_first else network.drop_vars(variables_of_first_run(cube))
+    return run_cube if is_first else run_cube.drop_vars(variables_of_first_run(cube))
 
 
 ONLY_RUN = "only_run"
@@ -144,7 +144,7 @@ def caveats(cubes: Iterable[xr.Dataset]) -> str:
 
     For each cube that lacks runs, the note has a sentence such as `3 of the 9 runs of weight_decay are trained.` For each
     network that was imported although it contradicts its file or the options of the import, the note lists the
-    contradictions. For a cube that `select_named_run` returned, the note names the run.
+    contradictions. For a cube that `select_named_run` returned, the note names the run and no missing runs.
     """
     sentences = []
     for cube in cubes:

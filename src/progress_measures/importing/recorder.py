@@ -66,7 +66,7 @@ class Recorder:
             raise UserError(f"every={every}: expected a number of epochs from 1.")
         self._operation, self._n, self._tokens, self._read, self._every = operation, modulus, tokens, read, every
         # The number of outputs is known from the first checkpoint on. Until then, the task has the smallest possible
-        # number of outputs. If `operation` is a table, it has the largest number, because every answer in the table
+        # number of outputs. If `operation` is a file, the task has the largest number, because every answer in the table
         # must be smaller than the number of outputs.
         outputs = MAX_OUTPUTS if is_path(operation) else 2 * modulus - 1 if operation == "sum" else modulus
         self._task: PairTask = self._with_outputs(outputs)

@@ -49,7 +49,7 @@ class Tables(NamedTuple):
 
 
 def tables(weights: Weights) -> Tables:
-    """Compute the tables of one-layer networks, with or without biases, differentiable in all weights.
+    """Compute the tables of one-layer networks, with or without b_in, b_out and b_U, differentiable in all weights.
 
     Args:
         weights: as in `progress_measures.models.transformer`, with one layer, n + 1 tokens of which `=` is the last, and three
@@ -244,7 +244,7 @@ class _Loss(torch.autograd.Function):
         grad_W_L = multiply(post.mT, grad_logits)
         grad_pre = multiply(grad_logits, W_L.mT)
         # The mask of the ReLU is taken from `post`, because the pre-activations are overwritten: `post` is positive
-        # exactly where ReLU and dropout let the neuron pass.
+        # exactly where the pre-activation was positive and dropout kept the neuron.
         torch.ops.aten.threshold_backward.grad_input(grad_pre, post, 0, grad_input=grad_pre)
         if ctx.dropout is not None:
             grad_pre.mul_(ctx.dropout)

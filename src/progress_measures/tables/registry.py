@@ -72,9 +72,9 @@ def table(
 
     def declare(rows: Callable[..., pd.DataFrame]) -> Table:
         caption = " ".join((rows.__doc__ or "").split())
-        name = id_of(rows.__module__)
+        table_id = id_of(rows.__module__)
         declared = Table(
-            id=name,
+            id=table_id,
             title=title,
             caption=caption,
             reference=reference,

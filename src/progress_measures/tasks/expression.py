@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_LENGTH = 200  # characters of an expression
-MAX_EXPONENT = 1000  # a power is computed by repeated multiplication
+MAX_LENGTH = 200  # largest number of characters of an expression
+MAX_EXPONENT = 1000  # limited, because a power is computed by repeated multiplication
 
 Integers = NDArray[np.int64]
 
@@ -35,7 +35,7 @@ def evaluate(expression: str, modulus: int, a: Integers, b: Integers) -> tuple[I
     """Compute an expression modulo n, elementwise.
 
     `/` multiplies by the inverse modulo n; where the divisor has no inverse, the value is undefined. `^` and `**` are
-    powers with a fixed non-negative exponent. Comparisons are between residues 0 … n - 1.
+    powers whose exponent is an integer constant from 0 to `MAX_EXPONENT`. Comparisons are between residues 0 … n - 1.
 
     Args:
         expression: the expression, in `a`, `b`, integers, `+ - * / ^`, parentheses, and `x if y < z else w`.
@@ -58,7 +58,7 @@ def parse(expression: str) -> ast.expr:
     """Return the syntax tree of an expression; its nodes are not checked.
 
     Raises:
-        ExpressionError: the text is too long or has no syntax tree.
+        ExpressionError: the text is too long or is not a Python expression after `^` is replaced by `**`.
     """
     if len(expression) > MAX_LENGTH:
         raise ExpressionError(f"the expression has {len(expression)} characters; at most {MAX_LENGTH} are allowed")

@@ -33,7 +33,7 @@ class IntegerAddition(PairTask):
 
     @property
     def output_count(self) -> int:
-        """Number of outputs: 2n - 1 sums, and outputs that are never right."""
+        """Number of outputs: one for each of the 2n - 1 sums, then outputs that are never right."""
         return self.outputs
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Composition of permutations, a group that is not commutative (S5 in Power et al. 2022)."""
+"""Composition of permutations of m objects, whose group S_m is not commutative (S5 in Power et al. 2022)."""
 
 import itertools
 import math

@@ -47,7 +47,7 @@ class RepeatedSubsequence(SequenceTask):
 
     @property
     def sizes(self) -> TaskSizes:
-        """Sizes: each token is also an output. The last token is only predicted, so the input has length - 1 positions."""
+        """Sizes: each token is also an output. No answer follows the last token, so the network reads length - 1 positions."""
         tokens, length = self.vocabulary, self.length
         return TaskSizes(vocabulary=tokens, context_length=length, outputs=tokens, input_length=length - 1)
 

@@ -15,7 +15,7 @@ MAX_POSITIONS = 64
 """Largest number of positions of a layout: sequences of all pairs must fit into memory."""
 
 MAX_TOKEN = 100_000
-"""Largest token that a layout may name: the embedding has a row for every token up to the largest."""
+"""Largest number in a layout, as a token or after `+`: the embedding has a row for every token up to the largest."""
 
 # one position of a layout; groups: operand, number added to its value, fixed token, `=`
 _WORD = re.compile(r"([ab])(?:\+([0-9]+))?|([0-9]+)|(=)")
@@ -49,6 +49,9 @@ class TokenLayout(NamedTuple):
             text: words separated by spaces, one for each position: `a` or `b` for the operand's value, `a+N` or `b+N` for the
                 value plus N, a number for a fixed token, and `=` for the token after the largest operand token.
             operand_count: number n of operand values.
+
+        Returns:
+            The layout; its `text` has one space between words.
 
         Raises:
             ValueError: a word is invalid, an operand does not occur exactly once, or there are too many positions.

@@ -3,7 +3,7 @@
 const experimentSelect = document.getElementById("experiment");
 const runSelect = document.getElementById("run");
 const besideSelect = document.getElementById("beside");
-let keyRepeats = false; // true while a key is held down
+let keyRepeats = false; // true while a key that is held down repeats
 
 function showChoices(changed) {
   if (changed.has("experiment")) {
@@ -41,7 +41,7 @@ function cycleBeside() {
   return choose({ beside: others[(others.indexOf(state.beside) + 1) % others.length] });
 }
 
-// Choose another neuron: the next one (or the previous, if `by` is -1) with maps at the selected epochs, or of all neurons if the cube
+// Choose the next neuron, or the previous one if `by` is -1, among those with maps at the selected epochs; among all neurons if the cube
 // has no such maps.
 function stepNeuron(by) {
   const neurons = chosenExperiment.kept_neurons;

@@ -35,13 +35,13 @@ const quoted = (cell) => (/[",\n]/.test(String(cell)) ? `"${String(cell).replace
 
 // The rows of a table with the values that a pane draws: one row per point, or per cell of a map. The first row names the columns.
 function tableOf({ view, current, traces, axes }) {
-  const start = [current.experiment.name, current.name, current.state.epoch];
+  const firstCells = [current.experiment.name, current.name, current.state.epoch];
   const titleOf = (name) => axes[name]?.title?.text;
   const data = traces.filter(({ hoverinfo }) => hoverinfo !== "skip"); // without the marks of the current choice
-  const head = ["experiment", "run", "chosen epoch", "series", titleOf("xaxis") ?? "x", titleOf("yaxis") ?? "y"];
-  if (data[0].type !== "heatmap") return [head, ...data.flatMap(({ x, y, name = view.title, meta }) => Array.from(x, (value, index) => [...start, meta === undefined ? name : `k = ${meta}`, value, y[index]]))];
+  const header = ["experiment", "run", "chosen epoch", "series", titleOf("xaxis") ?? "x", titleOf("yaxis") ?? "y"];
+  if (data[0].type !== "heatmap") return [header, ...data.flatMap(({ x, y, name = view.title, meta }) => Array.from(x, (value, index) => [...firstCells, meta === undefined ? name : `k = ${meta}`, value, y[index]]))];
   const [{ x, y, z, customdata }] = data;
   // x, y and value of a cell; `customdata`, which replaces them, has y, x and value
   const cell = (row, column) => (customdata ? [customdata[row][column][1], customdata[row][column][0], customdata[row][column][2]] : [x ? x[column] : column, y ? y[row] : row, z[row][column]]);
-  return [[...head, "value"], ...z.flatMap((values, row) => Array.from(values, (_, column) => [...start, view.title, ...cell(row, column)]))];
+  return [[...header, "value"], ...z.flatMap((values, row) => Array.from(values, (_, column) => [...firstCells, view.title, ...cell(row, column)]))];
 }

@@ -1,17 +1,18 @@
 // The reader's choices. In the explorer they are also in the page's address (#run=seed0&epoch=4300&…), so that a view can be shared.
-// - `range` is "all" for all epochs, or "story" for the epochs up to `shortRangeEnd`.
+// - `range` is "all" for all epochs, or "story" for the epochs up to `shortRangeEnd`, the short range.
 // - `beside` is the name of a second run that is shown beside the first, or "".
 // - `step` is the number of the chosen step of the story (story.js), counted from 1, or 0 if none is chosen.
 
 // The initial pair, a = 17 and b = 45, is an arbitrary example.
 const state = { experiment: "", run: "", beside: "", epoch: -1, neuron: 0, head: 0, a: 17, b: 45, range: "story", step: 0 };
-const STEP_LEAVING_FIELDS = ["experiment", "run", "beside", "epoch"]; // a change of one of these fields leaves the step of the story
+const STEP_LEAVING_FIELDS = ["experiment", "run", "beside", "epoch"]; // a choice with one of them, but without `step`, leaves the step
 let highlighted = null; // the frequency that the reader points at, whose color stays while all others are pale; null for none
 const watchers = [];
 let chosenExperiment = null; // an Experiment (data.js); null until the first one is open
 let epochs = []; // epochs of the checkpoints in the chosen range, ascending
 
-// Register a function that is called after every change with the set of changed fields: `watcher(changed)`.
+// Register a function that is called after every change: `watcher(changed)`. The set `changed` has the changed fields of `state`, or only
+// "highlighted" or "theme".
 function watch(watcher) {
   watchers.push(watcher);
 }
@@ -41,7 +42,8 @@ function highlight(k) {
   notify(["highlighted"]);
 }
 
-// Replace invalid values of `state` after a choice; a new experiment gets default values for the fields that the choice does not have.
+// Replace invalid values of `state` after a choice. If the experiment has changed, `epoch` and `neuron` get default values unless the
+// choice has them. `range` does unless the choice has a range or an epoch. Without an epoch in the choice, the step of the story is left.
 function makeValid(choice, previous) {
   const { runs, operand_count: operandCount } = chosenExperiment;
   const newExperiment = state.experiment !== previous.experiment;
@@ -63,7 +65,7 @@ function makeValid(choice, previous) {
 }
 
 // The last epoch of the short range: twice the end of cleanup, rounded up to thousands (`last_plotted_epoch` in analysis/phases.py). It
-// is null if the run has no end of cleanup after epoch 1000, or if the range would have only one checkpoint, or all of them.
+// is null if the run has no end of cleanup after epoch 1000, or if the range would have fewer than two checkpoints, or all of them.
 function shortRangeEnd({ phase_ends: phaseEnds }) {
   const cleanup = phaseEnds.at(-1);
   const end = Math.ceil((2 * cleanup) / 1000) * 1000;
@@ -72,7 +74,7 @@ function shortRangeEnd({ phase_ends: phaseEnds }) {
 }
 
 // Of the neurons with maps at the selected epochs, the one with the largest fraction of variance explained at the last checkpoint; 0 if
-// the cube has none.
+// the cube lacks these maps or the fractions.
 function bestExplained(run) {
   if (!chosenExperiment.kept_neurons.length || !chosenExperiment.has("neuron_fraction_explained")) return 0;
   const fraction = chosenExperiment.row("neuron_fraction_explained", chosenExperiment.runs.indexOf(run), chosenExperiment.epochs.length - 1);

@@ -11,5 +11,5 @@ A shard is a set of runs that one job trains together. A pool is where jobs run.
     table        the table of jobs, shown while they run
     launch       trains an experiment's runs with the modules above, and lists and cancels its jobs
 
-Only a job that trains imports torch, so the process that waits for the jobs on a cluster's login node needs little memory.
+The process that waits for the jobs does not import torch, so it needs little memory on a cluster's login node.
 """

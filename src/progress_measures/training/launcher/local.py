@@ -37,7 +37,8 @@ class LocalPool:
     """Jobs that run as processes of this machine.
 
     Args:
-        at_once: largest number of processes at a time, including processes that an earlier command started.
+        at_once: largest number of processes at a time. All processes of the submissions given to `poll` count, also those
+            that an earlier command started; those of other experiments do not.
         poll_seconds: seconds between two polls.
         gpus: names of GPUs as in `CUDA_VISIBLE_DEVICES`, each for one process at a time; if empty, processes use no GPU.
     """
@@ -124,10 +125,10 @@ class LocalPool:
 
     @contextlib.contextmanager
     def _free_gpus(self) -> Iterator[list[str]]:
-        """Yield the names of this pool's GPUs that no worker of any experiment uses. Each may be assigned to one new worker.
+        """Yield the names of this pool's GPUs that no worker of this user uses. Each may be assigned to one new worker.
 
-        A lock keeps other processes of this user from assigning GPUs meanwhile. For a pool without GPUs, yield `at_once` empty
-        names.
+        Workers of all experiments count. A lock keeps other processes of this user from assigning GPUs meanwhile. For a
+        pool without GPUs, yield `at_once` empty names.
         """
         if not self.gpus:
             yield [""] * self.at_once

@@ -23,8 +23,9 @@ class Shard(NamedTuple):
 def group_by_shape(runs: list[Run]) -> list[list[Run]]:
     """Group runs by shape: runs of a group can train together.
 
-    Runs of a group differ only in seeds, weight decay, the norm at which weights are kept (`training.fixed_norm`), the
-    initial weights and their scale, label noise and the choice of training pairs.
+    Runs of a group differ only in seeds, weight decay, the norm at which weights are kept (`training.fixed_norm`, set
+    in all runs or in none), the trained weights from which they start (`start_from`), the scale of the initial weights,
+    label noise and the choice of training pairs.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -60,7 +61,7 @@ def shards(runs: list[Run], max_runs: int) -> list[Shard]:
 
 
 def runs_that_fit(runs: list[Run], device_memory: float, usable_fraction: float = 0.8) -> int:
-    """Return how many of the runs, whatever their shapes, fit into the memory of a device at once: at least 1.
+    """Return how many runs of any of the given shapes fit into the memory of a device at once: at least 1.
 
     Args:
         runs: runs of one experiment.
@@ -68,7 +69,7 @@ def runs_that_fit(runs: list[Run], device_memory: float, usable_fraction: float 
         usable_fraction: fraction of this memory that may be used.
 
     Returns:
-        Number of runs, as if every run needed as much memory as the largest.
+        Number of runs, as if every run needed as much memory as the largest; it may exceed the number of `runs`.
     """
     return max(1, min(cost.same_shape_runs_that_fit(run, device_memory, usable_fraction) for run in runs))
 

@@ -4,12 +4,14 @@
                                      <n>.progress   progress of job n, counted from 0; written by the job
                                      <n>.done       job n has succeeded
                                      <n>.failed     job n has ended without success: the reason, and whether a retry may help
-                                     <n>.cancel     job n is requested to end: it does not start, and is not retried
+                                     <n>.cancel     a request that job n ends: it does not train if it starts later
                                      <n>.log        output of job n (Slurm jobs: slurm/<job id>_0_log.{out,err})
 
 The pool is where jobs run: this machine's processes or Slurm. The record is written before anything is submitted, under
 a unique name. A later process therefore finds the jobs even if the submitting process was killed during submission. The
-file `<n>.cancel` is written before the pool is called, so that the request holds even if the pool does not respond.
+file `<n>.cancel` is written before the pool cancels the job, so that the request holds even if the pool does not respond.
+A job that the user cancels is not retried. The Slurm pool also requests the end of a job that counts as lost, before that
+job is retried.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Submission:
     specs: list[JobSpec]  # one per job
     host: str = ""  # name of the machine that submitted the jobs
     submitted: str = ""  # time of submission, in ISO format
-    ids: list[str | None] = field(default_factory=list)  # id of each job in the pool; None until the job is submitted
+    ids: list[str | None] = field(default_factory=list)  # id of each job in the pool; None until it has one
 
     @classmethod
     def new(cls, jobs_folder: Path, experiment: str, pool: str, specs: list[JobSpec]) -> Submission:
@@ -155,7 +157,7 @@ class Submission:
         return any(self.file(index, kind).exists() for kind in ("done", "failed"))
 
     def request_cancel(self, index: int) -> None:
-        """Request on disk that a job ends. The job does not train if it starts later, and nothing submits it again."""
+        """Request on disk that a job ends. The job does not train if it starts later."""
         write_json(self.file(index, "cancel"), {"time": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def cancel_requested(self, index: int) -> bool:

@@ -43,7 +43,7 @@ def wait(
         experiment: name of the experiment, in letters, digits and `_`.
         jobs_left: function that returns the jobs to submit. Its argument is the set of runs that are still in
             training in earlier jobs, each as `<run> <hash>`.
-        retries: how often a failed job is retried.
+        retries: largest number of retries of a failed job.
 
     Raises:
         UserError: some jobs failed or were canceled, and all other jobs have ended; or the pool rejects jobs.
@@ -75,8 +75,9 @@ class _Submissions:
         self.polled = False  # whether `poll` was called
 
     def adopt(self, received: list[int]) -> None:
-        """Add earlier submissions that have running or waiting jobs; first wait until the state of each job is known.
+        """Add earlier submissions that have running or waiting jobs.
 
+        First wait until the state of each job is known, and until all jobs that are requested to end have ended.
         The exited jobs of these submissions are marked as superseded: if a run of such a job is not trained, the next submission
         trains it.
 
@@ -169,7 +170,7 @@ class _Submissions:
             self._outcome[key] = "done"
         elif (status := self._status[key]).state == EXITED:
             failed, canceled = submission.read(index, "failed"), status.canceled
-            if failed is None:  # the job could not record its end
+            if failed is None:  # the job ended without a record, or never started
                 failed = {"error": status.reason, "try_again": status.retry}
                 write_json(submission.file(index, "failed"), failed)
             else:

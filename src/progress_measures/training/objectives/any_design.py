@@ -1,6 +1,7 @@
 """Losses and accuracies of networks of any design, with gradients from torch's autograd.
 
-The other two modules with an objective, `pairs` and `paper_design`, use backward passes that are written by hand.
+The other two modules with an objective, `pairs` and `paper_design`, use backward passes that are written by hand where
+autograd is slow.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class AnyDesignObjective(PaperDesignObjective):
     def _logits(self, weights: Weights, sequences: TokenSequences, masks: DropoutMasks | None = None) -> Tensor:
         """Compute the logits at the answer positions: [run, example x answer, output].
 
-        `masks` is not used, because the schema rejects dropout for these runs.
+        `masks` is not used, because the schema rejects dropout for runs that this module trains.
         """
         with self._autocast():
             return self._forward(weights, sequences).to(next(iter(weights.values())).dtype)

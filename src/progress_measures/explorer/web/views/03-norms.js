@@ -13,7 +13,7 @@ function addNorms(id, matrix, title, about) {
       const norms = current.experiment.row(name, current.run, current.epoch);
       const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
       const colors = frequencies.map(current.color);
-      // the largest norm of the run over all epochs, without the constant, and 12 % for the labels above the bars
+      // the largest norm of the run over all epochs, without that of the constant, plus 12 % for the labels above the bars
       const highest = cached(`${current.experiment.name} ${current.run} ${name}`, () => 1.12 * current.experiment.curve(name, current.run).reduce((maximum, value, i) => (i % norms.length ? Math.max(maximum, value) : maximum), 0));
       const bars = (wave, shift) => ({
         type: "bar", x: frequencies, y: frequencies.map((k) => norms[2 * k - 1 + shift]), name: wave, width: 0.42, offset: shift ? 0 : -0.42,
@@ -27,7 +27,7 @@ function addNorms(id, matrix, title, about) {
           annotations: current.keys.map((k) => ({ x: k, y: Math.max(norms[2 * k - 1], norms[2 * k]), text: `<b>${k}</b>`, showarrow: false, yshift: 9, font: { color: current.color(k) } })),
         },
         numbers: current.keys.map((k) => ({ label: `k = ${k}`, value: formatNumber(Math.hypot(norms[2 * k - 1], norms[2 * k])), color: current.color(k) })),
-        note: current.keys.length ? "Colored bars are key frequencies, found by rule from the neurons of the last checkpoint." : "This run has no key frequencies.",
+        note: current.keys.length ? "Colored bars are key frequencies, found by a rule at the last checkpoint." : "This run has no key frequencies.",
       };
     },
   });

@@ -16,12 +16,13 @@ addView({
     const p = experiment.basis_size;
     const stored = nearestStored(current, "W_E");
     const [width] = experiment.arrays[stored.name].shape.slice(-1);
-    const shownFrequencies = (current.keys.length ? current.keys : largest(current)).slice(0, MAX_CIRCLES);
+    const shownFrequencies = (current.keys.length ? current.keys : largestFrequencies(current)).slice(0, MAX_CIRCLES);
     const columns = Math.min(shownFrequencies.length, shownFrequencies.length > 4 ? 3 : 2);
     const rows = Math.ceil(shownFrequencies.length / columns);
     const circles = cached(`circles ${experiment.name} ${[stored.name, stored.indices, shownFrequencies]}`, () =>
       shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.indices), width, p, k)));
-    // All axes keep the limit of the epoch drawn first, so that growth is visible; a larger circle extends them.
+    // All axes keep the limit of the epoch drawn first, as long as `cached` stores it, so that growth is visible. At an epoch with a larger
+    // circle, they extend to this circle.
     const firstLimit = cached(`limit ${experiment.name} ${current.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
     const limit = Math.max(firstLimit, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
     const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };
@@ -45,7 +46,7 @@ addView({
 });
 
 // The four frequencies with the largest norms in W_E at the chosen epoch.
-function largest(current) {
+function largestFrequencies(current) {
   const norms = current.experiment.row("W_E_fourier_norm", current.run, current.epoch);
   const norm = (k) => Math.hypot(norms[2 * k - 1], norms[2 * k]);
   const all = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
