@@ -70,9 +70,10 @@ class WorkflowStep(NamedTuple):
 
 
 class LogHandler(LogHandlerBase):
-    """Prints one line when a step ends, all warnings and errors, and at the end how many steps were done.
+    """Prints how many steps each rule has, one line when a step ends, warnings and errors, and last how many steps were done.
 
-    In a terminal, a last line names the running steps; it is erased before the next output.
+    In a terminal, a last line names the running steps, unless one of them prints its own progress. The next output erases
+    this line.
     """
 
     def __post_init__(self) -> None:
@@ -144,7 +145,10 @@ class LogHandler(LogHandlerBase):
             self._print(text)
 
     def _show_running(self) -> None:
-        """In a terminal, name the running steps in a line that the next output erases."""
+        """In a terminal, name the running steps in a line that the next output erases.
+
+        Print nothing if one of these steps prints its own progress.
+        """
         steps = self._running.values()
         if not self._terminal or self.common_settings.dryrun or not steps:
             return
@@ -163,7 +167,7 @@ def dry_run_table(counts: dict[str, int], steps: list[WorkflowStep]) -> str:
     """Return the table of a dry run: for each rule the number of steps, what they make, and why.
 
     Args:
-        counts: number of steps of each rule; a rule comes after the rules whose results it reads.
+        counts: number of steps of each rule, in the order of the table's rows.
         steps: all steps.
 
     Returns:

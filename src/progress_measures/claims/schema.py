@@ -247,7 +247,7 @@ def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
         folder: folder with the YAML files.
 
     Raises:
-        UserError: the folder has no files, or an entry is invalid.
+        UserError: the folder has no files, an entry is invalid, or two entries have the same id.
     """
     claims: dict[str, Claim] = {}
     files = sorted(folder.glob("*.yaml"))

@@ -10,5 +10,5 @@ SOURCE = Path(__file__).with_name("web")
 """Folder of the page's source files: HTML, CSS and JavaScript."""
 
 EXPERIMENTS = ("mainline", "subtraction", "no_weight_decay")
-"""Experiments on the page `results/explorer/index.html`. The networks of `no_weight_decay` do not grok; they are there for
-comparison."""
+"""Experiments on the page `results/explorer/index.html`, if their cubes are available. The networks of `no_weight_decay` do
+not grok; they are there for comparison."""

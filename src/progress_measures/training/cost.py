@@ -288,8 +288,8 @@ def memory(run: Run, runs: int = 1) -> Memory:
         # Training stores neurons, logits and their gradients. Evaluation on the test pairs is partly in float64.
         number_count = pairs * (4 * net.d_mlp + 6 * net.outputs) + test_pairs * (2 * net.d_mlp + 4 * net.outputs)
     else:
-        # An update stores activations for the backward pass. An evaluation stores one layer's activations of the examples that
-        # it processes at once, and the logits in float64, for one run at a time.
+        # An update stores activations for the backward pass. An evaluation stores one layer's activations and the logits of
+        # the examples that it processes at once, and the logits of one run at a time in float64.
         evaluated = examples_per_evaluation(run)
         attention_entries = net.heads * run.task.sizes.input_length**2 * runs  # per example
         examples_at_once = min(evaluated, max(1, MAX_PATTERN_ENTRIES // attention_entries))
@@ -310,9 +310,9 @@ def memory(run: Run, runs: int = 1) -> Memory:
 
 
 def _state_size(run: Run) -> int:
-    """Return how many numbers a training state has per parameter: the parameter and its entries in the buffers.
+    """Return how many numbers per parameter a training state has for the parameter itself and its entries in the buffers.
 
-    Buffers are the tensors that the optimizer and the gradient filter keep between updates.
+    Buffers are the tensors that the optimizer and the gradient filter keep between updates. Checkpoints are not counted.
     """
     optimizer = {"adamw": 3, "adam": 3, "sgd": 2, "lion": 2, "muon": 4}[run.training.optimizer]
     filter_buffers = {"grokfast_ema": 1, "grokfast_ma": run.training.grokfast_window}

@@ -18,7 +18,7 @@ def factor(schedule: RateSchedule, update: int, epochs: int) -> float:
     Args:
         schedule: the schedule.
         update: number of the update, counted from 0.
-        epochs: `training.epochs`, over which the factor falls if the schedule does not state `updates`.
+        epochs: `training.epochs`, the number of updates until the factor is `final` if the schedule does not state `updates`.
 
     Returns:
         The factor, as the fields of `RateSchedule` define it; 1 before the first point of a piecewise schedule.

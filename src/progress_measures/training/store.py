@@ -6,6 +6,7 @@
     resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last.
                        If `training.keep` keeps few weights: one state during training, none after it
     done.json          record of the finished training, renamed into place last
+    lock               locked while a process trains the run; empty
 
 A training state contains the parameters, the buffers of the optimizer and of the gradient filter (such as Grokfast;
 `training.gradient_filter`), the history so far, the checkpoints of the block that is not full yet, and the measures computed
@@ -87,9 +88,7 @@ class RunStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold a lock that keeps other processes from training this run.
-
-        The system releases the lock when this process ends.
+        """Hold a lock that keeps other processes from training this run, until the `with` block or the process ends.
 
         Raises:
             UserError: another process holds the lock.
@@ -192,7 +191,10 @@ class RunStore:
         return group
 
     def _has_expected_layout(self) -> bool:
-        """Return whether `checkpoints.zarr` exists and its metadata are intact; chunks have checksums, metadata have none."""
+        """Return whether `checkpoints.zarr` exists and has the `_description` of a store that this run would create.
+
+        This comparison replaces checksums of the metadata: in Zarr, chunks have checksums, metadata have none.
+        """
         expected = self._create_group(MemoryStore())
         try:
             return self._description(self._checkpoints()) == self._description(expected)

@@ -41,7 +41,10 @@ TOP_NEURONS = 3  # number of neurons that are examined one by one
 
 @quantity(variables=())
 def sums_to_learn(cube: xr.Dataset) -> Values:
-    """Return the numbers of pairs, tokens and outputs, the largest sum, and the first five training and test pairs."""
+    """Return the numbers of training pairs, test pairs, tokens and outputs, and the first five training and test pairs.
+
+    Also return the train fraction and the largest sum.
+    """
     sizes, task_sizes = split_sizes(cube), task_of(cube).sizes
     train, test = (labeled_inputs(cube, pairs[:5])[0] for pairs in split_pairs(cube.isel(run=0)))
     return {
@@ -306,7 +309,7 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
 def even_fourier_basis(cube: xr.Dataset) -> Values:
     """Return the norm over x = 0 to n - 1 of sin(2 pi k x / n) at k = n/2; the notebook divides by this norm.
 
-    The notebook's n is even. Then this sine is 0 at every x, and its norm is 0.
+    The notebook's n is even. Then this sine is 0 at every x, and its norm is 0, up to rounding.
     """
     n = operand_count(cube)
     return {"norm": float(np.linalg.norm(np.sin(2 * np.pi * (n // 2) * np.arange(n) / n))), "operands": n}

@@ -6,13 +6,14 @@
 //   width               in columns of a grid of twelve
 //   shape               "square" or "tall"; absent for a wide plot
 //   tools               inputs in the card's head, as `makeTool` takes them; absent for none
-//   draw(current)       returns { traces, layout, numbers: [{ label, value }, …], note, lastOnly }, or { absent: reason } if the view
-//                       cannot be drawn. `numbers` are the values that are written below the plot. `lastOnly` is a sentence for a view
-//                       that does not follow the slider, because its values are stored for the last checkpoint only
-//   onClick(point)      returns the change of `state` after a click on a point, or null; absent if clicks have no effect
-//   frequency(point)    returns the frequency that a point stands for; by default the `meta` of its trace
-// `current` is the current choice, as `currentChoice` returns it: the experiment, the indices of run and epoch, the ends of the run's
-// phases, its key frequencies, and a function that returns the color of a frequency.
+//   draw(current)       returns { traces, layout, numbers, note, lastOnly }, or { absent: reason } if the view cannot be drawn.
+//                       `numbers`, [{ label, value, color, square }, …], are the values that are written below the plot. `color` is
+//                       optional: the color of a mark before the label, which is a square if `square` is true. `lastOnly` is a
+//                       sentence for a view that does not follow the slider, because its values are stored for the last checkpoint only
+//   onClick(point, current)    returns the change of `state` after a click on a point, or null; absent if clicks have no effect
+//   frequency(point, current)  returns the frequency that a point stands for, or null; by default the `meta` of its trace
+// `current` is the current choice, as `currentChoice` returns it: the experiment, a copy of `state` for the run, the run's index and
+// name, the index of the epoch, the ends of the run's phases, its key frequencies, and a function that returns the color of a frequency.
 
 const views = [];
 
@@ -133,6 +134,7 @@ function numberItem({ label, value, color, square }) {
 }
 
 // An input for a field of `state`: a select, { name, label, options(current) → [[value, text], …] }, or a number, { name, label, max(current) }.
+// Returns { label, update(current) }: the label element with the input in it, and a function that shows the current choice in the input.
 function makeTool({ name, label, options, max }) {
   const input = options ? element("select") : element("input", { type: "number", min: 0, inputmode: "numeric" });
   const convert = (text) => (NUMERIC_FIELDS.has(name) ? Number(text) : text);

@@ -52,7 +52,7 @@ const STEPS = [
   },
 ];
 
-// The first other run with key frequencies, or undefined.
+// The first other run with key frequencies; undefined if there is none, or if this run has no key frequencies.
 const otherRun = (current) => (current.keys.length ? chosenExperiment.runs.find(({ name, keys }) => name !== current.name && keys.length)?.name : undefined);
 
 const phaseObstacle = (current, index) => (phasesOf(current).some((phase) => phase.index === index) ? "" : `The rule finds no end of ${HEADER.phase_names[index]} in this run.`);
@@ -72,7 +72,7 @@ const changeText = (current, name, phase) => `${valueText(current, name, phase -
 function accuracies(current) {
   if (!current.experiment.has("train_accuracy") || !current.experiment.has("test_accuracy")) return "";
   const [train, test] = ["train", "test"].map((split) => formatPercent(current.experiment.value(`${split}_accuracy`, current.run, nearest(chosenExperiment.epochs, current.phaseEnds[0]))));
-  return `The network answers ${train} of the training pairs and ${test} of the test pairs.`;
+  return `The network answers ${train} of the training pairs and ${test} of the test pairs right.`;
 }
 
 const steps = document.getElementById("steps");

@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     pool: Pool
     device: str  # cpu, cuda, or auto: a GPU if torch finds one where the job runs
     runs_per_shard: int  # largest number of runs in a shard
-    min_shards: int = 1  # smallest number of shards, unless there are fewer runs
+    min_shards: int = 1  # a shard has at most (runs left to train) / `min_shards` runs, rounded up
     threads: int = 1  # CPU threads of each job
     retries: int = 2  # how often a failed job is submitted again
 
@@ -98,7 +98,7 @@ def write_trained(experiment: str, runs: list[Run], any_code: bool = False) -> N
 
 
 def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_shard: int | None, threads: int) -> Plan:
-    """Plan training on this machine: one run per process on CPUs, or runs spread over all GPUs.
+    """Plan training on this machine: one run per process on CPUs, or runs spread over the GPUs.
 
     Args:
         runs: runs of the experiment.
@@ -192,7 +192,7 @@ def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Submissio
 def cancel(experiment: str | None = None) -> Iterator[str]:
     """Cancel the jobs of one experiment, or of all experiments.
 
-    Before the pool is called, a request to cancel each job is written to the folder of its submission. The process that
+    Before the pool cancels a job, a request to cancel it is written to the folder of its submission. The process that
     waits for the job then does not submit it again, even if the pool does not respond.
 
     Args:

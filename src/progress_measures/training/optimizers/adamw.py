@@ -32,8 +32,8 @@ class AdamW(BatchOptimizer):
     def adam(self, gradient: Tensor, rate: Tensor) -> None:
         """Apply torch's fused Adam, without weight decay.
 
-        torch's class `Adam` is not used: importing it would also import torch's compiler, which takes as long as
-        importing torch.
+        torch's class `Adam` is not used: its constructor imports torch's compiler, which takes about as long as importing
+        torch.
 
         Args:
             gradient: [run, parameter].
