@@ -59,7 +59,8 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> str:
         The Python program that loads the last checkpoint of the file in TransformerLens.
 
     Raises:
-        UserError: A checkpoint is not stored, or TransformerLens cannot represent the network.
+        UserError: A checkpoint is not stored, the training pairs or losses are damaged, or TransformerLens cannot represent
+            the network.
     """
     run = opened.settings
     layer_norm = transformer_lens_bridge.has_layer_norm(run)

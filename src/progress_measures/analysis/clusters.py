@@ -62,8 +62,8 @@ def cluster_spectra(cube: xr.Dataset) -> dict[int, NDArray[np.floating]]:
             `neuron_maps` reads.
 
     Returns:
-        Mean squares [component of a, component of b] for the cluster of each key frequency, by this frequency; smaller
-        clusters are left out.
+        Mean squares [component of a, component of b] for the cluster of each key frequency, by this frequency. Clusters of
+        other frequencies, which are too small for a key frequency, are left out.
     """
     frequency = cluster_frequencies(last_checkpoint(cube.isel(run=0)))
     return {

@@ -1,8 +1,9 @@
 """Rows of the paper's Tables 1 and 3, the loss of the key cosines alone (section 4.2), and related checks, from cubes.
 
 W_L = W_out W_U. A key cosine is cos w_k(a + b - c) at a key frequency k, as a function of the pair (a, b) and the
-output c, with w_k = 2πk/p and p operand values. The coordinate `wave` (cos or sin) of the cube says whether the neurons
-are projected on the vector W_L cos_k or W_L sin_k, where cos_k and sin_k have the entries cos w_k c and sin w_k c.
+output c, with w_k = 2πk/p and p operand values. The projection of the neurons is their scalar product with the vector
+W_L cos_k or W_L sin_k; the coordinate `wave` (cos or sin) of the cube says with which. cos_k and sin_k are the vectors
+with the entries cos w_k c and sin w_k c, scaled to norm 1.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ class Outcome(NamedTuple):
     Attributes:
         cube: name of the cube.
         run: name of the run; empty if the rule is applied to all runs together.
-        values: values of the quantity by name; empty if the cube lacks a variable that the quantity reads, or if the network
-            has not learned what the claim needs.
+        values: values of the quantity by name. Empty if the cube lacks a variable that the quantity reads, if the network
+            has not learned what the claim needs, or if the quantity needs more than the one checkpoint that the network has.
         holds: whether the rule holds; None if there are no values.
     """
 
@@ -77,9 +77,10 @@ class Judgment(NamedTuple):
         incomplete: sentences about missing runs, about doubtful imports (networks that contradict their file or the
             options of the import), or about why no network is judged; empty if none applies.
         networks: the outcome on each network of the population that has values; empty if the rule is judged once.
-        authors: the outcome on a network of the paper's authors; None if the population names no such network, or if
-            there is no cube of it.
-        controls: the outcome on each control network that has values.
+        authors: the outcome on a network of the paper's authors; None if the population names no such network, if
+            there is no cube of it, or if the rule is judged once.
+        controls: the outcomes that have values, on each control network or, if the rule is judged once, on all runs of each
+            control cube together.
     """
 
     claim: Claim
@@ -98,7 +99,7 @@ class Judgment(NamedTuple):
 
     @property
     def passing_controls(self) -> list[str]:
-        """The names of the controls with a network in which the rule holds."""
+        """The names of the control cubes in which the rule holds, on one of their networks or on all together."""
         return list(dict.fromkeys(outcome.cube for outcome in self.controls if outcome.holds))
 
     @property
@@ -129,9 +130,10 @@ def judge_all(
 ) -> list[Judgment]:
     """Compute the quantity of each claim and compare its values with the rule.
 
-    A rule is applied to each network of the claim's population, to the authors' network and to each control. If it
-    compares runs, it is applied once to all runs of the claim's cubes, and once to all runs of each control cube.
-    Contradictions and claims that only report values get the verdict `RECORDED`: no measured value can refute them.
+    A rule is applied to each network of the claim's population, to the authors' network and to each control. A rule that
+    is judged once (`Claim.judged_once`) is applied to all runs of the claim's cubes together, and to all runs of each
+    control cube that `_controls_of_one_cube` names. Contradictions and claims that only report values get the verdict
+    `RECORDED`: no measured value can refute them.
 
     Args:
         claims: the claims to judge.
@@ -152,9 +154,10 @@ def judge_all(
 def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     """Judge one claim.
 
-    If the claim's cubes lack runs, a claim about all runs is measured, but its verdict is `NOT_RUN`; a claim about
-    selected runs is not even measured. A doubtful import counts like a missing run. A claim about the first run alone
-    (`runs: [0]`) is judged as soon as the cube has this run, on the networks that the cube has.
+    If the claim's cubes lack runs, a claim about all runs is measured, but its verdict is `NOT_RUN` (`RECORDED` for a
+    contradiction). A claim about selected runs is then not measured. A doubtful import counts like a missing run. A claim
+    about the first run alone (`runs: [0]`) is judged as soon as its first cube has this run, on the networks of its
+    population that are measured so far.
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None or any(measurements.cube(name) is None for name in claim.cubes):
@@ -190,7 +193,7 @@ def _controls_of_one_cube(claim: Claim) -> list[str]:
 
 
 def _verdict_if_most_hold(judgment: Judgment) -> str:
-    """Return the verdict on a rule that holds in most networks.
+    """Return the verdict on a rule that holds in most networks or, if it is judged once, on all runs together.
 
     The claim holds if the rule fails in all controls, or if the claim says why the rule also holds in them.
     """
@@ -227,12 +230,12 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
 
 
 def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dataset], str]:
-    """Return the cubes of a claim with the runs whose values are shown, and a sentence about missing runs.
+    """Return the cubes of a claim with the runs whose values are shown, and sentences about missing runs and doubtful imports.
 
     A claim with the field `runs` selects runs by their indices in the grid. In a cube that lacks runs, the indices are
-    different. So no cube is returned for a claim with this field if a cube lacks runs. An exception is a claim about
-    the first run alone, if the first cube has this run (its attribute `first_run` names it): other runs that the first
-    cube lacks then do not matter.
+    different. So no cube is returned for a claim with this field if a cube lacks runs or is a doubtful import, or if the
+    first cube has no run of one of these indices. An exception is a claim about the first run alone, if the first cube
+    has this run (its attribute `first_run` names it): other runs that the first cube lacks then do not matter.
     """
     cubes = [cube for name in claim.cubes if (cube := measurements.cube(name)) is not None]
     caveat = caveats(cubes)

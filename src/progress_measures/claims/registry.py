@@ -1,7 +1,8 @@
 """The registry of quantities and the decorator that adds a function to it. Importing this module imports no quantity.
 
 A cube holds the measures of an experiment. A quantity is a function of cubes that returns named values. A claim is a
-checkable statement of the paper or of one of its companions; the claim's rule bounds the values of a quantity.
+checkable statement of the paper, of one of its companions, of a paper on faster grokking, or of ours. The claim's rule
+bounds the values of a quantity.
 """
 
 import functools

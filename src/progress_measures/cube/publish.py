@@ -37,7 +37,7 @@ LARGE_FAMILIES = ("maps", "spectra")
 """Families of measures (modules) with the most numbers per run. A cube that is too large is published without them."""
 
 FALLBACK_FRACTIONS = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
-"""Epochs at which the first run's weights are published if the run has no phases, as fractions of the last epoch.
+"""Epochs at which the first run's weights are published if not all three phases end, as fractions of the last epoch.
 
 They are the fractions that `epochs_to_publish` selects for a run like the paper's, whose phases end at epochs 1,400,
 9,400 and 14,000 of 40,000.
@@ -51,10 +51,10 @@ class _TooLarge(UserError):
 def publish(experiment: str, runs: list[Run]) -> list[Path]:
     """Write the cube to `published/<experiment>.zarr.zip` and weights to `published/<experiment>.weights.zarr.zip`.
 
-    The file of weights has the last weights of every run. If it stays small enough, it also has the first run's weights
-    at up to six earlier epochs (see `epochs_to_publish`). It is not written, and its earlier version is deleted,
-    in three cases: no weights are stored; the networks differ in size, so one store cannot hold them; the last weights
-    are too large.
+    The file of weights has the last weights of every run whose weights are stored. If it stays small enough, it also has
+    the weights of the cube's first run at up to six earlier epochs (see `epochs_to_publish`). In three cases it is not
+    written, and its earlier version is deleted: no weights are stored; the networks differ in size, so one store cannot
+    hold them; the last weights are too large.
 
     If `results/` lacks a run that the published cube has, the run stays published, provided that its settings have not changed.
 
@@ -204,11 +204,11 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         runs: all runs of the experiment.
 
     Returns:
-        Path of the published cube.
+        A list with one path, that of the published cube.
 
     Raises:
-        UserError: no cube or no weights are published, the settings of a run or the neurons with maps have changed since they
-            were published, or a published file has lost values.
+        UserError: no cube or no weights are published, the settings of a run or the selection of the neurons with maps have
+            changed since the cube was published, or a published file has lost values.
     """
     cube = open_cube(experiment, published=True).load()
     records = _records(cube)
@@ -357,9 +357,9 @@ def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
 
 
 def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) -> bool:
-    """Write the last weights of every run and, if the file stays small enough, earlier weights of the first run.
+    """Write the last weights of each run in `sources` and, if the file stays small enough, earlier ones of the first run.
 
-    The earlier weights are those at `epochs_to_publish`.
+    The first run is that of the cube. Its earlier weights are those at `epochs_to_publish` that are stored.
 
     Returns:
         Whether the file was written; false if the last weights alone are too large.
@@ -372,9 +372,9 @@ def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) 
 
 
 def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, epochs: list[int]) -> xr.Dataset:
-    """Return the last weights of every run, and the weights at `epochs` of the first run that the cube has.
+    """Return the last weights of each run in `sources`, and the weights of the cube's first run at `epochs`.
 
-    Each entry of the dimension `network` is one checkpoint.
+    Epochs whose weights are not stored are left out. Each entry of the dimension `network` is one checkpoint.
     """
     first = str(cube.run.values[0])
     available = sources[first].epochs if first in sources else []

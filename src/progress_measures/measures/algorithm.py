@@ -7,8 +7,8 @@ a - b. `gradient_symmetricity` compares the gradients, `distance_irrelevance` th
 measures whether there are circles at all.
 
 The measures classify only networks that generalize. For an untrained network, `gradient_symmetricity` and
-`distance_irrelevance` are both near 1: its attention is uniform, so its gradients are equal, and its correct logit varies as
-much at each a - b as over all pairs.
+`distance_irrelevance` are both near 1: its attention is nearly uniform, so its gradients are nearly equal, and its correct
+logit varies nearly as much at each a - b as over all pairs.
 
 The functions `models.gradients.gradient_cosines`, `correct_logit_irrelevance` and `embedding_circularity` take functions and
 arrays, not checkpoints, so they also apply to networks that this project cannot compute.

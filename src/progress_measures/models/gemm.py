@@ -34,7 +34,7 @@ def library() -> str:
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
-    """Compute `a @ b` outside autograd.
+    """Compute `a @ b`. oneDNN's product has no gradient; where a gradient is needed, use `matmul`.
 
     Args:
         a: [..., row, inner].

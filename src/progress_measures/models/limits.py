@@ -5,4 +5,5 @@
 MAX_SHORT_LENGTH = 4
 
 # Maximum number of entries of one layer's attention patterns that an evaluation holds in memory: 64 MiB in float32.
+# If the patterns of a single example have more entries, examples are evaluated one at a time.
 MAX_PATTERN_ENTRIES = 2**24

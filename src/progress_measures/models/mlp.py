@@ -1,4 +1,4 @@
-"""MLPs without attention, whose input is the tokens of a and b, in plain torch; every tensor has a leading dimension `run`.
+"""MLPs without attention, whose input is the tokens of a and b, in plain torch; every weight has a leading dimension `run`.
 
 The input is the sum of the embeddings of a and b, the two embeddings concatenated, or two one-hot vectors concatenated (Gromov
 2023, `Grokking modular arithmetic`). Weights are a dictionary:

@@ -23,9 +23,8 @@ def starting_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before its first update, without the leading `run` dimension.
 
     Raises:
-        UserError: the weights from which the run starts are damaged or not stored, or have other shapes than this run's
-            weights; or the settings with which they were trained do not have the hash in `start_from.weights` (of the
-            source run's settings).
+        UserError: the weights from which the run starts are damaged, are not stored, or have other shapes than this run's
+            weights; or the settings with which they were trained do not have the hash `start_from.weights`.
     """
     start = run.start_from
     if start is None:

@@ -66,7 +66,7 @@ class Step:
         self._optimizer.step(loss)
 
     def warm_up(self, updates: int) -> None:
-        """Compute `updates` updates, then restore all tensors to their earlier values in place.
+        """Compute `updates` updates, then restore in place all tensors that later updates and `losses` read.
 
         Allocators and libraries must have allocated their buffers before a graph is captured.
         """
@@ -79,11 +79,11 @@ class Step:
                 tensor.copy_(saved)
 
     def _changed_tensors(self) -> list[Tensor]:
-        """Return the tensors that an update changes."""
+        """Return the tensors that an update changes and that later updates or `losses` read."""
         return [self._losses, self._column, *self._optimizer.tensors()]
 
     def _capture(self) -> torch.cuda.CUDAGraph:
-        """Capture one update as a CUDA graph, without changing any tensor."""
+        """Capture one update as a CUDA graph; losses, weights and the state of the optimizer remain as they were."""
         side_stream = torch.cuda.Stream()
         side_stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side_stream):

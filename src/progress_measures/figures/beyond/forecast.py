@@ -47,7 +47,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Forecast of T, the first epoch with a test loss below 1 nat, from a run's measures at an earlier epoch t.
 
     A ridge regression on log10 t and measures at t (their log10, except the Gini coefficients) predicts log10(T/t). It
-    is fitted to all runs but the one whose T it predicts, at all checkpoints from epoch 100 to each run's own T. Runs
+    is fitted to all runs but the one whose T it predicts, at all checkpoints from epoch 100 on and before their own T. Runs
     with fewer than three such checkpoints are left out. No forecast is earlier than t. "Weight norm" uses the sum of
     squared weights. "Progress measures" uses six measures: the train loss, the sum of squared weights, the maximal
     excluded loss (the largest train loss that results if a single frequency is removed from the logits), the fraction

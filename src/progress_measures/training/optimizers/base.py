@@ -46,6 +46,7 @@ class BatchOptimizer(ABC):
         device: the device that trains.
 
     Attributes:
+        recipe: the section `training` of the first run; the other runs differ at most in `weight_decay` and `fixed_norm`.
         buffer_names: names of the tensors that the optimizer keeps between updates, each [run, parameter] and at first 0.
         parameters: [run, parameter], padded with zeros to a multiple of 16 columns.
         weights: tensors by name, with a leading dimension `run`: views of `parameters`.
@@ -144,7 +145,7 @@ class BatchOptimizer(ABC):
         return tuple(self._state_tensors())
 
     def tensors(self) -> list[Tensor]:
-        """Return the tensors that an update changes: the tensors themselves, not copies."""
+        """Return the tensors that an update changes and the next one reads: the tensors themselves, not copies."""
         return [*self._state_tensors().values(), self.count]
 
     def state(self) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ function neuronOptions(current) {
 
 // Arrays from which the maps of neurons are computed. A cube that has these also has `attention_score_position` and
 // `neuron_value_position`.
-const NEURON = ["attention_score_token", "neuron_value_token", "neuron_offset"];
+const NEURON_ARRAYS = ["attention_score_token", "neuron_value_token", "neuron_offset"];
 
 // A ring around the chosen pair on a map. Its radius, in cells, grows with the map, so that the ring remains visible.
 function pairMark(current) {
@@ -62,7 +62,7 @@ addView({
   id: "neuron",
   title: "A neuron over all pairs",
   about: "Activation of the neuron after the ReLU for every a and b. Click on a pair to choose it.",
-  requires: NEURON,
+  requires: NEURON_ARRAYS,
   reads: ["epoch", "neuron", "a", "b"],
   width: 4,
   shape: "square",
@@ -84,7 +84,7 @@ addView({
   id: "neuron-spectrum",
   title: "Spectrum of the neuron",
   about: "The neuron's activation in the Fourier basis over a and b. The activation of a neuron with frequency k consists mostly of products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b.",
-  requires: [...NEURON, "neuron_frequency"],
+  requires: [...NEURON_ARRAYS, "neuron_frequency"],
   reads: ["epoch", "neuron"],
   width: 4,
   shape: "square",

@@ -1,7 +1,7 @@
-// Attention of one head over all pairs, and mean attention over pairs of every head.
+// Attention of one head at every pair, and the attention of every head averaged over pairs.
 
-// The three attention maps of a head, from its stored scores; `score` is what `nearestStored` or `storedLast` returns for
-// `attention_score_token`.
+// The attention maps of a head, to a, to b and to “=”, from its stored scores; `score` is what `nearestStored` or `storedLast`
+// returns for `attention_score_token`.
 function attentionAt(experiment, score, head) {
   const position = score.name.replace("token", "position");
   return cached(`attention ${experiment.name} ${[score.name, score.indices, head]}`, () =>
