@@ -362,7 +362,7 @@ def test_runs_are_spread_over_all_gpus(tmp_path, monkeypatch):
     assert plan.pool.at_once == 2
     assert [len(task.runs) for task in submitted] == [3, 2]
     assert {task.arguments["device"] for task in submitted} == {"cuda"}
-    assert launch.local_plan(runs, "auto", 1, None, 1).min_shards == 1
+    assert launch.local_plan(runs, "auto", 1, None, 1).spread_over == 1
     assert launch.local_plan(runs, "cpu", None, None, 1).pool.gpus == ()
 
 

@@ -171,6 +171,10 @@ def open_store(path: Path) -> xr.Dataset:
     return dataset
 
 
+STORE_ERRORS = (AttributeError, KeyError, TypeError, ValueError, OSError, RuntimeError, zipfile.BadZipFile)
+"""Errors that reading a missing or damaged store raises."""
+
+
 @contextlib.contextmanager
 def damage_reported(path: Path, remedy: str) -> Iterator[None]:
     """Convert errors of reading a store into a `UserError`.
@@ -184,7 +188,7 @@ def damage_reported(path: Path, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError, OSError, RuntimeError, zipfile.BadZipFile) as error:
+    except STORE_ERRORS as error:
         raise UserError(f"{path} is missing or damaged ({type(error).__name__}: {error}); {remedy}") from None
 
 

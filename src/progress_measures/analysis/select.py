@@ -173,7 +173,9 @@ def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
     """
     matches = np.ones(cube.sizes["run"], dtype=bool)
     for name, value in settings.items():
-        values = cube[name].values if name in cube else np.full(len(matches), np.nan)
+        if name not in cube:
+            return cube.isel(run=[])
+        values = cube[name].values
         matches &= np.isclose(values, value) if values.dtype.kind in "fiu" else values == value
     return cube.isel(run=matches)
 
@@ -212,7 +214,7 @@ def grid(cube: xr.Dataset, *settings: str) -> xr.Dataset:
     Raises:
         UserError: a setting is not a coordinate along `run`, or is the same in all runs.
     """
-    along_run = {str(name): values for name, values in cube.coords.items() if values.dims == ("run",) and name != "run"}
+    along_run = {name: values for name, values in _along_run(cube).items() if name not in ("run", "stopped_at")}
     varying = [name for name, values in along_run.items() if len(set(values.values.tolist())) > 1]
     for name in settings:
         if name not in varying:

@@ -25,7 +25,7 @@ from progress_measures.claims.judge import (
     format_value,
 )
 from progress_measures.claims.registry import load_quantity
-from progress_measures.claims.schema import ROOT, Claim
+from progress_measures.claims.schema import REPOSITORY, Claim
 from progress_measures.files import atomic_path
 from progress_measures.markdown import cell
 
@@ -334,4 +334,4 @@ def _text(text: str) -> str:
 def _code(quantity: str) -> str:
     """Return the name of a quantity's function and the file that defines it."""
     file = Path(inspect.getsourcefile(load_quantity(quantity).function) or "").resolve()
-    return f"`{quantity}` in `{file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name}`"
+    return f"`{quantity}` in `{file.relative_to(REPOSITORY) if file.is_relative_to(REPOSITORY) else file.name}`"

@@ -171,7 +171,7 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
         return Judgment(claim, measured, RECORDED)
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
-        return Judgment(claim, measured, CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim))
+        return Judgment(claim, measured, CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim, learned=False))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
     # This verdict is final only if the rule is judged once and fails.
     judgment = Judgment(claim, measured, DIFFERS if failed else NOT_RUN, failed)
@@ -222,7 +222,8 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
         incomplete=caveat,
     )
     if not networks:
-        return judgment._replace(verdict=CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim))
+        learned = any(measurements.has_learned(claim, name, i) for name, i in members)
+        return judgment._replace(verdict=CANNOT_BE_JUDGED, incomplete=_no_network_judged(claim, learned))
     fraction = judgment.holding / len(networks)
     if fraction >= MOST:
         return judgment._replace(verdict=_verdict_if_most_hold(judgment))
@@ -242,7 +243,7 @@ def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dat
     if claim.runs is None:
         return cubes, caveat
     if claim.runs == [0] and cubes[0].attrs.get("first_run") == cubes[0].run.values[0]:
-        caveat = caveats(cubes[1:])
+        caveat = caveats([cubes[0].assign_attrs(runs_missing=[]), *cubes[1:]])
     if caveat or max(claim.runs) >= cubes[0].sizes["run"]:
         return [], caveat
     return [cubes[0].isel(run=claim.runs), *cubes[1:]], caveat
@@ -256,9 +257,9 @@ def _has_learned(claim: Claim, run_cube: xr.Dataset) -> bool:
     return accuracy in run_cube and bool(run_cube[accuracy][-1] >= minimum)
 
 
-def _no_network_judged(claim: Claim) -> str:
-    """Return a sentence that says why no network is judged."""
-    if claim.needs is None:
+def _no_network_judged(claim: Claim, learned: bool) -> str:
+    """Return a sentence that says why no network is judged; `learned` states whether a network has the required accuracy."""
+    if claim.needs is None or learned:
         return "No network has the values that the rule needs."
     accuracy, minimum = NEEDED_ACCURACIES[claim.needs]
     return f"No network is judged: the rule needs a final {accuracy.replace('_', ' ')} of at least {minimum:.0%}."
@@ -290,15 +291,15 @@ class _Measurements:
         cube = self.cube(name)
         return [] if cube is None else list(range(cube.sizes["run"]))
 
+    def has_learned(self, claim: Claim, name: str, index: int) -> bool:
+        """Return whether run `index` of the cube `name` has learned what the claim needs."""
+        return _has_learned(claim, self._network(name, index).isel(run=0, missing_dims="ignore"))
+
     def outcome(self, claim: Claim, name: str, index: int) -> Outcome:
         """Apply the rule of a claim to one network: run `index` of the cube `name`."""
         network = self._network(name, index)
         run = str(network.run.values[0]) if "run" in network.coords else ""
-        values = (
-            self._values_of_network(claim, name, index)
-            if _has_learned(claim, network.isel(run=0, missing_dims="ignore"))
-            else {}
-        )
+        values = self._values_of_network(claim, name, index) if self.has_learned(claim, name, index) else {}
         return Outcome(cube=name, run=run, values=values, holds=rule_holds(claim, values) if values else None)
 
     def outcome_together(self, claim: Claim, name: str) -> Outcome:

@@ -13,7 +13,7 @@ from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/claims")
 POPULATIONS = Path("config/populations.yaml")
-ROOT = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[3]
 """The repository that this code belongs to."""
 
 Number = int | FiniteFloat
@@ -209,7 +209,7 @@ def load_populations() -> dict[str, Population]:
     Raises:
         UserError: the file is invalid.
     """
-    file = next((file for file in (POPULATIONS, ROOT / POPULATIONS) if file.exists()), None)
+    file = next((file for file in (POPULATIONS, REPOSITORY / POPULATIONS) if file.exists()), None)
     entries = read_yaml(file) if file else {}
     if not isinstance(entries, dict):
         raise UserError(f"{file}: expected a population for each experiment, found {entries!r:.60}.")
@@ -235,7 +235,7 @@ def headline_claims() -> list[Claim]:
     The claims are read from `config/claims` in the current folder or, if it is missing there, in the repository that this
     code belongs to. The list is empty if neither folder exists.
     """
-    folder = next((folder for folder in (FOLDER, ROOT / FOLDER) if folder.is_dir()), None)
+    folder = next((folder for folder in (FOLDER, REPOSITORY / FOLDER) if folder.is_dir()), None)
     return [claim for claim in load_claims(folder).values() if claim.headline] if folder else []
 
 

@@ -182,5 +182,5 @@ def _stored_provenance(path: Path) -> dict[str, str]:
         check_chunks(path)
         attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
         return {name: attributes[name] for name in ("settings", "code")}
-    except (OSError, ValueError, KeyError):
+    except STORE_ERRORS:
         return {}

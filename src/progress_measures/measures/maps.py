@@ -129,13 +129,13 @@ def kept_neurons(context: RunContext) -> NDArray[np.int64]:
     neurons by index.
     """
     frequency, fraction = context.neuron_frequency
-    neurons = []
+    best = []
     for k in context.key_frequencies:
         at_frequency = np.flatnonzero(frequency == k)
-        neurons.append(int(at_frequency[fraction[at_frequency].argmax()]))
-    neurons.append(int(fraction.argmin()))
-    neurons += [neuron for neuron in range(len(frequency)) if neuron not in neurons]
-    return np.array(neurons[: min(MAX_KEPT_NEURONS, len(frequency))])
+        best.append(int(at_frequency[fraction[at_frequency].argmax()]))
+    # the neuron with the smallest fraction may be the best one of its frequency
+    neurons = dict.fromkeys([*best, int(fraction.argmin()), *range(len(frequency))])
+    return np.array(list(neurons)[:MAX_KEPT_NEURONS])
 
 
 @measure(

@@ -62,7 +62,8 @@ class TokenLayout(NamedTuple):
             if match is None or max(int(number or 0) for number in match.groups()[1:3]) > MAX_TOKEN:
                 raise ValueError(
                     f"{word[:40]!r} is no token: expected `a`, `b`, `a+N` or `b+N` for a value plus N, a token's number, or "
-                    "`=` for the token after the largest operand token, such as `a b =` or `a 113 b 114`"
+                    f"`=` for the token after the largest operand token, such as `a b =` or `a 113 b 114`; N and a token's "
+                    f"number are at most {MAX_TOKEN:,}"
                 )
         if len(words) > MAX_POSITIONS:
             raise ValueError(f"{len(words)} positions; at most {MAX_POSITIONS} are allowed")

@@ -233,13 +233,13 @@ function storedLast({ experiment, state: { epoch } }, name, indices) {
   return { name, indices, epoch: last, note: "", lastOnly };
 }
 
-// The results of slow functions, by key. If there are more than 60, the oldest is deleted.
+// The results of slow functions, by key. If there are more than 60, the one that was not used for longest is deleted.
 const cachedResults = new Map();
 
 function cached(key, make) {
-  if (!cachedResults.has(key)) {
-    if (cachedResults.size > 60) cachedResults.delete(cachedResults.keys().next().value);
-    cachedResults.set(key, make());
-  }
-  return cachedResults.get(key);
+  const result = cachedResults.has(key) ? cachedResults.get(key) : make();
+  cachedResults.delete(key); // a Map has the order of insertion
+  cachedResults.set(key, result);
+  if (cachedResults.size > 60) cachedResults.delete(cachedResults.keys().next().value);
+  return result;
 }

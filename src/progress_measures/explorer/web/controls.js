@@ -20,7 +20,7 @@ function showChoices(changed) {
   besideSelect.disabled = chosenExperiment.runs.length < 2;
   if (changed.has("experiment") || changed.has("run")) {
     const interval = Math.round((chosenExperiment.checkpoints - 1) / (chosenExperiment.epochs.length - 1));
-    document.getElementById("title").textContent = `${chosenExperiment.title}${interval > 1 ? `, every ${interval}th checkpoint` : ""}: summary of the run`;
+    document.getElementById("title").textContent = `${chosenExperiment.title}${interval > 1 ? `, one of ${interval} checkpoints` : ""}: summary of the run`;
     document.getElementById("summary").textContent = `${state.run}: ${chosenExperiment.runs[currentChoice().run].summary}`;
   }
   document.getElementById("printed").textContent = `${state.experiment}, ${[state.run, state.beside].filter(Boolean).join(" and ")}, epoch ${formatEpoch(state.epoch)}`;
@@ -47,7 +47,8 @@ function stepNeuron(by) {
   const neurons = chosenExperiment.kept_neurons;
   if (!neurons.length) return cycle("neuron", chosenExperiment.runs[currentChoice().run].neuron_count, by);
   const index = neurons.indexOf(state.neuron);
-  return choose({ neuron: neurons[(index + by + neurons.length) % neurons.length] });
+  const next = index < 0 && by < 0 ? neurons.length - 1 : index + by; // a neuron without maps is before the first and after the last
+  return choose({ neuron: neurons[(next + neurons.length) % neurons.length] });
 }
 
 const KEYS = {

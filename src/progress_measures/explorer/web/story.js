@@ -55,7 +55,13 @@ const STEPS = [
 // The first other run with key frequencies; undefined if there is none, or if this run has no key frequencies.
 const otherRun = (current) => (current.keys.length ? chosenExperiment.runs.find(({ name, keys }) => name !== current.name && keys.length)?.name : undefined);
 
-const phaseObstacle = (current, index) => (phasesOf(current).some((phase) => phase.index === index) ? "" : `The rule finds no end of ${HEADER.phase_names[index]} in this run.`);
+// A sentence that names the phase without an end that keeps the phase `index` from being drawn, or "". A phase begins where the one
+// before it ends.
+function phaseObstacle(current, index) {
+  if (phasesOf(current).some((phase) => phase.index === index)) return "";
+  const without = index > 0 && current.phaseEnds[index - 1] === null ? index - 1 : index;
+  return `The rule finds no end of ${HEADER.phase_names[without]} in this run.`;
+}
 
 // A sentence with the arrays that the cube lacks, or "".
 function missingArrays(current, ...names) {

@@ -33,7 +33,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     x = 0 and the largest sum at any other x; the text at the second dot gives the sum and the x of this dot.
     """
     run = str(cube.run.values[0])
-    p = 2 * cube.sizes["frequency"] + 1
+    p = operand_count(cube)
     left, right = fig.subplots(1, 2, sharey=True)
     # the p of another experiment may be too small for some of these frequencies
     paper_colors = dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C")

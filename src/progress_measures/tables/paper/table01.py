@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = ("W_L component", "first", "second", "single", "FVE")
 """Columns of the paper's and of our rows: cos_k or sin_k, three coefficients, fraction of variance explained (FVE)."""
 
-FORMATS = for_both_sides({"first": ".1f", "second": ".1f", "single": ".1f", "FVE": ".1%"})
+COLUMN_FORMATS = for_both_sides({"first": ".1f", "second": ".1f", "single": ".1f", "FVE": ".1%"})
 
 
 def published_rows(claim: str) -> list[Row]:
@@ -55,7 +55,7 @@ def measured_rows(run_cube: xr.Dataset) -> list[Row]:
     reference="Nanda et al. 2023, Table 1",
     published=("paper",),
     variables=READOUT_VARIABLES,
-    formats=FORMATS,
+    formats=COLUMN_FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Projections of the neurons on W_L cos_k and W_L sin_k, for each key frequency k, fitted by cosines and sines of a and b.

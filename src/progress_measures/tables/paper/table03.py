@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from progress_measures.analysis.readout import READOUT_VARIABLES
-from progress_measures.tables.paper.table01 import FORMATS, measured_rows, published_rows
+from progress_measures.tables.paper.table01 import COLUMN_FORMATS, measured_rows, published_rows
 from progress_measures.tables.published import paper_beside_ours
 from progress_measures.tables.registry import table
 
@@ -22,7 +22,7 @@ SEEDS = (1, 2, 3, 4)
     reference="Nanda et al. 2023, Table 3",
     published=("paper",),
     variables=READOUT_VARIABLES,
-    formats=FORMATS,
+    formats=COLUMN_FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
     """Projections of the neurons on W_L cos_k and W_L sin_k, for each key frequency k and seeds 1 to 4, fitted by sinusoids.

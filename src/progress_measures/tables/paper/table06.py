@@ -14,7 +14,7 @@ from progress_measures.tables.registry import table
 if TYPE_CHECKING:
     import xarray as xr
 
-FORMATS = {
+COLUMN_FORMATS = {
     "loss": ".3g",
     "loss SD": ".3g",
     "accuracy": ".1%",
@@ -31,7 +31,7 @@ FORMATS = {
     partial=True,
     published=("paper",),
     variables=("intervention_loss", "intervention_accuracy"),
-    formats=for_both_sides(FORMATS),
+    formats=for_both_sides(COLUMN_FORMATS),
 )
 def rows(
     data_fraction: xr.Dataset | None,
@@ -62,7 +62,7 @@ def rows(
     for row in published("paper.table6.dropout"):
         groups[f"dropout {row['p']}, weight decay 0.1"] = (row, dropout_weight_decay, {"dropout": row["p"]})
     # a published accuracy is in percent, under a name that ends in `_percent`
-    published_fields = {name: name.replace(" ", "_").replace("SD", "sd") for name in FORMATS}
+    published_fields = {name: name.replace(" ", "_").replace("SD", "sd") for name in COLUMN_FORMATS}
     frames = []
     for group, (row, cube, settings) in groups.items():
         paper_row = {

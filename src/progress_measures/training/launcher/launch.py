@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     pool: Pool
     device: str  # cpu, cuda, or auto: a GPU if torch finds one where the job runs
     runs_per_shard: int  # largest number of runs in a shard
-    min_shards: int = 1  # a shard has at most (runs left to train) / `min_shards` runs, rounded up
+    spread_over: int = 1  # a shard has at most (runs left to train) / `spread_over` runs, rounded up
     threads: int = 1  # CPU threads of each job
     retries: int = 2  # how often a failed job is submitted again
 
@@ -69,7 +69,7 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
                 f"{experiment}: jobs that were submitted earlier still train {', '.join(conflicting)} with other settings. "
                 f"Cancel them first: progress-measures cancel {experiment}"
             )
-        max_runs = min(plan.runs_per_shard, -(-len(to_submit) // plan.min_shards))
+        max_runs = min(plan.runs_per_shard, -(-len(to_submit) // plan.spread_over))
         return [_job_spec(shard, plan) for shard in shards(to_submit, max_runs)]
 
     wait(plan.pool, jobs_folder(experiment), experiment, jobs_left, plan.retries)
@@ -120,7 +120,7 @@ def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_sha
         return Plan(LocalPool(processes or cores()), "cpu", runs_per_shard or 1, threads=threads)
     pool = LocalPool(processes or len(available), gpus=[gpu.name for gpu in available])
     runs_per_gpu = runs_that_fit(runs, min(gpu.memory for gpu in available))
-    return Plan(pool, "cuda", runs_per_shard or runs_per_gpu, min_shards=pool.at_once, threads=threads)
+    return Plan(pool, "cuda", runs_per_shard or runs_per_gpu, spread_over=pool.at_once, threads=threads)
 
 
 def slurm_plan(
