@@ -17,7 +17,7 @@ VARIABLES = ("gradient_symmetricity", "distance_irrelevance", "test_accuracy")
 
 NEAR_PERFECT_ACCURACY = 0.99
 """Smallest test accuracy of a network that generalizes. It is high because the networks of Zhong et al., with which ours are
-compared, have 100 %. Claims use the lower bound `GENERALIZATION_ACCURACY` of `progress_measures.analysis.runs`."""
+compared, have 100 %. Claims use the smaller `GENERALIZATION_ACCURACY` of `progress_measures.analysis.runs`."""
 
 PIZZA_LIMIT = 0.4
 """Distance irrelevance up to which a network is a typical Pizza; typical Clocks have a larger one, up to 1.

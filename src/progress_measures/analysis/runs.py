@@ -1,4 +1,4 @@
-"""Read from a cube: the task, the split, the key frequencies, and losses and accuracies after ablations."""
+"""Read from a cube: the task, the split, the key frequencies, and losses and accuracies after interventions."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ def task_of(cube: xr.Dataset) -> Any:
 def operand_count(cube: xr.Dataset) -> int:
     """Return n, the number of operand values in the measures of the first run: p for sums mod p, p - 1 for products mod p.
 
-    Measures of a product mod p leave out the operand value 0, which is not in the cyclic group.
+    Measures of a product mod p leave out the operand value 0, which is not in the cyclic group. For a task that is given as a
+    table, the number is that of all operand values, also of those that its measures leave out.
     """
-    # sums and differences mod p have the coordinate `prime`, integer addition has `operands`, other tasks have neither
+    # sums and differences mod p have the coordinate `prime`; integer addition and tables have `operands`; others have neither
     for name in ("prime", "operands"):
         if name in cube.coords:
             return int(np.ravel(cube[name])[0])

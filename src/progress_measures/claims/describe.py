@@ -214,8 +214,8 @@ def _frequencies_without_cluster(last: xr.Dataset, keys: NDArray[np.int64]) -> l
     """Return one sentence for each frequency that has no neuron cluster but on which the test loss depends.
 
     The harmonics 2k and 3k of key frequencies are skipped, because a ReLU adds them to a wave of frequency k. The list
-    is empty for a task without `prime` or `modulus`, such as a table of labels: the harmonics depend on the table, and
-    a cube does not contain the table.
+    is empty for a task without `prime` or `modulus`, such as a table of labels: the harmonics depend on the size of its
+    cyclic group, which follows from the table, and a cube does not contain the table.
     """
     variables = {"ablated_loss_by_frequency", "cluster_size", "test_loss"}
     if not (variables <= set(last) and {"prime", "modulus"} & set(last.coords)):

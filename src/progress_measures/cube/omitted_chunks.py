@@ -66,7 +66,7 @@ def store_omitted_chunks(experiment: str, runs: list[Run]) -> list[Path]:
 
 
 def _complete(path: Path, cube: xr.Dataset, runs: list[Run]) -> None:
-    """Store the omitted chunks of a zip file, after a check that they hold only fill values, and mark it as complete.
+    """Store the missing chunks of a zip file if they must contain only fill values, and mark the file as complete.
 
     Args:
         path: the zip file.

@@ -1,6 +1,6 @@
 """Open cubes by name or path, and weights by the names of experiment and run.
 
-What is opened by name is read from `results/` if it is there, else from `published/`.
+A cube or a run that is opened by name is read from `results/` if it is there, otherwise from `published/`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
-    """Return where a cube may be, by preference: `name` if it is a path, else the paths for the experiment `name`."""
+    """Return the paths at which a cube may be, best first: `name` if it is a path, else those of the experiment `name`."""
     if "/" in str(name) or Path(name).suffix:
         return [Path(name)]
     return [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
@@ -157,7 +157,7 @@ def _sorted_by_name(dataset: xr.Dataset) -> xr.Dataset:
 
 
 class NoStoredWeights(UserError):
-    """No weights of a run are stored, neither by training nor in `published/`."""
+    """No weights of a run are stored in `published/` nor, unless only published weights are requested, in `results/`."""
 
 
 class OpenRun:

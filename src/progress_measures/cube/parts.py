@@ -1,4 +1,4 @@
-"""Parts of an experiment: groups of runs, each of which one process measures.
+"""Parts of an experiment: one process measures all runs of a part.
 
 This module does not import torch, so that a dry run of the workflow stays fast.
 """

@@ -7,7 +7,7 @@ def rounded(values: np.ndarray, mantissa_bits: int) -> np.ndarray:
     """Round floats to fewer mantissa bits. The dropped bits become zeros, which compress to almost nothing.
 
     Args:
-        values: float32 or float64 of any shape.
+        values: float32 or float64, of one or more dimensions.
         mantissa_bits: number of stored mantissa bits to keep; the leading 1, which floats do not store, is not counted.
 
     Returns:

@@ -46,7 +46,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "learning_coefficient": LearningCoefficient,
     "imported": Imported,
 }
-"""The sections of an experiment file whose fields do not depend on the task, by their keys."""
+"""The sections of an experiment file whose fields do not depend on the task, by their keys.
+
+A schedule in `training.keep` is not among them."""
 
 MAX_MISTAKES = 10
 """Largest number of mistakes that one error message lists."""

@@ -643,7 +643,10 @@ class Run(Section):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings by names without sections, such as `weight_decay`; coordinates of the cube along `run`."""
+        """Settings by names without sections, such as `weight_decay`; coordinates of the cube along `run`.
+
+        They are those of `declared_settings` and `labels`, with the values of `imported.settings` in place of the declared ones.
+        """
         return self.declared_settings | self.labels | (self.imported.settings if self.imported else {})
 
     @property
@@ -661,7 +664,11 @@ class Run(Section):
 
     @property
     def declared_settings(self) -> dict[str, Any]:
-        """All settings by names without sections, before `imported.settings` and `labels` are added."""
+        """Settings by names without sections, before `imported.settings` and `labels` are added.
+
+        Left out are the section `imported`, the fields `checkpoints`, `stop_when`, `measure` and `keep` of `training`, and the
+        table of a task. A field whose default follows from other fields, such as `attention_scale`, has the resulting value.
+        """
         flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
         flat |= self.task.model_dump(exclude={"kind", "answers"})
         if self.on_sequences:

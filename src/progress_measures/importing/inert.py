@@ -47,7 +47,7 @@ _NUMPY_CALLS = re.compile(
 
 
 class CodeFoundError(Exception):
-    """A pickle names a function or class that runs code; the message is this name."""
+    """A pickle names a function or class that could run code; the message is this name."""
 
 
 @dataclass(slots=True, eq=False)
@@ -306,7 +306,8 @@ def record_call(function: Any, arguments: Any, is_new: bool = False) -> Call:
         is_new: whether the call makes an object of a class.
 
     Raises:
-        CodeFoundError: the function runs code.
+        CodeFoundError: the function could run code: it is a function of PyTorch or NumPy that `_TORCH_CALLS` and `_NUMPY_CALLS`
+            lack, or it reads an attribute that is not the member of an enumeration.
         ValueError: the pickle calls something that is not a function or class.
     """
     if not isinstance(function, Global) or not isinstance(arguments, tuple):

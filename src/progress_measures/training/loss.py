@@ -5,10 +5,10 @@ labels that returns each run's mean loss and its gradient with respect to the lo
 networks, some of which are written by hand, therefore work with every loss. To add a loss, copy `stablemax`, add the
 copy to `OTHER_LOSSES`, and its name to `Training.loss` in `experiments/schema.py`.
 
-A network that has grokked can have a loss of 1e-7 or less. In float32, rounding erases so small a loss and its
-gradient, and the loss rises suddenly ('slingshots', Thilak et al. 2022). `training.precision` therefore has three
-values. The paper's notebooks use `float64`. `float32_log1p` is as accurate, at a fraction of the cost on a GPU.
-`float32` serves the paper's experiment on low precision (appendix D.2).
+A network that has grokked can have a loss of 1e-7 or less. In float32, the rounding error of a softmax is as large
+as such a loss, and the loss rises suddenly ('slingshots', Thilak et al. 2022). `training.precision` therefore has three
+values. The paper's notebooks use `float64`. `float32_log1p` is as accurate for small losses, at a fraction of the cost
+on a GPU. `float32` serves the paper's experiment on low precision (appendix D.2).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def float64_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
 
 
 def log1p_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute each run's mean cross-entropy in float32, by a formula that is accurate for small losses.
+    """Compute each run's mean cross-entropy in the precision of the logits, by a formula that is accurate for small losses.
 
     The loss of an example with logits l is log(1 + sum over c != label of exp(l_c - l_label)). If the largest term of the
     sum exceeds 1, all terms are divided by it, so nothing overflows.
@@ -227,7 +227,8 @@ def criterion_of(recipe: Training) -> Criterion:
 def loss_dtype(recipe: Training) -> torch.dtype:
     """Return the type of the losses that a recipe's criterion returns.
 
-    `arithmetic` is the type of weights and logits, `precision` the type in which the loss is computed from the logits.
+    Weights and logits have the type `arithmetic`, or float32 with `arithmetic: bfloat16`. The loss is computed in float64 with
+    `precision: float64`, otherwise in the type of the logits.
     """
     return torch.float64 if "float64" in (recipe.precision, recipe.arithmetic) else torch.float32
 

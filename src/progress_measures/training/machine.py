@@ -18,8 +18,9 @@ def set_up(threads: int) -> None:
     """Configure a process for fast training and measuring; call this before any other use of torch.
 
     When the loss is very small, gradients and Adam's second moments fall below 1.2e-38, the smallest normal float32. Many CPUs
-    compute up to ten times slower with such numbers, so these numbers are set to zero. The memory allocator is set to reuse the
-    large buffers of an update. By default it would return them to the system, and each update would cause 2,000 page faults.
+    compute up to ten times slower with such numbers, so these numbers are set to zero. On Linux with glibc, the
+    memory allocator is set to reuse buffers of up to 32 MiB. By default it would return the large buffers of an update to the
+    system, and each update would cause 2,000 page faults.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

@@ -155,8 +155,8 @@ def fourier_symmetry(cube: xr.Dataset) -> Values:
 def heads_periodic(cube: xr.Dataset) -> Values:
     """Return the frequency that best explains each head's attention to a, and the fraction explained, run by run.
 
-    The fraction is of the variance over pairs. Also return the number of heads whose frequency is neither a key frequency nor
-    significant in W_E (see `W_E_frequencies`), and the fraction explained for head 0 alone.
+    The fraction is of the variance over pairs. Also return the number of heads, of all runs, whose frequency is neither a key
+    frequency nor significant in W_E (see `W_E_frequencies`), and the fraction explained for head 0 of each run.
     """
     is_key_or_significant = [
         int(k) in set(key_frequencies_of(run_cube)) | set(significant_frequencies(run_cube))
@@ -258,7 +258,7 @@ def W_L_sparse(cube: xr.Dataset) -> Values:
 
     Values are the ratio of the largest norm of a component at a non-key frequency to the smallest norm at a key
     frequency, the fraction of the squared norm at key frequencies, and the norm of all components that are not at key
-    frequencies, divided by the norm of W_L.
+    frequencies, including the constant, divided by the norm of W_L.
     """
 
     def norm_ratio(run_cube: xr.Dataset) -> float:
@@ -302,9 +302,10 @@ def readout_identities(cube: xr.Dataset) -> Values:
     the same absolute value as the coefficient on cos or sin of w(a + b); their signs are opposite for the cosine and
     equal for the sine.
 
-    Values are the fractions of variance over pairs that cos or sin of w(a + b) explains, the relative differences of the
-    absolute coefficients on the two products, the number of rows with wrong signs, and the largest relative difference
-    between the absolute coefficient on cos or sin of w(a + b) and the mean absolute coefficient on the products.
+    Values are the fractions of variance over pairs that cos or sin of w(a + b) explains, with their minimum, median and
+    maximum; the relative differences of the absolute coefficients on the two products; the number of rows with wrong
+    signs; and the largest relative difference between the absolute coefficient on cos or sin of w(a + b) and the mean
+    absolute coefficient on the products.
     """
     rows = [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     asymmetry = {
@@ -352,7 +353,10 @@ def cosine_fit(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cosine_coefficient", "key_frequency", "test_loss"))
 def cosine_logits_loss(cube: xr.Dataset) -> Values:
-    """Return the test loss, the loss of the fitted key cosines alone, and the ratio of this loss to the test loss."""
+    """Return the test loss, the loss of the fitted key cosines alone, and the ratio of this loss to the test loss.
+
+    For a run without key frequencies, the logits of the second loss are 0, so this loss is log p.
+    """
     approximated, test_loss = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
     return {"test_loss": test_loss, "approximated": approximated, "ratio": np.array(approximated) / test_loss}
 
@@ -565,7 +569,7 @@ def opposite_heads(cube: xr.Dataset) -> Values:
     """Return the two heads whose attention to a adds up most nearly to 1, one text such as `0 and 2` per run.
 
     Also return the mean over pairs of the absolute deviation of this sum from 1, and the cosine similarity of the two
-    heads' scores as functions of the operand value.
+    heads' scores as functions of the operand value, each without its mean.
     """
     head_pairs, deviations, cosines = [], [], []
     for run in cube.run.values:

@@ -32,11 +32,11 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """What networks learn, by weight decay and by train fraction, which is the fraction of all pairs on which they train.
 
     Training or test pairs are learned at the first evaluation with an accuracy of at least 90 % on them. Each seed is in
-    one of four regions. Comprehension: test pairs are learned less than 1,000 updates after training pairs, or before
-    them. Grokking: test pairs are learned 1,000 updates or more after training pairs. Memorization: only training pairs
-    are learned. Confusion: neither training nor test pairs are learned. (a) The region of most seeds; of equally frequent
-    regions, the one that is first in the legend. If not all seeds are in this region, the cell gives how many are. (b)
-    Updates until test pairs are learned, median over the seeds that learn them; white: no seed does.
+    one of four regions. Comprehension: test pairs are learned less than 1,000 updates after training pairs, before them,
+    or alone. Grokking: test pairs are learned 1,000 updates or more after training pairs. Memorization: only training
+    pairs are learned. Confusion: neither training nor test pairs are learned. (a) The region of most seeds; of equally
+    frequent regions, the one that is first in the legend. If not all seeds are in this region, the cell gives how many
+    are. (b) Updates until test pairs are learned, median over the seeds that learn them; white: no seed does.
     """
     if not spans_diagram(cube):
         nothing_to_draw(fig.subplots(), "No sweep of weight decay and train fraction")

@@ -148,10 +148,10 @@ def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) 
 def losses_of_projected_neurons(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
     """Draw train and test loss, and restricted or excluded loss of projected neurons, of the first run, with phases shaded.
 
-    N is the projection of the neurons, after the ReLU, on cos and sin of w(a + b) at the key frequencies;
-    W_L = W_out W_U maps N to logits. The restricted loss is the loss on test pairs with the logits N W_L plus the mean
-    of the network's logits over pairs. The excluded loss is the loss on training pairs with the network's logits minus
-    N W_L. See `measures.losses`.
+    N is the projection of the neurons, after the ReLU, on cos and sin of w(a + b) at the key frequencies; for subtraction,
+    a - b replaces a + b. W_L = W_out W_U maps N to logits. The restricted loss is the loss on test pairs with the logits
+    N W_L plus the mean of the network's logits over pairs. The excluded loss is the loss on training pairs with the
+    network's logits minus N W_L. See `measures.losses`.
 
     Args:
         fig: figure to draw on.

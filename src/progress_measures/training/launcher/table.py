@@ -133,7 +133,7 @@ class Display:
         if not self._console.is_terminal:
             self._console = Console(stderr=True, highlight=False, width=150, color_system=None)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._noted: dict[str, str] = {}  # the last line of each notable shard, by name of the shard
+        self._noted: dict[str, str] = {}  # state and note in the last line of each notable shard, by its name
         self._last_line = ""  # the last line about all shards
         self._began = time.monotonic()
         self._due = self._began
