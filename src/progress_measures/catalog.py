@@ -6,7 +6,7 @@ package, `figures` or `tables`.
 A module in a folder of the package declares one figure or table, whose id is the path of the module: `figures/paper/fig07.py`
 declares the figure `paper/fig07`. A module whose name would begin with a digit has a leading underscore, which the id omits.
 
-A module directly in the package declares several figures or tables. Each declaration is one statement at the top level,
+A module directly in the package may declare several figures or tables. Each declaration is one statement at the top level,
 a call whose first arguments are ids, and declares one figure or table for each id:
 `figure("demo/18_key_cos", "subtraction/19_key_cos", …)` or, above a drawing function, `@figure("demo/19_interference", …)`.
 The ids must be literal strings, because they are read from the source of the module without running it.

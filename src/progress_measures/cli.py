@@ -600,8 +600,8 @@ def describe(
 
     cube = open_cube(experiment)
     for line in story_of(cube) if story else description(cube).split("\n"):
-        # Sentences are wrapped in a terminal only, so that programs read unbroken lines. Rows of the table, whose columns two
-        # spaces separate, are never wrapped.
+        # Sentences are wrapped in a terminal only, so that programs read unbroken lines. Rows of the table, whose columns are
+        # separated by two spaces, are never wrapped.
         wrap = sys.stdout.isatty() and "  " not in line
         print(textwrap.fill(line, min(100, shutil.get_terminal_size().columns)) if wrap else line)
 

@@ -27,8 +27,8 @@ def edit(opened: OpenRun, epoch: int, function: str, path: Path) -> None:
         path: the safetensors file to write.
 
     Raises:
-        UserError: no weights of this epoch are stored, the function raises an error, or it does not return finite arrays with
-            the names and shapes of the weights.
+        UserError: no weights of this epoch are stored; the function cannot be loaded or raises an error; or it does not
+            return finite arrays with the names and shapes of the weights.
     """
     weights = opened.weights(epoch)
     user_function: Any = load_function(function, "--function")

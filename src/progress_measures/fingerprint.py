@@ -4,7 +4,8 @@ Snakemake tracks files, not imports. Each rule therefore has, as an input, one s
 runs. The file contains a hash of the syntax trees of that module and of all modules of this package that the module
 imports, directly or indirectly. The file is rewritten only when the hash changes. So a changed formula invalidates the
 measures of its module and all results that depend on them; a changed comment invalidates nothing. Imports under
-TYPE_CHECKING are not followed, nor are modules that only print messages, read settings or compute fingerprints.
+TYPE_CHECKING are not followed, nor are modules that only print messages, read settings or compute fingerprints. The
+`__init__.py` of a package is included only if an import names the package itself.
 
 A module that declares several figures or tables has a fingerprint for each: the hash of the declaring statement, of the functions
 and constants of the module that the statement uses, and of the modules from which it uses imported names. Like docstrings,
@@ -42,7 +43,7 @@ DERIVED = "progress_measures.experiments.derived"
 
 @functools.cache
 def fingerprint(*modules: str) -> str:
-    """Return the hash of modules and of all modules they import: 16 hexadecimal digits."""
+    """Return the hash of the code of `reachable_modules(*modules)`: 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(reachable_modules(*modules)):
         digest.update(f"{name} {_tree_hash(name)}\n".encode())

@@ -1,6 +1,6 @@
 """Computations on cubes that figures, tables, claims, the explorer and notebooks share.
 
-Functions take a cube, or the part of a cube that belongs to one run; none reads files of weights.
+Functions take cubes, parts of cubes, or arrays; none reads files of weights.
 
 runs          task, split, key frequencies of a run; its losses and accuracies after interventions
 select        runs by their settings, sweeps as grids, and variables by name

@@ -226,9 +226,10 @@ def _numbers(value: Any) -> list[float]:
 
 
 def _page(judgments: list[Judgment], cubes: str) -> str:
-    """Return the page: the claims by verdict, each a line that opens at a click, then how they are judged and counted.
+    """Return the page: claims by verdict, how they are judged, counts by experiment, and changed rules.
 
-    Claims are raw HTML without blank lines, because GitHub and MkDocs render HTML alike, but not Markdown within HTML.
+    Each claim is a line that opens at a click. Claims are raw HTML without blank lines, because GitHub and MkDocs render
+    HTML alike, but not Markdown within HTML.
     """
     sections = {name: [j for j in judgments if _section(j) == name] for name in _MEANINGS}
     sections = {name: section for name, section in sections.items() if section}

@@ -139,7 +139,7 @@ def join(
     """Join the measures of several runs into one cube.
 
     Args:
-        parts: what `run_part` returns for each run, in the order of `runs`.
+        parts: what `run_part` returns for each run, in the order of `runs`; their attribute `reasons` is removed in place.
         runs: settings of the runs.
         all_runs: all runs of the experiment; some measures are computed for the first run only.
         epochs: epochs of the cube, by dimension; at epochs that a run lacks, its floats are NaN and its integers 0. Used only if

@@ -13,8 +13,8 @@ def contents(cube: xr.Dataset, word: str = "") -> None:
 
     Args:
         cube: cube whose variables are listed, in the order of the cube.
-        word: text that a variable must contain in its name or meaning to be listed, in upper or lower case. By default,
-            all variables are listed.
+        word: text that the name or meaning of a listed variable contains; case is ignored. By default, all variables are
+            listed.
 
     Raises:
         UserError: no variable has the word in its name or meaning.

@@ -69,7 +69,7 @@ BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62  # default size of a box in `architecture`, in
     "mod_addition/00_architecture",
     title="The network",
     reference="Modular addition blog, the task",
-    variables=("mean_attention", "neuron_frequency", "W_E"),  # for the numbers of heads, neurons and tokens
+    variables=("mean_attention", "neuron_frequency", "W_E"),  # for the sizes only: heads; neurons; tokens and d_model
     size=(5.4, 4.4),
 )
 def architecture(fig: Figure, cube: xr.Dataset) -> None:
@@ -198,7 +198,7 @@ def head_legend(fig: FigureBase, cube: xr.Dataset, axes: Sequence[Axes]) -> None
 
     Args:
         fig: figure of the panels.
-        cube: cube with the variables of the figure.
+        cube: not used; all functions `decorate` of `plots.one_by_one` have this parameter.
         axes: axes of the panels.
     """
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=8)

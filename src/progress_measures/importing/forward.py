@@ -36,9 +36,8 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
         options: what the user states about the file; `forward` is set.
 
     Returns:
-        The network. In place of tensors, it has logits and, if they are known, neurons and gradient cosines. These are
-        the cosines between the gradients of a logit with respect to the embeddings of a and of b; see
-        `CallableNetwork.activations`.
+        The network. In place of tensors, it has logits and, if they are known, neurons and gradient cosines: the cosine
+        between the gradients of a logit with respect to the embeddings of a and of b (see `CallableNetwork.activations`).
 
     Raises:
         UserError: the function or its network fails, or the options do not fit the network.

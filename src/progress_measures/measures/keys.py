@@ -24,8 +24,8 @@ def best_frequency(fractions: NDArray) -> tuple[NDArray[np.int64], NDArray]:
         Frequency [neuron], and fraction of the variance [neuron]; both are 0 for a constant neuron.
     """
     fractions_or_zero = np.nan_to_num(fractions)
-    # If a neuron is active at a single pair, all frequencies explain the same fraction of its variance. The tolerance
-    # then selects the lowest frequency, whatever the rounding errors.
+    # If a neuron is active at a single pair, all frequencies below n/2 explain the same fraction of its variance. The
+    # tolerance then selects the lowest frequency, whatever the rounding errors.
     index = (fractions_or_zero >= fractions_or_zero.max(-1, keepdims=True) - 1e-6).argmax(-1)
     fraction = np.take_along_axis(fractions_or_zero, index[:, None], -1)[:, 0]
     return np.where(fraction > 0, index + 1, 0), fraction
@@ -60,8 +60,8 @@ def key_frequencies_of_logits(line_sums: NDArray, total: float) -> NDArray[np.in
     frequencies.
 
     Args:
-        line_sums: sums of the logits over pairs with equal a + b (for subtraction, a - b): [a + b, c], where c are the outputs
-            in the cyclic group.
+        line_sums: sums of the logits over pairs with equal a + b (for subtraction, a - b): [a + b, c], where a, b and c are
+            places in the order of the cyclic group.
         total: sum of squares of all logits, centered over pairs.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The fingerprint (hash) of the code that trains a run, and the record that a run is trained; imports no torch."""
+"""The fingerprint (hash) of the code that trains a run, and the record of its finished training; imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantities for training recipes that are said to accelerate grokking, such as Grokfast or Muon in place of AdamW.
+"""Quantities for training recipes that are said to accelerate grokking, such as Grokfast or Muon, compared with AdamW.
 
 A quantity returns values by which claims are judged. Names of values begin with the name of the recipe, except for
 `fraction_…`. A network generalizes at a test accuracy of 95 %.
@@ -47,20 +47,20 @@ def acceleration(cube: xr.Dataset) -> Values:
         for name, part in runs.items()
     }
     values: Values = {}
-    for name, own in epochs.items():
-        values[f"{name}_epochs"] = own.tolist()
-        values[f"{name}_generalizing"] = int(np.isfinite(own).sum())
+    for name, recipe_epochs in epochs.items():
+        values[f"{name}_epochs"] = recipe_epochs.tolist()
+        values[f"{name}_generalizing"] = int(np.isfinite(recipe_epochs).sum())
         values[f"{name}_delay"] = delays[name]
         if name == BASELINE or BASELINE not in epochs:
             continue
-        baseline = epochs[BASELINE]
+        baseline_epochs = epochs[BASELINE]
         with np.errstate(invalid="ignore"):  # infinity divided by infinity, if no network of either recipe generalizes
-            values[f"{name}_factor"] = float(np.median(baseline) / np.median(own))
-            values[f"{name}_mean_ratio"] = float(np.mean(own) / np.mean(baseline))
+            values[f"{name}_factor"] = float(np.median(baseline_epochs) / np.median(recipe_epochs))
+            values[f"{name}_mean_ratio"] = float(np.mean(recipe_epochs) / np.mean(baseline_epochs))
             values[f"{name}_delay_ratio"] = float(np.divide(delays[name], delays[BASELINE]))
         # seeds that have a run of both recipes
         _, indices, baseline_indices = np.intersect1d(runs[name].seed, runs[BASELINE].seed, return_indices=True)
-        values[f"{name}_sooner"] = int((own[indices] < baseline[baseline_indices]).sum())
+        values[f"{name}_sooner"] = int((recipe_epochs[indices] < baseline_epochs[baseline_indices]).sum())
     return values
 
 
@@ -95,7 +95,7 @@ def circuits_by_recipe(cube: xr.Dataset) -> Values:
             & (last.excluded_accuracy <= 0.2),
             "clock": last.distance_irrelevance > PIZZA_LIMIT,
             "progress": _restricted_first(part),
-            "phases": np.logical_and.reduce([np.isfinite(part[name].values) for name in PHASE_ENDS]),
+            "phases": np.logical_and.reduce([np.isfinite(part[end].values) for end in PHASE_ENDS]),
         }
         generalizes = last.test_accuracy.values >= GENERALIZATION_ACCURACY
         values[f"{name}_generalizing"] = int(generalizes.sum())

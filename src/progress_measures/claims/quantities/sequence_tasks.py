@@ -27,9 +27,9 @@ def _smooth(curve: xr.DataArray) -> xr.DataArray:
     return curve.rolling(history_epoch=width, center=True, min_periods=1).median()
 
 
-def _with_others(values: Values, values_of_others: Values, suffix: str = "as_stated") -> Values:
+def _with_other_cube(values: Values, other_values: Values, suffix: str = "as_stated") -> Values:
     """Merge `values` with the values of another cube, and add a suffix to the names of the other cube's values."""
-    return values | {f"{name}_{suffix}": value for name, value in values_of_others.items()}
+    return values | {f"{name}_{suffix}": value for name, value in other_values.items()}
 
 
 def _epochs_and_ratio(train: float, test: float) -> Values:
@@ -80,7 +80,7 @@ def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
     Returns:
         Values of `notebook`, and values of `saved` with names that end in `_of_saved_weights`.
     """
-    return _with_others(_digit_drops(notebook), _digit_drops(saved), "of_saved_weights")
+    return _with_other_cube(_digit_drops(notebook), _digit_drops(saved), "of_saved_weights")
 
 
 def _digit_drops(cube: xr.Dataset) -> Values:
@@ -207,7 +207,7 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     last_run = with_induction(cube.isel(run=[-1]))
     names = ("induction", "final_test_loss", "largest_log10_ratio", "fraction_of_drop_in_a_fifth")
     values_of_last_run = {f"{name}_of_last_run": last_run[name] for name in names}
-    return _with_others(with_induction(cube) | values_of_last_run, with_induction(as_stated))
+    return _with_other_cube(with_induction(cube) | values_of_last_run, with_induction(as_stated))
 
 
 @quantity(variables=("induction_score", "previous_token_score"))

@@ -67,8 +67,8 @@ function neuronMap(heads, offset) {
   return map.map((row) => row.map((value) => Math.max(0, value)));
 }
 
-// The embedding projected onto the plane of its cos k and sin k components: { x, y }, one point per operand. The cos k component is
-// along x. W: the embedding as a flat array, with index operand * width + dimension; p: number of operand values.
+// The embedding projected onto the plane of its cos k and sin k components: { x, y }, one point per operand value. The cos k
+// component is along x. W: the embedding as a flat array, with index value * width + dimension; p: number of operand values.
 function onPlane(W, width, p, k) {
   const F = basis(p);
   const component = (wave) => {

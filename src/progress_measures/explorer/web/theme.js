@@ -49,7 +49,7 @@ function shade(hex) {
 const colorOf = (meaning) => shade(HEADER.colors[meaning]);
 
 // Return a function that maps a frequency k to its color: each key frequency has a color, all other frequencies are gray. While a
-// frequency is highlighted, all others are pale; one that is not key is drawn in the color of text.
+// frequency is highlighted, all others are pale. A highlighted frequency that is not a key frequency has the color of text.
 function frequencyColors(keys) {
   return (k) => {
     const index = keys.indexOf(k);

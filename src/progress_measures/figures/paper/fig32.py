@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss on repeated subsequences, with a fixed training set of 512 sequences.
 
-    In each sequence of random tokens, one subsequence occurs three times; the network predicts its second and third
-    occurrence. Each update uses 128 of the 512 sequences. In the paper the train loss falls first and the test loss
-    long after.
+    In each sequence of random tokens, one subsequence occurs three times. The network predicts its second and third
+    occurrence, except their first tokens. Each update uses 128 of the 512 sequences. In the paper the train loss falls
+    first and the test loss long after.
     """
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "Repeated subsequences, 512 fixed")

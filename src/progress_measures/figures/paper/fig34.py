@@ -1,4 +1,4 @@
-"""Figure 34: on 64 fixed sequences, some networks memorize skip trigrams first; on 512, all generalize from the beginning."""
+"""Figure 34: on skip trigrams, networks memorize 64 fixed sequences, some generalize later; with 512, all generalize at once."""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ BEST_FREQUENCY = ("neuron_frequency", "neuron_fraction_explained")
 def one_line_neuron_title(cube: xr.Dataset, neuron: int) -> str:
     """Return the title of a neuron of the first run, such as `Neuron 3, k = 14 (97%)`.
 
-    Frequency k explains the largest fraction of the neuron's variance over pairs; the percentage is this fraction.
+    Frequency k explains the largest fraction of the neuron's variance over pairs; the percentage is this fraction. Both
+    are 0 for a constant neuron.
 
     Args:
         cube: cube with the variables `BEST_FREQUENCY`.

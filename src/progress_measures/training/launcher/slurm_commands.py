@@ -95,7 +95,7 @@ def partitions() -> str:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command; return status 1 if it does not exist or does not end in time."""
+    """Run a command and return its status and output; the status is 1 if the command does not exist or end in time."""
     try:
         return subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=TIME_LIMIT_SECONDS, check=False

@@ -1,9 +1,9 @@
-// The logits of one pair, term by term: cosines that all have their maximum at the right answer.
+// The logits of one pair, term by term: cosines. Those of positive amplitude all have their maximum at the right answer.
 
 addView({
   id: "interference",
   title: "Constructive interference",
-  about: "Lines: the contribution of each key frequency to the logit of every output c, a cosine of amplitude α_k with its maximum at the right answer. Bars: the sum of the lines.",
+  about: "Lines: the contribution of each key frequency to the logit of every output c, α_k times a cosine with its maximum at the right answer. Bars: the sum of the lines.",
   requires: ["cosine_coefficient"],
   reads: ["epoch", "a", "b"],
   width: 6,
