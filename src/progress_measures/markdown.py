@@ -15,7 +15,7 @@ def cell(text: str, is_markdown: bool = False) -> str:
 
     Args:
         text: plain text, or Markdown if `is_markdown` is true.
-        is_markdown: whether `text` is Markdown. Only its `|` is then escaped, because a `|` would end the cell.
+        is_markdown: whether `text` is Markdown on one line. Only its `|` is then escaped, because a `|` would end the cell.
 
     Returns:
         Markdown on one line.

@@ -66,10 +66,10 @@ def diagram(cube: xr.Dataset) -> xr.Dataset:
         cube: cube of the sweep, with the variables `VARIABLES`.
 
     Returns:
-        Variables [weight_decay, train_fraction, …], with a further dimension for every other setting that varies, such as
-        `seed`: `region`, an index of `REGIONS`; `delay`, as `accuracy_delays` returns it; and `test_learned`, the epoch of
-        the first evaluation with a test accuracy of at least 90 %, or infinity if there is none. Values are NaN where there
-        is no run.
+        Variables [weight_decay, train_fraction, …], with a further dimension for every other setting that varies
+        independently, such as `seed`: `region`, an index of `REGIONS`; `delay`, as `accuracy_delays` returns it; and
+        `test_learned`, the epoch of the first evaluation with a test accuracy of at least 90 %, or infinity if there is
+        none. Values are NaN where there is no run.
     """
     measured = cube.drop_vars(list(cube.data_vars)).assign(
         region=("run", regions(cube).astype(float)),
@@ -115,18 +115,18 @@ def power_law(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> 
     if len(set(log_x.tolist())) < 3:
         return None
     rng = np.random.default_rng(seed)
-    exponent, offset = _fit_line(log_x, log_y)
+    exponent, intercept = _fit_line(log_x, log_y)
     exponents: list[float] = []
     while len(exponents) < BOOTSTRAP_SAMPLES:
         sample = rng.integers(len(log_x), size=len(log_x))
         if np.ptp(log_x[sample]) > 0:  # a sample in which all x are equal has no slope
             exponents.append(_fit_line(log_x[sample], log_y[sample])[0])
     low, high = np.percentile(exponents, [2.5, 97.5])
-    return PowerLaw(factor=float(np.exp(offset)), exponent=exponent, low=float(low), high=float(high))
+    return PowerLaw(factor=float(np.exp(intercept)), exponent=exponent, low=float(low), high=float(high))
 
 
 def _fit_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Return slope and offset of the least-squares line."""
+    """Return slope and intercept of the least-squares line."""
     centered = x - x.mean()
     slope = float(centered @ y / (centered @ centered))
     return slope, float(y.mean() - slope * x.mean())

@@ -79,7 +79,7 @@ def page_layout(**properties: Any) -> dict[str, Any]:
 
 
 def page_axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]:
-    """Return a Plotly axis with powers of ten as tick labels and four significant digits in hover texts.
+    """Return a Plotly axis whose tick labels write exponents as powers of ten; hover texts have four significant digits.
 
     Args:
         title: label of the axis.

@@ -11,7 +11,7 @@ recognize       chooses the design from the network's answers to a sample of pai
 forward         computes the logits by the user's own forward pass, if the user gives one (with `callables`)
 operations      compares the network's answers with operations such as a + b mod n
 splits          finds the pairs on which the network was trained
-settings        turns the findings into an experiment's settings, each with its source, and refuses contradictions
+settings        turns the findings into an experiment's settings, each with its source, and reports contradictions
 writing         writes the files that training would have written
 import_network  runs these steps in order, then computes the measures that apply and gathers the cube as for any run
 recorder        measures a network in memory while another program trains it

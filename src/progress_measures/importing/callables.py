@@ -334,7 +334,7 @@ class CallableNetwork:
         Args:
             gradients: gradients of a logit of one pair, by the tensor's name.
             tokens: the tokens of this pair.
-            vocabulary: number of tokens; the table has at least this number of rows.
+            vocabulary: number of tokens; the dimension of the table that counts tokens has at least this length.
         """
         candidates = []
         for name, gradient in gradients.items():

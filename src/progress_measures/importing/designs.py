@@ -22,7 +22,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "quad": "square", "quadratic": "square", "x^2": "square", "tanh": "tanh", "identity": "identity",
     "linear": "identity",
 }  # fmt: skip
-"""Activation by the names that files and users give it, in lower case."""
+"""Activation by the names that files give it, in lower case, with _ in place of -."""
 
 COMMON_ACTIVATIONS: tuple[Activation, ...] = ("relu", "gelu", "silu")
 """Activations that are tried if none is stated. With more of them, a wrong one could fit by accident."""
@@ -32,13 +32,13 @@ NORMALIZATIONS = {
     "layernorm": "layer_norm", "layer_norm": "layer_norm", "true": "layer_norm", "rms": "rms_norm",
     "rmspre": "rms_norm", "rmsnorm": "rms_norm", "rms_norm": "rms_norm",
 }  # fmt: skip
-"""Normalization by the names that files and users give it, in lower case."""
+"""Normalization by the names that files give it, in lower case, with _ in place of -."""
 
 POSITIONS = {
     "standard": "learned", "learned": "learned", "absolute": "learned", "rotary": "rotary", "rope": "rotary",
     "sinusoidal": "sinusoidal", "sincos": "sinusoidal", "none": "none", "nope": "none", "fixed": "fixed",
 }  # fmt: skip
-"""Kind of position encoding by the names that files and users give it, in lower case."""
+"""Kind of position encoding by the names that files give it, in lower case, with _ in place of -."""
 
 UNSUPPORTED = (
     "parallel_attn_mlp", "use_local_attn", "attn_scores_soft_cap", "output_logits_soft_cap", "use_qk_norm", "num_experts",
@@ -47,7 +47,7 @@ UNSUPPORTED = (
 """Settings of a file that, if set, change the forward pass in a way that `models.design` does not compute."""
 
 
-ORDINARY_ROTATIONS: dict[str, tuple[Any, ...]] = {
+SUPPORTED_ROTARY_SETTINGS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("rotary_base", "rope_theta", "rope_base", "rotary_emb_base"), (None, 10_000)),
     **dict.fromkeys(("rotary_pct", "partial_rotary_factor"), (None, 1)),
     **dict.fromkeys(("rotary_adjacent_pairs", "rotary_interleaved", "rope_scaling"), (None, False)),
@@ -150,7 +150,7 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
         if config.get(name) not in (None, False, 0, -1, "none", -1.0):
             raise UserError(_unsupported_message(path, name, config[name]))
     if fields.get("positions", ("",))[0] == "rotary":
-        for name, values in {**ORDINARY_ROTATIONS, "rotary_dim": (None, d_head)}.items():
+        for name, values in {**SUPPORTED_ROTARY_SETTINGS, "rotary_dim": (None, d_head)}.items():
             if name in config and config[name] not in values:
                 raise UserError(_unsupported_message(path, name, config[name]))
     return fields
@@ -222,7 +222,8 @@ def model_section(weights: Mapping[str, Any], design: ModelFields) -> ModelField
 
     Args:
         weights: tensors with our names and axes.
-        design: fields that the tensors do not determine; an absent field has its default.
+        design: fields that the tensors do not determine. If `positions` or `final_norm` is absent, it follows from the
+            presence of position vectors or of norm weights; any other absent field has its default.
     """
     present = set(weights)
     section = dict(design)

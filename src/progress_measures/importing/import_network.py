@@ -91,7 +91,7 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
 
 
 def _match_format(path: Path, contents: Contents, options: Options) -> FormatMatch:
-    """Match the last state dict against the known formats, with the number of heads that the user or file states."""
+    """Match the last state dict against the mapping file or the built-in formats, with the stated number of heads, if any."""
     stated = contents.stated.get("heads")
     heads = options.heads or (stated.value if stated else None)
     if not (heads is None or (type(heads) is int and heads >= 1)):

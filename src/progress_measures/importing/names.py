@@ -290,11 +290,11 @@ class FormatMatch:
     def _find_sizes(self) -> list[str]:
         """Find the size of each axis; return the problems: missing tensors, shapes that contradict others, or unknown sizes."""
         tensors, self.sizes = list(self._present_or_required()), self.sizes | {"qkv": 3, "1": 1}
-        absent = [
+        missing_names = [
             foreign_name for _, foreign_name, _ in tensors if foreign_name not in self._state
         ] + self._missing_counterparts()
-        if absent:
-            return [f"missing tensors: {', '.join(list(dict.fromkeys(absent))[:8])}"]
+        if missing_names:
+            return [f"missing tensors: {', '.join(list(dict.fromkeys(missing_names))[:8])}"]
         shapes = {foreign_name: self._state[foreign_name].shape for _, foreign_name, _ in tensors}
         misfits: dict[str, Groups] = {
             foreign_name: groups

@@ -2,8 +2,9 @@
 
 No function or class that a pickle names is imported.
 
-Tensors, arrays, containers, paths and dates become plain values. Every other object becomes a `Record` of its fields. The
-`Record` of a configuration of omegaconf or ml_collections has the configuration's fields, without the library's wrapper.
+Tensors, arrays, containers, paths and dates become plain values. Any other object becomes a `Record` of its fields, with the
+exceptions in `Builder._record`. The `Record` of a configuration of omegaconf or ml_collections has the configuration's
+fields, without the library's wrapper.
 """
 
 from __future__ import annotations
@@ -456,8 +457,8 @@ class Builder:
 def plain_array(tensor: Any, path: Path) -> NDArray[Any]:
     """Convert a tensor or array to a NumPy array, whose floating-point numbers are float32 or float64.
 
-    Floating-point numbers of other formats become float32 in a tensor and float64 in an array, because NumPy supports
-    only some formats.
+    Floating-point numbers of other formats become float32 in a tensor and float64 in an array. NumPy lacks some formats of
+    tensors, such as bfloat16.
 
     Args:
         tensor: a tensor of PyTorch, or an array of NumPy.

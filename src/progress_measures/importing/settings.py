@@ -108,7 +108,7 @@ class ComputedNetwork(NamedTuple):
     Attributes:
         stored: what is stored of each checkpoint: tensors with our names and axes, or activations.
         logits: logits of all pairs at the last checkpoint [pair, output].
-        sizes: n, the layout of the tokens and the number of outputs.
+        sizes: n, the layout of the tokens, the answer position and the number of outputs.
         tested: the operations that the network is tested for.
         findings: what is known about tensors and design.
         doubts: what contradicts the design.
@@ -299,7 +299,15 @@ def stated_modulus(contents: Contents, options: Options) -> Choice | None:
 
 
 def operations_of(options: Options, sizes: Sizes) -> list[CandidateOperation]:
-    """Return the operations that the network is tested for; the one that the user states, if any, comes first."""
+    """Return the operations that the network is tested for; the one that the user states, if any, comes first.
+
+    Args:
+        options: what the user states about the file.
+        sizes: n, the layout of the tokens, the answer position and the number of outputs.
+
+    Raises:
+        UserError: the stated operation does not fit the sizes, or none is stated and no known operation fits.
+    """
     n, tokens, read = sizes.operands.value, sizes.tokens.value, sizes.read.value
     candidates = operations.candidates(n, sizes.outputs, tokens, read)
     if options.operation is not None:

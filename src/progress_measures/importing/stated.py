@@ -129,7 +129,7 @@ def stated_settings(loaded: Any) -> Statements:
         loaded: the data that `reading.read` returns; networks in them are left out.
 
     Returns:
-        The settings, contradictions among them, and where the file has other values.
+        The settings, contradictions among them, and where the file has other values; nothing if the data are no mapping.
     """
     settings: dict[str, StatedSetting] = {}
     contradictions: list[str] = []
@@ -211,7 +211,7 @@ def _fields(mapping: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tup
 
 
 def is_weights(value: Any) -> bool:
-    """Return whether a value is a mapping that contains tensors of numbers with two axes or more."""
+    """Return whether a value is a mapping that contains a floating-point array with two axes or more."""
     return isinstance(value, Mapping) and any(
         isinstance(tensor, np.ndarray) and tensor.dtype.kind == "f" and tensor.ndim >= 2 for tensor in value.values()
     )
@@ -237,7 +237,7 @@ def _last_number(value: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number, not a boolean, and below 1e300, which no setting exceeds."""
+    """Return whether a value is a number, not a boolean, with an absolute value below 1e300, which no setting exceeds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 

@@ -33,7 +33,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For
     p = 113, multiplications thus replace 80 million exponentials. If the largest difference among the logits of a pair
     plus the ranges of the block's tables exceeds `SPAN`, these products are inaccurate, and the losses without this
-    block are computed directly. This does not occur in trained networks.
+    block are computed directly. This occurs, for example, late in training with dropout.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels = context.labels.reshape(p, p)

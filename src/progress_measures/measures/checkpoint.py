@@ -39,7 +39,7 @@ class RunContext:
     Args:
         run: settings of the run.
         final: weights of the last checkpoint, without a `run` dimension; None while the run trains.
-        train: [a, b], true for training pairs; None if they are unknown.
+        train: true for training pairs [a, b], in natural order; None if they are unknown.
         order: order of operand values and outputs; None for their natural order, 0, 1, 2, ….
 
     Attributes:
@@ -137,7 +137,7 @@ class RunContext:
         return forward_at_answers.TokenSequences(tokens, answer_positions, task.token_layout.vocabulary)
 
     def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> Checkpoint:
-        """Return a checkpoint of the run.
+        """Return a checkpoint of the run in the order of this context.
 
         Args:
             weights: weights of the checkpoint, without a `run` dimension.
@@ -285,7 +285,7 @@ class Checkpoint:
             pre, logits = (tensor[0].numpy() for tensor in pairs.neurons_and_logits(self._tables, self.context.pairs))
             return pre, np.maximum(pre, 0), logits
         weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.stored.items()}
-        # an imported W_E may have more rows than the layout has tokens, which `forward_at_answers` does not allow
+        # an imported W_E may have more rows than the layout has tokens, which `forward_at_answers` does not support
         if run.has_paper_design and run.imported is None:
             tensors = forward_at_answers.neurons_and_logits(
                 weights, self.context.token_sequences, run.model.doubled_residual

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 def page(cube: xr.Dataset) -> dict[str, Any]:
     """Progress measures of the first run over training, in three rows with one epoch axis.
 
-    Hovering shows the values of all curves at an epoch. Zooming in on the epoch axis applies to all rows; a double
-    click shows all epochs. The excluded loss is on training pairs, with cos and sin of w(a + b) of all key frequencies
-    removed from the logits; w = 2πk/p for frequency k. The restricted loss is on all pairs, with only these cos and
-    sin, and each output's mean over pairs, left in the logits. Excluded and restricted loss change while train and test
-    loss are flat. Gini: Gini coefficient of the norms of the Fourier components of the embedding W_E or of the
-    neuron-logit map W_L = W_out W_U. Σ w²: sum of squared weights. Shaded areas are the phases that a rule with fixed
-    thresholds finds.
+    Hovering shows the values of all curves at an epoch. Zooming in on the epoch axis applies to all rows. A double
+    click restores the initial view; in the initial view, it shows all epochs. The excluded loss is on training pairs,
+    with cos and sin of w(a + b) of all key frequencies removed from the logits; w = 2πk/p for frequency k. The
+    restricted loss is on all pairs, with only these cos and sin, and each output's mean over pairs, left in the logits.
+    Excluded and restricted loss change while train and test loss are flat. Gini: Gini coefficient of the norms of the
+    Fourier components of the embedding W_E or of the neuron-logit map W_L = W_out W_U. Σ w²: sum of squared weights.
+    Shaded areas are the phases that a rule with fixed thresholds finds.
     """
     run_cube = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")

@@ -100,7 +100,7 @@ def singular_vector_curves(fig: Figure, cube: xr.Dataset, count: int = 8) -> Non
     colors = frequency_colors(cube, str(cube.run.values[0]))
     axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
     for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):
-        # `fourier.energies` divides by n; without this division, the energies of a unit vector sum to 1
+        # `fourier.energies` divides by n; without this division, energies are fractions of the vector's squared norm, which is 1
         energy = fourier.energies(vector) * len(vector)
         k = int(energy.argmax()) + 1
         ax.plot(np.arange(len(vector)), vector, ".-", ms=2, lw=0.7, color=colors.get(k, COLORS["other"]))
