@@ -34,15 +34,22 @@ def task_of(cube: xr.Dataset) -> Any:
 def operand_count(cube: xr.Dataset) -> int:
     """Return n, the number of operand values in the measures of the first run: p for sums mod p, p - 1 for products mod p.
 
-    Measures of a product mod p leave out the operand value 0, which is not in the cyclic group. For a task that is given as a
-    table, the number is that of all operand values, also of those that its measures leave out.
+    Measures of a product mod p leave out the operand value 0, which is not in the cyclic group. Cubes that an earlier version
+    gathered of a task that is given as a table do not state n; for these, it is the number of all operand values, also of
+    those that the measures leave out.
     """
-    # sums and differences mod p have the coordinate `prime`; integer addition and tables have `operands`; others have neither
-    for name in ("prime", "operands"):
-        if name in cube.coords:
-            return int(np.ravel(cube[name])[0])
-    task = task_of(cube)
-    return len(Order.of(task).operands)
+    if "measured_operands" in cube.attrs:  # a task that is given as a table
+        return int(cube.attrs["measured_operands"])
+    return _stated_operand_count(cube) or len(Order.of(task_of(cube)).operands)
+
+
+def _stated_operand_count(cube: xr.Dataset) -> int | None:
+    """Return the number of all operand values if a coordinate of the cube states it.
+
+    Sums and differences mod p have the coordinate `prime`; integer addition and tables have `operands`; others have
+    neither.
+    """
+    return next((int(np.ravel(cube[name])[0]) for name in ("prime", "operands") if name in cube.coords), None)
 
 
 def uniform_loss(cube: xr.Dataset) -> float:
@@ -76,8 +83,8 @@ def split_sizes(cube: xr.Dataset) -> SplitSizes:
 
 def _defined(cube: xr.Dataset) -> NDArray[np.bool_]:
     """Return whether the task defines an answer for each pair: [a, b]."""
-    if {"prime", "operands"} & set(cube.coords):  # these tasks have an answer for every pair
-        return np.ones((operand_count(cube),) * 2, dtype=bool)
+    if n := _stated_operand_count(cube):  # these tasks have an answer for every pair
+        return np.ones((n, n), dtype=bool)
     defined: NDArray[np.bool_] = task_of(cube).defined()
     return defined
 

@@ -179,6 +179,8 @@ def join(
         "task": first.task.kind,
         "provides": _provided_by_all(runs),
     }
+    if first.task.kind == "pair_table":  # the cube does not have the table, from which the order follows
+        cube.attrs["measured_operands"] = len(Order.of(first.task).operands)
     if first.imported:
         cube.attrs["imported"] = first.imported.model_dump_json()
     if "key_frequency" in cube:

@@ -109,7 +109,7 @@ def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
     absent = mlp_tensors if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")
     positions = options.model.get("positions", stated.value if stated else "learned")
-    if str(positions).lower() in ("rotary", "rope", "sinusoidal", "none"):
+    if canonical(POSITIONS, positions) in ("rotary", "sinusoidal", "none"):
         absent |= {"W_pos"}
     return frozenset(absent)
 

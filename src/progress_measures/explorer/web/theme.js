@@ -120,7 +120,7 @@ function formatNumber(value) {
   const magnitude = Math.abs(value);
   if (magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e6)) return value.toExponential(2);
   if (magnitude === 0) return "0";
-  return magnitude < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString("en");
+  return magnitude < 999.5 ? value.toPrecision(3) : Math.round(value).toLocaleString("en");
 }
 
 const formatEpoch = (epoch) => epoch.toLocaleString("en");

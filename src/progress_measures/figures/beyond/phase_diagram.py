@@ -62,8 +62,10 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 def _regions(ax: Axes, sweep: xr.Dataset) -> None:
     """Color each cell by the region of most seeds; print the number of seeds in this region if not all seeds are in it."""
-    counts = np.stack([(sweep.region.values == i).sum(-1) for i in range(len(REGIONS))], axis=-1)
-    largest, total = counts.argmax(-1), counts.sum(-1)
+    region = _by_cell(sweep.region)
+    counts = np.stack([(region == i).sum(-1) for i in range(len(REGIONS))], axis=-1)
+    total = counts.sum(-1)
+    largest = np.where(total > 0, counts.argmax(-1), np.nan)  # a cell without runs has no color
     colors = ListedColormap(list(REGION_COLORS))
     ax.pcolormesh(largest.T, cmap=colors, vmin=-0.5, vmax=len(REGIONS) - 0.5, edgecolor="white", lw=0.4)
     for (x, y), seeds in np.ndenumerate(counts.max(-1)):
@@ -73,6 +75,11 @@ def _regions(ax: Axes, sweep: xr.Dataset) -> None:
     patches = [Patch(color=color, label=name) for color, name in zip(REGION_COLORS, REGIONS, strict=True)]
     assert ax.figure is not None
     ax.figure.legend(handles=patches, loc="outside upper center", ncols=len(REGIONS))
+
+
+def _by_cell(values: xr.DataArray) -> NDArray[np.floating]:
+    """Return values as [weight_decay, train_fraction, run]: the last axis has the runs of a cell, which differ in other settings."""
+    return values.values.reshape(*values.shape[:2], -1)
 
 
 def _label_axes(ax: Axes, sweep: xr.Dataset, title: str) -> None:
