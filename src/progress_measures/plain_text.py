@@ -19,7 +19,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align_right
         align_right: whether to align all columns but the first to the right, as for numbers.
 
     Returns:
-        The table as text, without empty lines.
+        The lines of the titles, a line of dashes, and the lines of the rows, without a line break at the end.
     """
     wrapped = [[textwrap.wrap(cell, MAX_WIDTH, break_long_words=False) or [""] for cell in row] for row in rows]
     titles, widths = [], []

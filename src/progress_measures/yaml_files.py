@@ -88,7 +88,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def yaml_text(content: Any) -> str:
-    """Return content as YAML text that `read_yaml` reads back unchanged."""
+    """Return content as YAML text that `read_yaml` reads back unchanged, except that tuples become lists."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
 
 

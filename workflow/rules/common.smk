@@ -98,13 +98,13 @@ PARTS = {name: parts(list(runs.values())) for name, runs in RUNS.items()}
 def part_of(wildcards: Wildcards) -> list[Run]:
     """Return the runs of the part that wildcards name; for an unknown part, exit with a list of the experiment's parts."""
     runs_of(wildcards.experiment)
-    of_experiment = PARTS[wildcards.experiment]
-    if wildcards.part not in of_experiment:
+    runs_by_part = PARTS[wildcards.experiment]
+    if wildcards.part not in runs_by_part:
         exit_with(
             f"{wildcards.experiment} has no part {wildcards.part!r}; the runs that start a part are: "
-            f"{', '.join(of_experiment)}."
+            f"{', '.join(runs_by_part)}."
         )
-    return of_experiment[wildcards.part]
+    return runs_by_part[wildcards.part]
 
 
 FINGERPRINTS = fingerprint.folder(Path("results"))
@@ -330,7 +330,7 @@ def code_of_figure(wildcards: Wildcards) -> list[str]:
 
 
 def code_of_extra_format(wildcards: Wildcards) -> list[str]:
-    """Return the fingerprint files of the code that a figure's animation or HTML page depends on; exit if the figure has none."""
+    """Return the fingerprint files of the code that a figure's animation or HTML page depends on; exit if it has no such format."""
     extra_formats = declaration_of(wildcards.figure).extra_formats
     if wildcards.extra not in extra_formats:
         formats = ", ".join(

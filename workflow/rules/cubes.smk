@@ -7,7 +7,7 @@ be computed again. The output of the rule `measure` is a copy of the fingerprint
 
 
 rule measure:
-    """Compute all measures of one run, or of several small runs, at every checkpoint; skip families that are current."""
+    """Compute the measures of one run, or of several small runs, from their checkpoints; skip families that are current."""
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",

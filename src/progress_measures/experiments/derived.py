@@ -63,7 +63,10 @@ def closed_form(run: Run) -> bool:
 
 
 def uses_fast_path(run: Run) -> bool:
-    """Return whether the fast path trains a network: one layer of the paper's design on tokens `a b =`."""
+    """Return whether the fast path trains a network: one layer of the paper's design, with an MLP, on tokens `a b =`.
+
+    A run in bfloat16 is the exception: `training.objectives.any_design` trains it, whatever this function returns.
+    """
     return closed_form(run) and has_paper_design(run) and run.task.token_layout.is_paper
 
 

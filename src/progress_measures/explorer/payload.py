@@ -64,7 +64,7 @@ VARIABLES = {
 and for fractions in thousandths, which are stored as 16-bit integers."""
 
 MAX_CHECKPOINTS = 2500
-"""Maximum number of packed checkpoints, summed over runs. They are evenly spaced; the page states their spacing."""
+"""Maximum number of packed checkpoints, summed over runs; see `thinned`."""
 
 
 class Packed(NamedTuple):
@@ -110,7 +110,7 @@ def pack(cube: xr.Dataset) -> Packed:
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
-    """Select evenly spaced checkpoints and the last: at most `MAX_CHECKPOINTS` over all runs, at least 2 per run."""
+    """Select every n-th checkpoint and the last: at most `MAX_CHECKPOINTS` over all runs, or two per run if that is more."""
     per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
     step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1  # rounded up; 1 for a single checkpoint
     last = cube.sizes["epoch"] - 1

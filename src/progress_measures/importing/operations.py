@@ -54,7 +54,8 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
         read: the answer position, or `last` for the last one.
 
     Raises:
-        UserError: no operation has this name, or the operation does not fit the numbers of operand values and outputs.
+        UserError: no operation has this name, its file is missing or not valid, or the operation does not fit the numbers of
+            operand values and outputs.
     """
     layout: dict[str, Any] = {"tokens": tokens, "read": read}
     content: dict[str, Any]

@@ -28,7 +28,7 @@ The user gives the forward pass to `import --forward`, or measures the network w
 """
 
 MAX_EVALUATIONS = 2000
-"""Largest number of epochs in the history of losses and accuracies, besides the checkpoints; it keeps the store small."""
+"""Maximum number of evaluations in the history, besides those at checkpoints; it keeps the store small."""
 
 
 def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None:

@@ -62,7 +62,7 @@ def evaluation_epochs(training: Training) -> NDArray[np.int64]:
 
 
 def log_spaced(last: int, count: int) -> list[int]:
-    """Return different integers from 1 to `last` that are as evenly spaced on a logarithmic axis as integers can be.
+    """Return different integers from 1 to `last`, ascending, about evenly spaced on a logarithmic axis.
 
     If r integers remain, the integer after x is x · (last / x)^(1 / r), rounded, and at least x + 1. With this ratio for all
     remaining steps, the last integer is `last`.

@@ -354,10 +354,10 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs if one set of neurons is removed, and all other neurons in clusters are replaced by fits.
 
     The removed set is the cluster of one key frequency, or the neurons outside all clusters (`others`); each removed
-    neuron is replaced by its mean over pairs. The fits are those of `clusters_kept`, at the frequency of the neuron's
-    cluster. W_L maps the neurons to logits; the contribution of other paths to the logits is replaced by its mean over
-    pairs. Also return the ratios of these losses to the original loss, and for how many key frequencies the loss
-    without the frequency's cluster is above 1e-2.
+    neuron is replaced by its mean over pairs. If a cluster is removed, the neurons outside all clusters are unchanged.
+    The fits are those of `clusters_kept`, at the frequency of the neuron's cluster. W_L maps the neurons to logits; the
+    contribution of other paths to the logits is replaced by its mean over pairs. Also return the ratios of these losses
+    to the original loss, and for how many key frequencies the loss without the frequency's cluster is above 1e-2.
     """
     _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])

@@ -315,7 +315,8 @@ def singular_vector_frequencies(cube: xr.Dataset) -> Values:
         vectors = np.linalg.svd(operand_embedding(run_cube), full_matrices=False)[0][
             :, : 2 * len(key_frequencies_of(run_cube))
         ]
-        energy = fourier.energies(vectors) * len(vectors)  # each column is a unit vector, so its energies sum to 1
+        # the energies of a unit vector and the square of its constant component sum to 1
+        energy = fourier.energies(vectors) * len(vectors)
         dominant += energy.max(0).tolist()
         in_keys += energy[key_frequencies_of(run_cube) - 1].sum(0).tolist()
     return {"in_one_frequency": dominant, "in_key_frequencies": in_keys}

@@ -330,11 +330,11 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
     """
     run_cube = cube.isel(run=[0])
     test_loss = median_smooth(run_cube.test_loss)
-    plateau = test_loss.where(run_cube.epoch <= run_cube.grok_time)
-    if plateau.isnull().all():
+    until_grokking = test_loss.where(run_cube.epoch <= run_cube.grok_time)
+    if until_grokking.isnull().all():
         return {"excluded_turns": np.nan, "test_loss_halves": np.nan, "lead": np.nan}
-    peak = run_cube.epoch[int(plateau.argmax("epoch")[0])]
-    halving_epoch = float(first_below(test_loss.where(run_cube.epoch > peak), 0.5 * plateau.max("epoch"))[0])
+    peak = run_cube.epoch[int(until_grokking.argmax("epoch")[0])]
+    halving_epoch = float(first_below(test_loss.where(run_cube.epoch > peak), 0.5 * until_grokking.max("epoch"))[0])
     excluded_loss = median_smooth(run_cube.excluded_loss).where(run_cube.epoch <= halving_epoch)
     minimum_epoch = (
         np.nan if excluded_loss.isnull().all() else float(run_cube.epoch[int(excluded_loss.argmin("epoch")[0])])

@@ -64,7 +64,7 @@ function stop() {
 }
 
 // Show the next frame of playback. On a slow machine, checkpoints are skipped, so that the duration is the same. If the reader prefers
-// reduced motion, the playback has 32 steps, two per second at speed 1.
+// reduced motion, the playback has about 32 steps, two per second at speed 1; fewer if there are fewer checkpoints.
 function advance(time) {
   if (!playback) return;
   const last = epochs.length - 1;

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import ArrayLike, NDArray
 
-# Okabe and Ito's palette, which color-blind readers can distinguish, with two grays. A color has one meaning in all figures.
+# Okabe and Ito's palette, which color-blind readers can distinguish, with two grays. Each loss and
+# each weight matrix has a color of its own.
 COLORS = {
     "train": "#0072B2",
     "test": "#D55E00",

@@ -49,7 +49,8 @@ def rows(
     names. In addition, networks on 40 to 90 % of the pairs train for 5,000 epochs, networks with P=53 have weight decay
     5, and networks with dropout have weight decay 0 or, where stated, 0.1. Left: the paper's networks. Right: ours. The
     paper's networks with dropout are listed twice: beside ours without weight decay, of which none generalizes, and
-    beside ours with weight decay 0.1. Our cells are empty where a network has not been trained to the end.
+    beside ours with weight decay 0.1. Our cells are empty if no network of the group has been trained to the end; the
+    SD is also empty if only one has.
     """
     groups = {
         "40-90% of the data": (published("paper.table6.data_fraction"), data_fraction, {}),

@@ -40,8 +40,8 @@ class Pool(Protocol):
         If the pool does not respond, `poll` submits again later.
 
         Raises:
-            UserError: the pool rejects a submission; the message quotes the pool's reason. The submission's record is
-                removed.
+            UserError: the pool rejects a submission; the message quotes the pool's reason. The records of this submission
+                and of those after it are removed.
         """
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:

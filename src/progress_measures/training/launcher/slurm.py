@@ -48,7 +48,7 @@ NO_ANSWER = re.compile(
 )
 SUBMIT_PAUSES = (10, 20, 40, 80, 160, 300)  # seconds before each further call of `sbatch`
 CANCEL_PAUSES = (1, 2, 4, 8, 15)  # seconds before each further call of `scancel`
-LOG_END = 8192  # bytes at the end of a job's log in which a lack of memory is reported
+LOG_END = 8192  # bytes at the end of a job's log that are searched for a message about a lack of memory
 
 # No white space: a line break would add a command to the batch script.
 Word = Annotated[str, Field(pattern=r"^[!-~]+\z")]
@@ -159,7 +159,7 @@ class SlurmPool:
                 raise
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs; repeat submissions that Slurm has not accepted, and cancellations without effect."""
+        """Return the status of all jobs; repeat unconfirmed submissions, and cancellations without effect."""
         names = [submission.name for submission in submissions]
         listed = slurm_commands.squeue(names)
         if listed is not None:
@@ -216,6 +216,8 @@ class SlurmPool:
 
     def _status(self, submission: Submission, index: int, line: Line | None, responds: bool) -> JobStatus:
         """Return the status of a job from its files, earlier polls and this poll.
+
+        Also cancel the job if it counts as lost, or if it still waits or runs although it was canceled.
 
         Args:
             submission: the submission of the job.
@@ -336,7 +338,7 @@ class SlurmPool:
                     delayed.dump(temporary)
 
     def _executor(self, submission: Submission, at_once: int) -> Any:
-        """Return the object of submitit that submits an array of which `at_once` jobs run at a time."""
+        """Return the object of submitit that submits an array of which at most `at_once` jobs run at a time."""
         from submitit import SlurmExecutor
 
         settings = self.settings

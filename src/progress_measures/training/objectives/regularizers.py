@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Dropout:
     """Dropout masks: for each neuron activation of an update, the factor 0 or 1 / (1 - dropout probability).
 
-    The masks depend only on the run's seed, the update, and whether the device is a CPU or a GPU.
+    A run's masks do not depend on the other runs. The random numbers follow from the run's seed, the update, and whether
+    the device is a CPU or a GPU.
 
     Args:
         runs: runs with the same `training.dropout`.
