@@ -23,7 +23,7 @@ from torch.nn import functional
 from progress_measures import open_cube
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
-from progress_measures.importing.import_network import import_network, recognize, report
+from progress_measures.importing.import_network import import_network, read_and_recognize, report
 from progress_measures.importing.names import AXES, MLP_AXES
 from progress_measures.importing.settings import Options
 from progress_measures.measures.checkpoint import RunContext
@@ -468,7 +468,7 @@ def test_every_combination_is_imported_rightly_or_refused():
         if draw.random() < 0.8:
             options |= {"modulus": network.n}
         try:
-            _, recognized = recognize(Path("theirs.pth"), Options(**options))
+            _, recognized = read_and_recognize(Path("theirs.pth"), Options(**options))
             (run,) = recognized.experiment.runs("theirs")
         except UserError as error:
             refused.append((seed, str(error)))
@@ -682,7 +682,7 @@ def assert_solves(recognized, name, n, source):
 def test_operations_are_found_for_prime_even_and_composite_n(name, n):
     table = answers_of(OPERATIONS[name], n)
     file = save_in_transformer_lens(lookup_network(table, ["a", "b", "="]))
-    _, recognized = recognize(file, Options())
+    _, recognized = read_and_recognize(file, Options())
     run = assert_solves(recognized, name, n, "inferred")
     defined = np.array([[OPERATIONS[name](a, b, n) is not None for b in range(n)] for a in range(n)])
     np.testing.assert_array_equal(run.task.defined(), defined)
@@ -691,7 +691,7 @@ def test_operations_are_found_for_prime_even_and_composite_n(name, n):
 
 def test_sums_without_reduction_are_found():
     file = save_in_transformer_lens(lookup_network(answers_of(lambda a, b, n: a + b, 6), ["a", "b", "="], outputs=12))
-    _, recognized = recognize(file, Options())
+    _, recognized = read_and_recognize(file, Options())
     assert assert_solves(recognized, "sum", 6, "inferred").task.kind == "integer_addition"
 
 
@@ -710,7 +710,7 @@ STATED = {
 @pytest.mark.parametrize("name", STATED)
 def test_stated_expressions_are_those_of_integers(name, n):
     file = save_in_transformer_lens(lookup_network(answers_of(STATED[name], n), ["a", "b", "="]))
-    _, recognized = recognize(file, Options(operation=name))
+    _, recognized = read_and_recognize(file, Options(operation=name))
     assert_solves(recognized, name, n, "option")
 
 
@@ -720,27 +720,27 @@ def test_operation_that_is_not_among_the_tested_ones_is_refused_until_it_is_stat
     with pytest.raises(
         UserError, match=r"follow no operation on half of the pairs|no operation leads the others"
     ) as error:
-        recognize(file, Options())
+        read_and_recognize(file, Options())
     assert all(operation in str(error.value) for operation in OPERATIONS), "agreement with each is printed"
-    _, recognized = recognize(file, Options(accept_doubtful=True))
+    _, recognized = read_and_recognize(file, Options(accept_doubtful=True))
     assert recognized.doubts
-    assert_solves(recognize(file, Options(operation=name))[1], name, 11, "option")
+    assert_solves(read_and_recognize(file, Options(operation=name))[1], name, 11, "option")
 
 
 def test_two_operations_that_fit_equally_are_a_doubt():
     file = save_in_transformer_lens(lookup_network(answers_of(OPERATIONS["a*b"], 8), ["a", "b", "="]))
     with pytest.raises(UserError, match="no operation leads the others"):
-        recognize(file, Options())
-    _, recognized = recognize(file, Options(accept_doubtful=True))
+        read_and_recognize(file, Options())
+    _, recognized = read_and_recognize(file, Options(accept_doubtful=True))
     assert recognized.doubts == ["no operation leads the others"]
 
 
 def test_stated_operation_that_the_network_does_not_compute_is_refused():
     file = save_in_transformer_lens(lookup_network(answers_of(OPERATIONS["a+b"], 8), ["a", "b", "="]))
     with pytest.raises(UserError, match=r"only .*% of its answers are those of a-b"):
-        recognize(file, Options(operation="a-b"))
+        read_and_recognize(file, Options(operation="a-b"))
     with pytest.raises(UserError, match=r"is no expression|not allowed"):
-        recognize(file, Options(operation="__import__('os')"))
+        read_and_recognize(file, Options(operation="__import__('os')"))
 
 
 def composed(a, b, permutations):
@@ -751,7 +751,7 @@ def test_composition_of_three_things():
     permutations = list(itertools.permutations(range(3)))
     table = np.array([[composed(a, b, permutations) for b in range(6)] for a in range(6)])
     file = save_in_transformer_lens(lookup_network(table, ["a", "b", "="]))
-    _, recognized = recognize(file, Options(operation="s3"))
+    _, recognized = read_and_recognize(file, Options(operation="s3"))
     run = assert_solves(recognized, "s3", 6, "option")
     assert run.task.group is None
 
@@ -830,14 +830,14 @@ def circle():
 
 
 def test_composition_of_five_things_by_an_own_forward_pass(circle):
-    _, recognized = recognize(circle, Options(forward="net.py:compose", operation="s5"))
+    _, recognized = read_and_recognize(circle, Options(forward="net.py:compose", operation="s5"))
     run = assert_solves(recognized, "s5", 120, "option")
     assert "weights" not in run.provides
 
 
 @pytest.mark.parametrize("name", ["module", "function", "every_position", "with_neurons"])
 def test_own_forward_passes_give_their_logits(circle, name):
-    _, recognized = recognize(circle, Options(forward=f"net.py:{name}", tokens="a b"))
+    _, recognized = read_and_recognize(circle, Options(forward=f"net.py:{name}", tokens="a b"))
     run = assert_solves(recognized, "a+b", 12, "inferred")
     of_a, of_b, of_c = np.indices((12, 12, 12)).reshape(3, -1)
     expected = sum(3 * np.cos(2 * np.pi * k * (of_a + of_b - of_c) / 12) for k in (1, 5)).reshape(144, 12)
@@ -862,7 +862,7 @@ def test_own_forward_passes_give_their_logits(circle, name):
 )
 def test_mistakes_of_an_own_forward_pass_are_named(circle, forward, expected):
     with pytest.raises(UserError, match=expected):
-        recognize(circle, Options(forward=forward, tokens="a b", modulus=12))
+        read_and_recognize(circle, Options(forward=forward, tokens="a b", modulus=12))
 
 
 def test_cube_of_an_even_modulus_from_logits_alone(circle):
@@ -892,7 +892,7 @@ def test_n_follows_from_the_layout(name):
     words, read, more = LAYOUTS[name]
     network = lookup_network(answers_of(OPERATIONS["a+b"], 8), words, read, 8 + more)
     file = save_in_transformer_lens(network)
-    _, recognized = recognize(file, Options(tokens=" ".join(words), read=read))
+    _, recognized = read_and_recognize(file, Options(tokens=" ".join(words), read=read))
     run = assert_solves(recognized, "a+b", 8, "inferred")
     assert (run.task.sizes.outputs, run.task.answer_position) == (8 + more, len(words) - 1 if read == "last" else read)
     shown = report(recognized, file)
@@ -904,11 +904,11 @@ def test_another_position_or_layout_than_the_true_one_is_refused():
     file = save_in_transformer_lens(network)
     for options in ({}, {"read": 1}, {"tokens": "b a = 10", "read": 0}):
         with pytest.raises(UserError, match="follow no operation"):
-            recognize(file, Options(**{"tokens": "a b = 10"} | options))
-    _, recognized = recognize(file, Options(tokens="b a = 10", read=2))
+            read_and_recognize(file, Options(**{"tokens": "a b = 10"} | options))
+    _, recognized = read_and_recognize(file, Options(tokens="b a = 10", read=2))
     assert_solves(recognized, "b-a", 9, "inferred")
     with pytest.raises(UserError, match="expected `last` or a position from 0 to 3"):
-        recognize(file, Options(tokens="a b = 10", read=4))
+        read_and_recognize(file, Options(tokens="a b = 10", read=4))
 
 
 # ---- what this project cannot compute
@@ -935,4 +935,4 @@ def test_settings_of_a_file_that_change_the_forward_pass_are_refused(config):
     if config.get("positional_embedding_type") == "rotary":
         network.weights.pop("W_pos")
     with pytest.raises(UserError, match="this project cannot compute"):
-        recognize(save_in_transformer_lens(network, **config), Options(accept_doubtful=True))
+        read_and_recognize(save_in_transformer_lens(network, **config), Options(accept_doubtful=True))

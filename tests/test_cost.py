@@ -178,7 +178,7 @@ def test_plan_packs_runs_and_adds_up():
     assert core.measuring == three.measuring
     assert core.shards == 3
     assert plan.wall_time(core, 2) == pytest.approx(core.training / 2)
-    assert plan.wall_time(core, 99) == pytest.approx(core.longest_training)
+    assert plan.wall_time(core, 99) == pytest.approx(core.longest_shard_seconds)
 
 
 @pytest.mark.parametrize(

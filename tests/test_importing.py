@@ -24,7 +24,7 @@ from progress_measures.experiments.schema import Experiment
 from progress_measures.explorer.payload import pack
 from progress_measures.files import write_store
 from progress_measures.importing.contents import Contents
-from progress_measures.importing.import_network import import_network, recognize, report
+from progress_measures.importing.import_network import import_network, read_and_recognize, report
 from progress_measures.importing.names import Format, best_match, formats
 from progress_measures.importing.settings import Options
 from progress_measures.importing.splits import TrainAndTestLoss, find_split
@@ -160,7 +160,7 @@ def test_every_format_gives_the_same_network(folder, trained, format):
 
 
 def assert_recognized_as(file, weights, **options):
-    _, recognized = recognize(file, Options(**options))
+    _, recognized = read_and_recognize(file, Options(**options))
     (run,) = recognized.experiment.runs("theirs")
     native = native_weights(recognized.weights[-1], run)
     assert set(native) == set(weights)
@@ -225,7 +225,7 @@ def test_our_own_names_are_a_format_of_every_transformer(design):
 def test_tensors_of_one_short_name_are_not_confused(folder):
     state = {"a._original_component.weight": torch.ones(3, 3), "a.weight": torch.zeros(3, 3)}
     with pytest.raises(UserError, match=r"do not match any known format: a\._original_component\.weight, a\.weight"):
-        recognize(save(state), Options())
+        read_and_recognize(save(state), Options())
 
 
 def test_transposed_arrays_of_safetensors_are_hinted_at(folder, trained):
@@ -236,7 +236,7 @@ def test_transposed_arrays_of_safetensors_are_hinted_at(folder, trained):
     save_file(state, "theirs.safetensors")
     assert not np.array_equal(load_file("theirs.safetensors")["embed.W_E"], state["embed.W_E"]), "safetensors 0.8.0"
     with pytest.raises(UserError, match=r"save_file \(version 0\.8\.0\) .* numpy\.ascontiguousarray"):
-        recognize(Path("theirs.safetensors"), Options())
+        read_and_recognize(Path("theirs.safetensors"), Options())
 
 
 def test_mapping_file_describes_other_formats(folder, trained):
@@ -292,7 +292,7 @@ def test_configuration_object_is_read_without_importing_its_class(folder, traine
     config.act_fn = "relu"
     file = save(notebook_content(trained) | {"config": config})
     monkeypatch.delitem(sys.modules, name)
-    _, recognized = recognize(file, Options())
+    _, recognized = read_and_recognize(file, Options())
     assert recognized.experiment.seed == 999
     sources = {finding.setting: finding for finding in recognized.findings}
     assert sources["activation"][1:] == ("relu", "file", "config.act_fn")
@@ -308,7 +308,7 @@ SPLITS = {
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_splits_are_drawn_by_the_given_method(folder, trained, split):
-    _, recognized = recognize(save(state_dicts.authors(trained[0][400])), Options(split=split))
+    _, recognized = read_and_recognize(save(state_dicts.authors(trained[0][400])), Options(split=split))
     method, seed, fraction = SPLITS[split]
     expected = np.zeros(PRIME**2, dtype=bool)
     expected[train_order(method, seed, PRIME)[: int(fraction * PRIME**2)]] = True
@@ -324,7 +324,7 @@ def test_split_can_be_a_file_of_indices(folder, trained, kind):
         np.save("split.npy", indices)
     else:
         Path(f"split.{kind}").write_text(str(indices.tolist()) if kind == "json" else "\n".join(map(str, indices)))
-    _, recognized = recognize(save(state_dicts.authors(trained[0][400])), Options(split=f"split.{kind}"))
+    _, recognized = read_and_recognize(save(state_dicts.authors(trained[0][400])), Options(split=f"split.{kind}"))
     assert (np.flatnonzero(recognized.split.train) == indices).all()
     assert recognized.experiment.imported.settings["split_method"] == "listed"
 
@@ -398,7 +398,7 @@ def test_subtraction_is_recognized(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         weights = open_run("subtraction").weights()
-    _, recognized = recognize(save(state_dicts.transformer_lens(weights)), Options())
+    _, recognized = read_and_recognize(save(state_dicts.transformer_lens(weights)), Options())
     assert recognized.experiment.task.kind == "modular_subtraction"
     assert recognized.agreement["a-b"] == 1
     assert max(fraction for name, fraction in recognized.agreement.items() if name != "a-b") < 0.02
@@ -424,7 +424,7 @@ def test_integer_sums_are_recognized(folder):
         **{"W_Q": zero, "W_K": zero, "W_V": copy, "W_O": out},
         **{"W_in": np.zeros((1, 3, 4)), "W_out": np.zeros((1, 4, 3)), "W_U": W_U},
     }
-    _, recognized = recognize(save(state_dicts.transformer_lens(weights, zeros=False)), Options())
+    _, recognized = read_and_recognize(save(state_dicts.transformer_lens(weights, zeros=False)), Options())
     assert recognized.experiment.task.model_dump(include={"kind", "operands", "outputs"}) == {
         "kind": "integer_addition",
         "operands": 10,
@@ -467,10 +467,10 @@ def test_file_that_contradicts_its_weights_is_refused(folder, trained, kind):
     content = {"model": final_state(trained), "seed": 0, "frac_train": 0.6, "epoch": 399} | change(trained)
     file = save(content)
     with pytest.raises(UserError) as refusal:
-        recognize(file, Options())
+        read_and_recognize(file, Options())
     assert expected in str(refusal.value)
     assert "theirs.pth: not imported, because" in str(refusal.value)
-    _, doubtful = recognize(file, Options(accept_doubtful=True))
+    _, doubtful = read_and_recognize(file, Options(accept_doubtful=True))
     assert any(expected in doubt for doubt in doubtful.doubts)
     assert doubtful.experiment.imported.doubts == doubtful.doubts
     np.testing.assert_array_equal(doubtful.weights[-1]["W_U"], trained[0][400]["W_U"])
@@ -481,7 +481,7 @@ def test_true_statements_are_accepted_and_listed(folder, trained):
     config = {"d_model": 32, "n_heads": 2, "d_mlp": 64, "num_layers": 1, "p": PRIME, "act_fn": "ReLU", "use_ln": False}
     content = {"model": final_state(trained), "epoch": 399, "config": config | {"seed": 0, "frac_train": 0.6}}
     content |= {"train_loss": losses["train"], "val_loss": losses["test"], "train_acc": 100.0, "val_acc": 0.29}
-    _, recognized = recognize(save(content), Options())
+    _, recognized = read_and_recognize(save(content), Options())
     assert recognized.doubts == []
     split = next(finding for finding in recognized.findings if finding.setting == "split")
     assert split[1:3] == (f"shuffle:0:0.6, 101 of {PRIME**2} pairs", "inferred")
@@ -493,13 +493,13 @@ def test_split_is_found_among_others_by_the_losses_of_the_file(folder, trained):
     losses = {split: losses_of(trained, split, 400).item() for split in ("train", "test")}
     content = {"model": final_state(trained), "frac_train": 0.5}
     content |= {"train_loss": losses["train"], "test_loss": losses["test"]}
-    _, recognized = recognize(save(content), Options())
+    _, recognized = read_and_recognize(save(content), Options())
     assert (recognized.split.method, recognized.split.seed, recognized.split.fraction) == ("shuffle", 0, 0.6)
 
 
 def test_split_without_losses_is_not_confirmed(folder, trained):
     content = {"model": final_state(trained), "seed": 0, "frac_train": 0.6}
-    _, recognized = recognize(save(content), Options())
+    _, recognized = read_and_recognize(save(content), Options())
     assert recognized.split.finding.source == "inferred"
     assert "which nothing confirms (--split)" in recognized.split.finding.detail
 
@@ -535,7 +535,7 @@ def test_certain_network_has_no_marks(folder, trained):
 
 def test_table_of_findings_names_the_source_of_each_setting(folder, trained):
     content = {"model": final_state(trained), "epoch": 399, "config": {"act_fn": "relu", "lr": 0.001}, "notes": "n"}
-    _, recognized = recognize(save(content), Options(tokens="a b =", split="none"))
+    _, recognized = read_and_recognize(save(content), Options(tokens="a b =", split="none"))
     lines = report(recognized, Path("theirs.pth"))
     rows = {line[2:].split("  ")[0]: line for line in lines[1:]}
     for setting, value, source in (
@@ -692,7 +692,7 @@ def test_outputs_that_are_no_answers_count_in_the_softmax(folder, trained):
     extra = 0.95 * weights["W_U"][:, :1]
     state = state_dicts.authors(weights | {"W_U": np.concatenate([weights["W_U"], extra], 1)})
     file = save(state)
-    _, recognized = recognize(file, Options(split=SPLIT))
+    _, recognized = read_and_recognize(file, Options(split=SPLIT))
     outputs = next(finding for finding in recognized.findings if finding.setting == "outputs")
     assert outputs[1:3] == ("14, of which the first 13 are answers", "tensors")
     assert recognized.experiment.task.outputs == 14
@@ -814,7 +814,7 @@ def test_mapping_file_states_the_design(folder, encoders, case):
     """The imported network computes the logits of torch.nn, and the table says that the mapping file states its design."""
     network, settings = encoders[case], ENCODERS[case][1]
     Path("names.yaml").write_text(ENCODER_NAMES + settings)
-    _, recognized = recognize(save(network.state_dict()), Options(names=Path("names.yaml")))
+    _, recognized = read_and_recognize(save(network.state_dict()), Options(mapping_file=Path("names.yaml")))
     a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
     with torch.no_grad():
         expected = network(a, b).numpy()
@@ -842,7 +842,7 @@ def test_network_of_an_unstated_design_is_refused(folder, encoders, case, line):
     assert line in settings
     Path("names.yaml").write_text(ENCODER_NAMES + settings.replace(line, ""))
     with pytest.raises(UserError, match=r"follow no operation on half of the pairs|expected|State"):
-        recognize(save(encoders[case].state_dict()), Options(names=Path("names.yaml")))
+        read_and_recognize(save(encoders[case].state_dict()), Options(mapping_file=Path("names.yaml")))
 
 
 def test_place_of_norms_that_nothing_states_is_not_assumed(folder, encoders):
@@ -850,7 +850,9 @@ def test_place_of_norms_that_nothing_states_is_not_assumed(folder, encoders):
     case = "post-LayerNorm, GELU, no mask, a 7 b 8 read at b"
     Path("names.yaml").write_text(ENCODER_NAMES + ENCODERS[case][1].replace("norm_after: true\n", ""))
     with pytest.raises(UserError, match="norm_after=true"):
-        recognize(save(encoders[case].state_dict()), Options(names=Path("names.yaml"), accept_doubtful=True))
+        read_and_recognize(
+            save(encoders[case].state_dict()), Options(mapping_file=Path("names.yaml"), accept_doubtful=True)
+        )
 
 
 def test_options_count_more_than_a_mapping_file(folder, encoders):
@@ -865,7 +867,7 @@ def test_options_count_more_than_a_mapping_file(folder, encoders):
         heads=4,
         accept_doubtful=True,
     )
-    _, recognized = recognize(save(encoders[case].state_dict()), options)
+    _, recognized = read_and_recognize(save(encoders[case].state_dict()), options)
     assert recognized.agreement["a+b"] == 1
     sources = {finding.setting: finding[1:3] for finding in recognized.findings}
     assert sources["positions"] == ("sinusoidal", "option")
@@ -928,7 +930,7 @@ def test_mapping_file_states_what_an_mlp_reads(folder, mlp_input):
     if mlp_input != "one_hot":
         state["embed.weight"], names = embed.weight.detach(), names + "W_E: [embed.weight, token d_model]\n"
     Path("names.yaml").write_text(names)
-    _, recognized = recognize(save(state), Options(names=Path("names.yaml")))
+    _, recognized = read_and_recognize(save(state), Options(mapping_file=Path("names.yaml")))
     (run,) = recognized.experiment.runs("theirs")
     double = {name: w.astype(np.float64) for name, w in recognized.weights[-1].items()}
     with torch.no_grad():

@@ -19,7 +19,7 @@ import torch
 
 from progress_measures import open_cube
 from progress_measures.errors import UserError
-from progress_measures.importing.import_network import import_network, recognize, report
+from progress_measures.importing.import_network import import_network, read_and_recognize, report
 from progress_measures.importing.settings import Options
 from progress_measures.measures.algorithm import embedding_circularity
 from progress_measures.measures.checkpoint import RunContext
@@ -118,7 +118,7 @@ def folder(tmp_path, monkeypatch):
 
 def recognized(file, **options):
     """Recognize a network; return its contents, the network, and a function that computes a measure in float64."""
-    contents, network = recognize(Path(file), Options(**options))
+    contents, network = read_and_recognize(Path(file), Options(**options))
     (run,) = network.experiment.runs("theirs")
     weights = {name: tensor.astype(np.float64) for name, tensor in network.weights[-1].items()}
     checkpoint = RunContext(run, weights, network.split.train).checkpoint(weights, network.epochs[-1])
@@ -186,7 +186,7 @@ REFUSED = {
 def test_networks_that_contradict_what_is_stated_are_refused(name, rows):
     file, options, expected = REFUSED[name]
     with pytest.raises(UserError, match=expected) as error:
-        recognize(NETWORKS / file, Options(**options))
+        read_and_recognize(NETWORKS / file, Options(**options))
     reason = str(error.value).partition(": ")[2].partition(". ")[0]
     rows.append((f"{file} ({name})", "refused", f"refused: {reason:.110}"))
     assert str(error.value).startswith(str(NETWORKS / file))
@@ -209,8 +209,8 @@ def test_activation_that_nothing_states_is_found_out(rows):
 
 
 def test_activation_that_the_answers_do_not_decide_is_called_assumed():
-    _, network = recognize(
-        NETWORKS / "a_op_b_final.pt", Options(names=A_OP_B_MAP, heads=4, tokens="a 113 b 116", split="none")
+    _, network = read_and_recognize(
+        NETWORKS / "a_op_b_final.pt", Options(mapping_file=A_OP_B_MAP, heads=4, tokens="a 113 b 116", split="none")
     )
     assert finding(network, "activation")[1:3] == ("relu", "assumed")
     assert any(line.startswith("activation relu") for line in network.experiment.imported.assumed)
@@ -230,7 +230,7 @@ def test_numbers_of_tokens_and_outputs_are_not_taken_for_n():
         "tl_eqfirst.pth": ({"tokens": "a+1 b+1 0"}, 113, 113),
     }
     for file, (options, n, outputs) in expected.items():
-        _, network = recognize(NETWORKS / file, Options(**options))
+        _, network = read_and_recognize(NETWORKS / file, Options(**options))
         (run,) = network.experiment.runs("theirs")
         assert (run.task.operand_count, run.task.sizes.outputs) == (n, outputs), file
 
@@ -254,7 +254,7 @@ def test_split_is_found_by_the_losses_of_the_file_and_the_seed_counts():
     assert "confirmed by the file's train loss" in network.split.finding.detail
     content = loaded("seed_randperm.pt")
     torch.save(content | {"config": content["config"] | {"seed": 998}}, "theirs.pt")
-    _, network = recognize(Path("theirs.pt"), Options())
+    _, network = read_and_recognize(Path("theirs.pt"), Options())
     # the true seed is among the usual ones, and the losses contradict the stated one
     assert (network.split.method, network.split.seed) == ("randperm", 999)
 
@@ -263,7 +263,7 @@ def test_losses_that_no_split_explains_are_refused():
     content = loaded("seed_randperm.pt")
     torch.save(content | {"train_loss": 0.5}, "theirs.pt")
     with pytest.raises(UserError, match=r"of \d+ splits .* none fits better than random splits"):
-        recognize(Path("theirs.pt"), Options())
+        read_and_recognize(Path("theirs.pt"), Options())
 
 
 def test_pizza_has_the_published_measures(rows):
@@ -385,7 +385,7 @@ def test_every_container_gives_the_network_and_shows_its_epochs(name, rows):
 
 
 def test_number_of_checkpoints_of_a_list(rows):
-    _, network = recognize(Path(saved([earlier(), later()])), Options(**GELU))
+    _, network = read_and_recognize(Path(saved([earlier(), later()])), Options(**GELU))
     assert len(network.weights) == 2
 
 
@@ -396,5 +396,5 @@ def test_code_in_a_pickle_does_not_run():
 
     torch.save({"net": later(), "config": Runs()}, "theirs.pth")
     with pytest.raises(UserError, match="contains code"):
-        recognize(Path("theirs.pth"), Options(**GELU))
+        read_and_recognize(Path("theirs.pth"), Options(**GELU))
     assert not Path("ran").exists()

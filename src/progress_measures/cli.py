@@ -520,7 +520,7 @@ def import_(
 
     set_up(threads=1)
     options = Options(
-        names=names,
+        mapping_file=names,
         split=split,
         operation=operation,
         modulus=modulus,

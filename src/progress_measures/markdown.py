@@ -7,7 +7,9 @@ from collections.abc import Iterable
 def inline(text: str) -> str:
     """Escape text for a Markdown paragraph, except code in backquotes; line breaks become spaces."""
     parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
-    return "".join(part if part.startswith("`") else re.sub(r"([\\*_\[\]<>|{}#])", r"\\\1", part) for part in parts)
+    return "".join(
+        part if index % 2 else re.sub(r"([\\*_\[\]<>|{}#])", r"\\\1", part) for index, part in enumerate(parts)
+    )
 
 
 def cell(text: str, is_markdown: bool = False) -> str:
@@ -20,7 +22,7 @@ def cell(text: str, is_markdown: bool = False) -> str:
     Returns:
         Markdown on one line.
     """
-    return text.replace("|", "\\|") if is_markdown else inline(text)
+    return re.sub(r"(?<!\\)\|", r"\|", text if is_markdown else inline(text))
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

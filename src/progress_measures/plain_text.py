@@ -25,8 +25,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align_right
     titles, widths = [], []
     for title, *cells in zip(header, *wrapped, strict=True):
         widest = max((len(line) for cell in cells for line in cell), default=0)
-        titles.append(textwrap.wrap(title, max(widest, *map(len, title.split()))))
-        widths.append(max(widest, *map(len, titles[-1])))
+        titles.append(textwrap.wrap(title, max(1, widest, *map(len, title.split()))))
+        widths.append(max(widest, 0, *map(len, titles[-1])))
 
     def lines(row: Sequence[Sequence[str]]) -> list[str]:
         return [

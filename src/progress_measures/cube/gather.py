@@ -231,9 +231,9 @@ def _rules(by_neurons: bool) -> dict[str, Any]:
     if by_neurons:
         key_rule: dict[str, Any] = {
             "key_frequency_rule": "at the last checkpoint, the frequency explains at least "
-            f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_SHARE_OF_NEURONS:.0%} of all neurons",
+            f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_NEURON_FRACTION:.0%} of all neurons",
             "key_cluster_fraction": keys.CLUSTER_FRACTION,
-            "key_share_of_neurons": keys.KEY_SHARE_OF_NEURONS,
+            "key_share_of_neurons": keys.KEY_NEURON_FRACTION,
         }
     else:
         key_rule = {

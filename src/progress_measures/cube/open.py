@@ -251,9 +251,11 @@ class OpenRun:
         cube = cube_if_any(self.experiment, published=True)
         names = [] if cube is None else [name for name in cube.data_vars if str(name).startswith("history_")]
         if cube is None or not names or self.name not in cube.run:
+            files = [published_cube(self.experiment)]
+            files += [] if self.published else [self._folder / "history.zarr"]
             raise UserError(
-                f"No history of {self.experiment}/{self.name}: neither {self._folder / 'history.zarr'} nor "
-                f"{published_cube(self.experiment)} has one."
+                f"No history of {self.experiment}/{self.name} in {' or '.join(map(str, files))}: train the experiment, or open "
+                "another run."
             )
         return cube[names].sel(run=self.name).reset_coords(drop=True).drop_attrs(deep=False).load()
 

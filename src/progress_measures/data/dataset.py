@@ -13,7 +13,7 @@ from progress_measures.data.examples import SampledExamples
 from progress_measures.data.label_noise import training_labels
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
-from progress_measures.files import check_chunks, damage_reported, open_store, write_store
+from progress_measures.files import STORE_ERRORS, check_chunks, damage_reported, open_store, write_store
 from progress_measures.fingerprint import DERIVED, fingerprint
 from progress_measures.tasks import Examples
 

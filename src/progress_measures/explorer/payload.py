@@ -111,10 +111,14 @@ def pack(cube: xr.Dataset) -> Packed:
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
     """Select every n-th checkpoint and the last: at most `MAX_CHECKPOINTS` over all runs, or two per run if that is more."""
-    per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
-    step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1  # rounded up; 1 for a single checkpoint
     last = cube.sizes["epoch"] - 1
-    return cube.isel(epoch=np.unique(np.r_[np.arange(0, last, step), last]))
+    return cube.isel(epoch=np.unique(np.r_[np.arange(0, last, _interval(cube)), last]))
+
+
+def _interval(cube: xr.Dataset) -> int:
+    """Return n for `thinned`, which selects every n-th checkpoint."""
+    per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
+    return -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1  # rounded up; 1 for a single checkpoint
 
 
 def _compact(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
@@ -150,7 +154,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "operand_count": operand_count(cube) if "token" in cube.sizes else 0,
         "first_run": _first_run(cube),
         "epochs": thinned_cube.epoch.values.tolist(),
-        "checkpoints": cube.sizes["epoch"],
+        "interval": _interval(cube),  # n, if the page has every n-th checkpoint of the cube and the last
         "kept_neurons": cube.kept_neuron.values.tolist() if "kept_neuron" in cube else [],
         "cluster_fraction": float(cube.attrs.get("key_cluster_fraction", 0.85)),
         "runs": [_run(cut_to_run(cube, run).sel(run=run), run_summaries[run]) for run in map(str, cube.run.values)],

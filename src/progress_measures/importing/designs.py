@@ -16,7 +16,7 @@ from progress_measures.importing.names import FormatMatch
 ModelFields = dict[str, Any]
 """Fields of the section `model` of an experiment, by name."""
 
-ACTIVATIONS: dict[str, Activation] = {
+ACTIVATION_ALIASES: dict[str, Activation] = {
     "relu": "relu", "gelu": "gelu", "gelu_exact": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
     "gelu_tanh": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "silu": "silu", "swish": "silu", "square": "square",
     "quad": "square", "quadratic": "square", "x^2": "square", "tanh": "tanh", "identity": "identity",
@@ -27,20 +27,20 @@ ACTIVATIONS: dict[str, Activation] = {
 COMMON_ACTIVATIONS: tuple[Activation, ...] = ("relu", "gelu", "silu")
 """Activations that are tried if none is stated. With more of them, a wrong one could fit by accident."""
 
-NORMALIZATIONS = {
+NORMALIZATION_ALIASES = {
     "none": "none", "false": "none", "null": "none", "": "none", "ln": "layer_norm", "lnpre": "layer_norm",
     "layernorm": "layer_norm", "layer_norm": "layer_norm", "true": "layer_norm", "rms": "rms_norm",
     "rmspre": "rms_norm", "rmsnorm": "rms_norm", "rms_norm": "rms_norm",
 }  # fmt: skip
 """Normalization by the names that files give it, in lower case, with _ in place of -."""
 
-POSITIONS = {
+POSITION_ALIASES = {
     "standard": "learned", "learned": "learned", "absolute": "learned", "rotary": "rotary", "rope": "rotary",
     "sinusoidal": "sinusoidal", "sincos": "sinusoidal", "none": "none", "nope": "none", "fixed": "fixed",
 }  # fmt: skip
 """Kind of position encoding by the names that files give it, in lower case, with _ in place of -."""
 
-UNSUPPORTED = (
+UNSUPPORTED_SETTINGS = (
     "parallel_attn_mlp", "use_local_attn", "attn_scores_soft_cap", "output_logits_soft_cap", "use_qk_norm", "num_experts",
     "use_normalization_before_and_after", "scale_attn_by_inverse_layer_idx", "use_attn_result_scale",
 )  # fmt: skip
@@ -116,7 +116,7 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
         if setting not in contents.stated:
             return
         value, source = contents.stated[setting]
-        known = names.get(str(value).lower().replace("-", "_"))
+        known = names.get(_alias(value))
         if known is None:
             raise UserError(
                 f"{path}: {source} is {value!r:.60}, which this project cannot compute; known are "
@@ -126,9 +126,9 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
         fields[setting] = (known, source)
 
     if not states_attention_only(contents):
-        add_named("activation", ACTIVATIONS)
-    add_named("normalization", NORMALIZATIONS)
-    add_named("positions", POSITIONS)
+        add_named("activation", ACTIVATION_ALIASES)
+    add_named("normalization", NORMALIZATION_ALIASES)
+    add_named("positions", POSITION_ALIASES)
     config = contents.config
     if "attention_scale" in contents.stated:
         value, source = contents.stated["attention_scale"]
@@ -146,7 +146,7 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
     )
     if epsilon and _is_positive(config[epsilon]) and fields.get("normalization", ("none",))[0] != "none":
         fields["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
-    for name in UNSUPPORTED:  # TransformerLens writes -1 for a cap that is not set
+    for name in UNSUPPORTED_SETTINGS:  # TransformerLens writes -1 for a cap that is not set
         if config.get(name) not in (None, False, 0, -1, "none", -1.0):
             raise UserError(_unsupported_message(path, name, config[name]))
     if fields.get("positions", ("",))[0] == "rotary":
@@ -154,6 +154,16 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
             if name in config and config[name] not in values:
                 raise UserError(_unsupported_message(path, name, config[name]))
     return fields
+
+
+def has_position_vectors(positions: Any) -> bool:
+    """Return whether a kind of position encoding, under any of its names, has trained vectors; true for an unknown name."""
+    return POSITION_ALIASES.get(_alias(positions), "learned") in ("learned", "fixed")
+
+
+def _alias(value: Any) -> str:
+    """Return a value that a file states as the tables of aliases write it."""
+    return str(value).lower().replace("-", "_")
 
 
 def _unsupported_message(path: Path, name: str, value: Any) -> str:
@@ -166,7 +176,8 @@ def _unsupported_message(path: Path, name: str, value: Any) -> str:
 
 def states_attention_only(contents: Contents) -> bool:
     """Return whether the file states that the network has no MLPs."""
-    return contents.config.get("attn_only") is True
+    stated = contents.stated.get("attention_only")
+    return stated is not None and stated.value is True
 
 
 def _is_positive(value: Any) -> TypeGuard[float]:

@@ -117,16 +117,21 @@ def _sizes(
     read = Choice("last", "assumed", "the logits at the last position (--read)")
     read = read if options.read is None else Choice(options.read, "option")
     operands = stated_modulus(contents, options)  # n, which --modulus states for tasks without a modulus, too
+    if operands is not None:
+        _check_operand_count(operands.value)
     # n may be unknown here; `output_count` uses the pair (0, 0) only, whose tokens exist for any n
     probe = _any_task(2 if operands is None else operands.value, 2, tokens.value, read.value)
     outputs = CallableNetwork(network, probe, prefix, tensors).output_count()
     if operands is None:
         operands = Choice(outputs, "inferred", "the number of outputs (--modulus)")
-    if not 2 <= operands.value <= MAX_OPERANDS:
-        raise UserError(
-            f"{operands.value} values of a and b; expected 2 to {MAX_OPERANDS}. State their number with --modulus."
-        )
+        _check_operand_count(operands.value)
     return Sizes(operands, tokens, read, outputs), _any_task(operands.value, outputs, tokens.value, read.value)
+
+
+def _check_operand_count(n: int) -> None:
+    """Raise a `UserError` if the number of operand values is not supported."""
+    if not 2 <= n <= MAX_OPERANDS:
+        raise UserError(f"{n} values of a and b; expected 2 to {MAX_OPERANDS}. State their number with --modulus.")
 
 
 def _any_task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:

@@ -14,7 +14,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.load import FOLDER, IMPORTED, is_experiment_name
 from progress_measures.files import atomic_path, open_store, scratch
 from progress_measures.importing.contents import Contents, find_networks
-from progress_measures.importing.designs import states_attention_only
+from progress_measures.importing.designs import has_position_vectors, states_attention_only
 from progress_measures.importing.forward import computed_by_forward
 from progress_measures.importing.names import FormatMatch, best_match
 from progress_measures.importing.reading import read
@@ -40,7 +40,7 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
             taken.
     """
     check_name(out)
-    contents, network = recognize(path, options)
+    contents, network = read_and_recognize(path, options)
     write_network(network, contents, out, options.precision)
     return report(network, path)
 
@@ -66,7 +66,7 @@ def write_network(network: RecognizedNetwork, contents: Contents, out: Path, pre
             (folder / out.name).rename(temporary)
 
 
-def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork]:
+def read_and_recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork]:
     """Read a file and express its network in the project's terms, without writing anything.
 
     Args:
@@ -100,7 +100,7 @@ def _match_format(path: Path, contents: Contents, options: Options) -> FormatMat
             "with --heads."
         )
     sizes = {"head": heads} if heads else {}
-    return best_match(contents.states[-1], sizes, options.names, path, _absent_tensors(contents, options))
+    return best_match(contents.states[-1], sizes, options.mapping_file, path, _absent_tensors(contents, options))
 
 
 def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
@@ -109,7 +109,7 @@ def _absent_tensors(contents: Contents, options: Options) -> frozenset[str]:
     absent = mlp_tensors if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")
     positions = options.model.get("positions", stated.value if stated else "learned")
-    if canonical(POSITIONS, positions) in ("rotary", "sinusoidal", "none"):
+    if not has_position_vectors(positions):
         absent |= {"W_pos"}
     return frozenset(absent)
 

@@ -30,11 +30,12 @@ def model_fields(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or name not in allowed:
             raise UserError(f"--model {text:.80}: expected FIELD=VALUE with one of the fields {', '.join(allowed)}.")
-        fields[name] = yaml.safe_load(value)
         try:
-            fields[name] = getattr(Model.model_validate({name: fields[name]}), name)
+            fields[name] = getattr(Model.model_validate({name: yaml.safe_load(value)}), name)
         except ValidationError as error:
             raise UserError(f"--model {text:.80}: {error.errors()[0]['msg']}.") from None
+        except (yaml.YAMLError, ValueError):  # such as an impossible date
+            raise UserError(f"--model {text:.80}: the value of {name} is not valid YAML.") from None
     return fields
 
 
@@ -46,6 +47,6 @@ def position(text: str | None) -> int | str | None:
     """
     if text is None or text == "last":
         return text
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise UserError(f"--read {text:.80}: expected `last`, or the index of a position from 0.")
     return int(text)

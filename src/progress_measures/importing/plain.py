@@ -14,7 +14,7 @@ import io
 import math
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -486,8 +486,9 @@ def plain_array(tensor: Any, path: Path) -> NDArray[Any]:
 def _text(value: Any) -> str:
     """Return a value as text, or only its type and size if it is nested or long."""
     entries = value if isinstance(value, list) else [value]
-    is_short = len(entries) <= 20 and all(isinstance(entry, str | int | float | None) for entry in entries)
-    return str(value) if is_short else f"{type(value).__name__} with {len(entries)} entries"
+    if len(entries) <= 20 and all(isinstance(entry, str | int | float | None) for entry in entries):
+        return str(value)
+    return type(value).__name__ + (f" with {len(value)} entries" if isinstance(value, Sized) else "")
 
 
 def _duration(arguments: list[Any]) -> datetime.timedelta:

@@ -50,7 +50,7 @@ class Options(NamedTuple):
     """What the user states about the file. For None, or an empty `model`, the import finds the value itself.
 
     Attributes:
-        names: path of a mapping file (names and axis orders of the file's tensors), the option `--map`.
+        mapping_file: path of a mapping file (names and axis orders of the file's tensors), the option `--map`.
         split: training pairs, in one of the forms of `splits.FORMS`.
         operation: `a+b`, `a-b`, `b-a`, `a*b`, `a/b`, `sum`, `s5`, an expression of a and b, or a file with right answers.
         modulus: number n of operand values.
@@ -65,7 +65,7 @@ class Options(NamedTuple):
         accept_doubtful: whether to import a network despite doubts.
     """
 
-    names: Path | None = None
+    mapping_file: Path | None = None
     split: str | None = None
     operation: str | None = None
     modulus: int | None = None
@@ -160,7 +160,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
     )
     recognize.check_finite(logits, path)
     findings = [
-        Finding("names of tensors", match.format.title, "mapping file" if options.names else "tensors"),
+        Finding("names of tensors", match.format.title, "mapping file" if options.mapping_file else "tensors"),
         Finding("architecture", _describe_architecture(weights[-1]), "tensors"),
         *_design_findings(design, choices, chosen, match),
     ]

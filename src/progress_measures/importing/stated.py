@@ -297,7 +297,12 @@ def _agree(first: Any, second: Any) -> bool:
     if "bidirectional" in (first, second):  # which means the same as `causal: false`
         return False in (first, second)
     # a text and a switch agree if both are on or both are off, such as `LN` and true
-    return first == second or bool(first) == bool(second)
+    return first == second or _is_on(first) == _is_on(second)
+
+
+def _is_on(value: Any) -> bool:
+    """Return whether a switch is on, or a text names something other than nothing."""
+    return canonical(value) not in ("", "none", "null", "false") if isinstance(value, str) else bool(value)
 
 
 def _as_text(value: Any) -> str:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 CLUSTER_FRACTION = 0.85
 """Minimum fraction of a neuron's variance that a frequency must explain for the neuron to be in the frequency's cluster."""
 
-KEY_SHARE_OF_NEURONS = 0.01
+KEY_NEURON_FRACTION = 0.01
 """Minimum size of a key frequency's neuron cluster, as a fraction of all neurons."""
 
 LARGE_NORM_FRACTION = 0.15
@@ -39,11 +39,11 @@ def key_frequencies(fractions: NDArray) -> NDArray[np.int64]:
             neuron.
 
     Returns:
-        The key frequencies; an empty array if no cluster has the fraction `KEY_SHARE_OF_NEURONS` of all neurons.
+        The key frequencies; an empty array if no cluster has the fraction `KEY_NEURON_FRACTION` of all neurons.
     """
     frequency, fraction = best_frequency(fractions)
     cluster_sizes = np.bincount(frequency[fraction >= CLUSTER_FRACTION], minlength=fractions.shape[-1] + 1)
-    return np.flatnonzero(cluster_sizes >= KEY_SHARE_OF_NEURONS * len(fractions))
+    return np.flatnonzero(cluster_sizes >= KEY_NEURON_FRACTION * len(fractions))
 
 
 LOGIT_FRACTION = 0.002

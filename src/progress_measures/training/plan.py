@@ -38,9 +38,9 @@ class PlanRow(NamedTuple):
     memory: int  # bytes of the shard that needs most: GPU memory, or main memory if cores train
     disk: int  # bytes of the files of all runs, without measures
     flops: float  # floating-point operations of all updates of all runs
-    longest_training: float  # seconds of training the shard that takes longest
+    longest_shard_seconds: float  # seconds of training the shard that takes longest
     training: float  # seconds of training all shards, one after the other
-    longest_measuring: float  # seconds in which one core measures the run that takes longest
+    longest_measuring_seconds: float  # seconds in which one core measures the run that takes longest
     measuring: float  # seconds in which one core measures all runs
 
 
@@ -118,9 +118,9 @@ def plan(experiment: str, runs: list[Run], device: cost.Device, core: cost.Devic
         memory=max(memory),
         disk=sum(map(cost.disk, runs)),
         flops=flops,
-        longest_training=max(training),
+        longest_shard_seconds=max(training),
         training=sum(training),
-        longest_measuring=max(measuring),
+        longest_measuring_seconds=max(measuring),
         measuring=sum(measuring),
     )
 
@@ -151,9 +151,9 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
         memory=max(row.memory for row in rows),
         disk=sum(row.disk for row in rows),
         flops=sum(row.flops for row in rows),
-        longest_training=max(row.longest_training for row in rows),
+        longest_shard_seconds=max(row.longest_shard_seconds for row in rows),
         training=sum(row.training for row in rows),
-        longest_measuring=max(row.longest_measuring for row in rows),
+        longest_measuring_seconds=max(row.longest_measuring_seconds for row in rows),
         measuring=sum(row.measuring for row in rows),
     )
     columns: dict[str, Callable[[PlanRow], str]] = {
@@ -164,9 +164,9 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
         "memory per shard": lambda r: f"{r.memory / 1e9:.1f} GB",
         "disk": lambda r: f"{r.disk / 1e9:.1f} GB",
         "operations": lambda r: f"{r.flops:.1e}",
-        "longest shard": lambda r: duration(r.longest_training),
+        "longest shard": lambda r: duration(r.longest_shard_seconds),
         "training": lambda r: duration(wall_time(r, at_once_count)),
-        "measuring": lambda r: duration(max(r.longest_measuring, r.measuring / measuring_cores)),
+        "measuring": lambda r: duration(max(r.longest_measuring_seconds, r.measuring / measuring_cores)),
     }
     for i, (heading, cell) in enumerate(columns.items()):
         plan_table.add_column(heading, footer=cell(total), justify="right" if i else "left")
@@ -185,7 +185,7 @@ def wall_time(row: PlanRow, at_once_count: int) -> float:
     Returns:
         Seconds.
     """
-    return max(row.longest_training, row.training / min(at_once_count, row.shards))
+    return max(row.longest_shard_seconds, row.training / min(at_once_count, row.shards))
 
 
 def note(device: cost.Device, core: cost.Device) -> str:

@@ -33,7 +33,7 @@ from progress_measures.analysis.runs import (
 )
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.fourier import component_indices
-from progress_measures.measures.keys import CLUSTER_FRACTION, KEY_SHARE_OF_NEURONS
+from progress_measures.measures.keys import CLUSTER_FRACTION, KEY_NEURON_FRACTION
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -649,7 +649,7 @@ def key_rules(cube: xr.Dataset) -> Values:
         return by_run(cube, lambda run_cube: ", ".join(map(str, run_cube.frequency.values[run_cube[name].values])))
 
     return {
-        f"clusters_of_{KEY_SHARE_OF_NEURONS:.0%}": selected("key_frequency"),
+        f"clusters_of_{KEY_NEURON_FRACTION:.0%}": selected("key_frequency"),
         "W_L_norm_of_15%": selected("W_L_large_frequency"),
         "W_E_norm_of_15%": selected("W_E_large_frequency"),
     }

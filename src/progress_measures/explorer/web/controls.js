@@ -19,8 +19,8 @@ function showChoices(changed) {
   besideSelect.value = state.beside;
   besideSelect.disabled = chosenExperiment.runs.length < 2;
   if (changed.has("experiment") || changed.has("run")) {
-    const interval = Math.round((chosenExperiment.checkpoints - 1) / (chosenExperiment.epochs.length - 1));
-    document.getElementById("title").textContent = `${chosenExperiment.title}${interval > 1 ? `, one of ${interval} checkpoints` : ""}: summary of the run`;
+    const { interval } = chosenExperiment;
+    document.getElementById("title").textContent = `${chosenExperiment.title}${interval > 1 ? `, one in ${interval} checkpoints` : ""}: summary of the run`;
     document.getElementById("summary").textContent = `${state.run}: ${chosenExperiment.runs[currentChoice().run].summary}`;
   }
   document.getElementById("printed").textContent = `${state.experiment}, ${[state.run, state.beside].filter(Boolean).join(" and ")}, epoch ${formatEpoch(state.epoch)}`;

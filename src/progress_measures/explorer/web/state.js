@@ -52,6 +52,7 @@ function makeValid(choice, previous) {
   if (newExperiment || state.run !== previous.run) highlighted = null;
   const run = runs.find(({ name }) => name === state.run);
   const end = shortRangeEnd(run);
+  if (!["all", "story"].includes(state.range)) state.range = previous.range;
   if (state.range !== "all" && (end === null || (choice.epoch ?? 0) > end)) state.range = "all";
   else if (newExperiment && !("range" in choice) && !("epoch" in choice) && end !== null) state.range = "story";
   epochs = state.range === "all" ? chosenExperiment.epochs : chosenExperiment.epochs.filter((epoch) => epoch <= end);
@@ -103,7 +104,7 @@ function readChoice(choices) {
   const choice = {};
   for (const [name, text] of new URLSearchParams(choices)) {
     if (NUMERIC_FIELDS.has(name) && text !== "" && Number.isFinite(Number(text))) choice[name] = Number(text);
-    else if (name in state && !NUMERIC_FIELDS.has(name)) choice[name] = text;
+    else if (Object.hasOwn(state, name) && !NUMERIC_FIELDS.has(name)) choice[name] = text;
   }
   return choice;
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.analysis.runs import operand_count
 from progress_measures.figures.plots.style import frequency_colors, panel_letters
 from progress_measures.figures.registry import figure
 

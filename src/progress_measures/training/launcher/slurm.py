@@ -392,23 +392,24 @@ def _by_job(submissions: list[Submission], lines: list[Line]) -> dict[tuple[str,
 
 
 def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
-    """Call `scancel` for jobs; return the error message, or None.
+    """Call `scancel` for jobs, also for the others if a call fails; return the first error message, or None.
 
     `scancel` gets the submission's name if the jobs have no numbers yet, the number of the array if `jobs` contains
     all of its jobs that have not ended, otherwise the number of each job.
     """
-    arguments = []
+    arguments, errors = [], []
     for submission, jobs_of_submission in itertools.groupby(jobs, key=lambda job: job[0]):
         indices = {index for _, index in jobs_of_submission}
         other_jobs = [i for i in range(len(submission.specs)) if i not in indices and not submission.ended(i)]
         if submission.ids[0] is None:
-            if error := slurm_commands.scancel(f"--name={submission.name}"):
-                return error
+            errors.append(slurm_commands.scancel(f"--name={submission.name}"))
         elif not other_jobs:
             arguments.append(_number(submission))
         else:
             arguments += [id for i in sorted(indices) if (id := submission.ids[i])]
-    return slurm_commands.scancel(*arguments) if arguments else None
+    if arguments:
+        errors.append(slurm_commands.scancel(*arguments))
+    return next((error for error in errors if error), None)
 
 
 def _live_lines(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
