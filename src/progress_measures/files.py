@@ -1,4 +1,7 @@
-"""Atomic writing of files and Zarr folders: they are written to a sibling path, then renamed to their final path."""
+"""Atomic writing of files and Zarr folders, and reading of Zarr folders with a check for lost chunks.
+
+Files and folders are written to a sibling path, then renamed to their final path.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,12 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that is renamed to `path` if the block succeeds, and removed otherwise.
+    """Yield the path of a temporary sibling, at which the block creates a file or folder; rename it to `path` at the end.
 
-    A file is replaced in one step. An existing folder is first renamed, so readers find the old folder, for a moment no folder,
-    then the new folder, but never a partial one. If two processes write the same path at once, the path has the content of
-    the one that renames last. The next process that writes the path removes the temporary files of killed processes.
+    If the block fails, the sibling is removed. A file at `path` is replaced in one step. An existing folder is first
+    renamed, so readers find the old folder, for a moment no folder, then the new folder, but never a partial one. If
+    two processes write the same path at once, the path has the content of the one that renames last. The next process
+    on the same machine that writes the path removes the temporary files of killed processes.
     """
     if not path.name:  # the current folder or the root
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -195,8 +199,8 @@ def damage_reported(path: Path, remedy: str) -> Iterator[None]:
 def check_chunks(path: Path) -> bool:
     """Check that every chunk of a complete store exists.
 
-    Without this check, a chunk that was deleted would be read as the fill value, such as 0, False or NaN. Only names of files
-    are read, and neither xarray nor Zarr is imported.
+    Without this check, a chunk that was deleted would be read as the fill value, such as 0, False or NaN. The check is fast: it
+    reads only the root's metadata and the names of files, and imports neither xarray nor Zarr.
 
     Args:
         path: A Zarr folder, or a zip file with a Zarr folder as its root.
@@ -235,10 +239,10 @@ def _chunks(name: str, array: dict[str, Any]) -> Iterator[str]:
     chunk_shape = array["chunk_grid"]["configuration"]["chunk_shape"]
     separator = array["chunk_key_encoding"]["configuration"]["separator"]
     counts = [-(-size // chunk) for size, chunk in zip(array["shape"], chunk_shape, strict=True)]
-    for rest in range(math.prod(counts)):
+    for flat_index in range(math.prod(counts)):
         index: list[str] = []
         for count in reversed(counts):
-            rest, position = divmod(rest, count)
+            flat_index, position = divmod(flat_index, count)
             index.insert(0, str(position))
         yield f"{name}/{separator.join(['c', *index])}"
 
@@ -292,7 +296,7 @@ def _remove(path: Path) -> None:
     """Remove a temporary file or folder, as far as possible.
 
     After an interrupt, Zarr's writing thread briefly continues to create files in the folder, so some may remain. The next
-    process that writes the path removes them.
+    process on the same machine that writes the path removes them.
     """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

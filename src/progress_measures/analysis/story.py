@@ -26,7 +26,9 @@ LOW_LOSS = 1.0
 MAX_RUNS_LISTED = 5
 """Largest number of runs for which the summary lists the key frequencies; for more runs, it states only how many they have."""
 
-RANGES = "{} runs. Each range is over the runs: the earliest and the latest epoch, the smallest and the largest value."
+RANGES_NOTE = (
+    "{} runs. Each range is over the runs: the earliest and the latest epoch, the smallest and the largest value."
+)
 """First line of the summary of several runs."""
 
 
@@ -70,7 +72,7 @@ def story(cube: xr.Dataset) -> list[str]:
     }
     width = max(map(len, lines))
     summary = [f"{title:{width}}  {line}" for title, line in lines.items()]
-    return [RANGES.format(len(runs)), *summary] if len(runs) > 1 else summary
+    return [RANGES_NOTE.format(len(runs)), *summary] if len(runs) > 1 else summary
 
 
 def _keys(cube: xr.Dataset) -> str:

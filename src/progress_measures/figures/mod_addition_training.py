@@ -98,7 +98,7 @@ def excluded_losses(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def energy_by_component(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Prepare a panel of the energy of every Fourier component of the first run's embedding at one epoch.
+    """Prepare a panel of the energy of every Fourier component but the constant one of the first run's embedding, at one epoch.
 
     Args:
         ax: axes of the panel.

@@ -4,7 +4,7 @@ Supported layouts: state dicts; dictionaries that contain a state dict under any
 `optimizer` or losses beside it; one training run as several checkpoints, in a list or by epoch; folders of files.
 Epochs in this module count updates. Programs number checkpoints in two ways, and `Contents.epochs_source` states which
 was assumed. A field `epoch` is the index of the last update, from 0, as in the files of the paper's authors and of the
-notebooks: `epoch` e means e + 1 updates, or e updates if the file lists exactly e train losses. A field `step`, and a
+notebooks: `epoch` e means e + 1 updates, or e updates if `train_losses` has exactly e entries. A field `step`, and a
 number with text such as `step1000` or `epoch100`, is the number of updates itself. A number alone counts as `epoch` if
 it is the name of a file in a folder, or a key in a run under one of the `RUN_KEYS`; as another key, it counts as `step`.
 """
@@ -104,7 +104,8 @@ class Contents(NamedTuple):
 
     Attributes:
         states: state dicts with the file's tensor names, one per checkpoint.
-        epochs: number of updates before each checkpoint; None if the file does not state it.
+        epochs: number of updates before each checkpoint, stated or, in a list of checkpoints, possibly assumed; None for a
+            single network whose number of updates the file does not state.
         layout: description of how the file is arranged.
         config: the file's configuration, with its own field names.
         optimizer: settings of the optimizer's parameter group, such as `weight_decay`; empty unless there is one group.
@@ -116,7 +117,7 @@ class Contents(NamedTuple):
         contradictions: descriptions of settings that the file states twice with different values.
         unused: places in the file with values from which no setting was read.
         skipped: files or tensors that are not read as part of a network, with the reason.
-        epochs_source: description of how the epochs were found; empty if the file does not state them.
+        epochs_source: description of how the epochs were found; empty if `epochs` is None.
     """
 
     states: list[StateDict]
@@ -333,7 +334,7 @@ def _is_tensor(name: str, value: Any) -> bool:
 
 
 def _is_nested(value: Any) -> bool:
-    """Return whether a value is a mapping of mappings of tensors, as Flax saves them, and nothing else."""
+    """Return whether a value is a mapping of tensors and nothing else; they may be in nested mappings, as Flax saves them."""
     if not isinstance(value, Mapping):
         return False
     flat = _flattened(value)

@@ -9,9 +9,9 @@ without the key frequencies in the logits.
 - Cleanup ends where the log test loss has fallen by 95 % of this way.
 
 The final level is the median of the log test loss over the last 10 % of training. The middle is halfway between the
-maximum of the log test loss and the final level. After an epoch with a log test loss above the
-middle, the fall is at the first epoch from which the log test loss stays at or below the middle for 500 epochs. The
-plateau is the median of the values above the middle before the fall.
+maximum of the log test loss and the final level. Once the log test loss has been above the middle, the fall is the
+first epoch from which it stays at or below the middle for 500 epochs. The plateau is the median of the values above the
+middle before the fall.
 
 If training ends before the 500 epochs of a condition are over, the condition needs to hold only until the end of
 training. Each measure takes the cube of one run and returns an epoch, or NaN with the reason.
@@ -37,7 +37,7 @@ REFERENCE = "Nanda et al. 2023, section 5.2"
 SMOOTHING = 5  # checkpoints in the window of the running median
 # The phases end at these fractions of the way from the plateau to the final level.
 FORMATION_END_FRACTION, CLEANUP_END_FRACTION = 0.05, 0.95
-MIN_DROP = 2.0  # decades by which the test loss must fall, otherwise no end of circuit formation or cleanup exists
+MIN_DROP = 2.0  # decades by which the test loss must fall; otherwise no phase has an end
 FINAL_FRACTION = 0.1  # the final level is the median over this last fraction of training
 LASTING_EPOCHS = 500  # number of epochs for which a curve must stay above or below a threshold
 
@@ -122,7 +122,7 @@ def memorization_end(run_cube: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation.
 
     NaN if circuit formation does not end, if the minimum is at the first checkpoint or at the end of circuit formation,
-    or if the excluded loss is known at fewer than 5 checkpoints before.
+    or if the excluded loss is known at fewer than 5 checkpoints up to this end.
     """
     cleanup, excluded = _cleanup_start_and_end(run_cube), run_cube.excluded_loss.values
     if not isinstance(cleanup, str) and np.isnan(excluded).all():
@@ -139,7 +139,8 @@ def memorization_end_maximal(run_cube: xr.Dataset) -> Milestone:
 
     The maximal excluded loss is the maximum, over all frequencies, of the loss over training pairs if this one
     frequency is removed from the logits. It does not depend on the key frequencies of the final network. NaN if circuit
-    formation does not end, or if the minimum is at the first checkpoint or at the end of circuit formation.
+    formation does not end, if the minimum is at the first checkpoint or at the end of circuit formation, or if there
+    are fewer than 5 checkpoints up to this end.
     """
     return _minimum_before_cleanup(run_cube, run_cube.maximal_excluded_loss.values)
 

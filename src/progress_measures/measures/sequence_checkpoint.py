@@ -28,7 +28,7 @@ PATTERN_EXAMPLES = 64  # number of test examples whose attention patterns are me
 
 
 class SequenceRunContext:
-    """Examples that all checkpoints of a run on sequences share.
+    """What all checkpoints of a run on sequences share: its examples and its last checkpoint.
 
     Args:
         run: settings of the run.
@@ -123,7 +123,10 @@ class SequenceCheckpoint:
 
     @cached_property
     def patterns(self) -> NDArray:
-        """Attention patterns at the `pattern_examples` of the context: [layer, head, example, query, key]."""
+        """Attention patterns at the `pattern_examples` of the context: [layer, head, example, query, key].
+
+        Queries and keys are all positions, also those after the last answer position.
+        """
         run, patterns = self.context.run, []
 
         def record_pattern(name: str, value: torch.Tensor) -> None:

@@ -8,11 +8,12 @@ For networks of the paper's design, with or without MLPs and with any number of 
   a position's product.
 - Queries and the MLP of the last layer are computed at the answer positions only. If there are at most d_model outputs,
   the product W_out W_U is computed before it is applied to the neurons.
-- Networks of several layers on sequences of at most four tokens, with the answer at the last position, are computed
-  position by position (`models.short_sequences`).
-- In a one-layer network with one answer per sequence, keys and values are rows of a table of all positions and tokens,
-  if the table has fewer rows than all sequences together have tokens. Attention is then a few large products and
-  gathers.
+- Tables with a row for each position and token are used if they have fewer rows than all sequences of a run together
+  have tokens.
+- With such tables, networks of several layers without dropout on sequences of two to four tokens, with the answer at
+  the last position, are computed position by position (`models.short_sequences`).
+- With such tables, queries, keys and values of a one-layer network with one answer per sequence are computed once per
+  row. Attention is then a few large products and gathers.
 - Other attention is computed by torch's kernel (`models.attention`).
 
 Products with weights are computed by `models.gemm`. Every tensor has a leading dimension `run`.
@@ -53,7 +54,7 @@ class TokenSequences:
     Attributes:
         uses_table: whether the sums of a token's and a position's vector are looked up in a table of these sums for all
             tokens and positions.
-        is_short: whether `models.short_sequences` can compute a network of several layers on these sequences.
+        is_short: whether `models.short_sequences` computes networks of several layers without dropout on these sequences.
         attention_mask: [run, example, answer, position], -inf at positions after the answer position, else 0; None if
             every answer position attends to all positions.
     """
@@ -329,7 +330,7 @@ class _DenseStream:
 
 
 def _attend_in_table(table: Tensor, w: Weights, sequences: TokenSequences) -> Tensor:
-    """Compute the attention-weighted values of one query per sequence; keys and values are computed for each row of a table.
+    """Compute the attention-weighted values of one query per sequence, from queries, keys and values of each row of a table.
 
     Args:
         table: the stream of every token at every position, [run, position x token, d_model].

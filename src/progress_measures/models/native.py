@@ -1,4 +1,4 @@
-"""The weights of any network in native form, which measures use: the paper's tensors, with operand values in order.
+"""The weights of a network on pairs in native form, which measures use: the paper's tensors, with operand values in order.
 
 The measures of weights use W_E with the operand values as its first rows, and W_pos, W_Q, … as in `models.transformer`.
 So does the fast path `models.pairs`, which computes one-layer networks on pairs exactly from small tables. Parts of

@@ -30,7 +30,7 @@ def network_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Any:
         A `TransformerBridge` in evaluation mode.
 
     Raises:
-        UserError: TransformerLens cannot represent the network.
+        UserError: this module cannot convert the network; see `check_representable`.
     """
     check_representable(run)
     return to_transformer_lens(weights, architecture_of(run, weights), has_layer_norm(run))

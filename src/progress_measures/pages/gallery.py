@@ -52,7 +52,7 @@ class GalleryItem:
 
     @property
     def name(self) -> str:
-        """The displayed name, such as `Figure 7`; for an id without a number, its second part, such as `extra_slingshots`."""
+        """The displayed name: `Figure 7` for `paper/fig07`; the second part of any other id, such as `23_excluded`."""
         name = self.declared.id.partition("/")[2]
         numbered = re.fullmatch(r"(fig|table)(\d+)", name)
         return f"{self.kind.capitalize()} {int(numbered[2])}" if numbered else name

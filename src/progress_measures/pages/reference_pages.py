@@ -46,8 +46,9 @@ def measures_page() -> str:
     lines = [
         "# Measures",
         "",
-        f"The {len(measures())} measures of a network, by family. Each family is one module, with one store per run on disk. "
-        "Below the name of a measure is its definition, whose first line is the attribute `description` in the cube.",
+        f"The {len(measures())} measures of a network, by family. Each family is one module; all but `phases` have one store per "
+        "run on disk. Below the name of a measure is its definition, whose first line is the attribute `description` in the "
+        "cube.",
     ]
     lines += [
         "",
