@@ -7,6 +7,7 @@ import xarray as xr
 from progress_measures import fourier
 from progress_measures.analysis import clusters, crossings, embedding, grid, pair_maps, phases, readout, runs, select
 from progress_measures.analysis.paper_tables import table_5_row, table_6_row
+from progress_measures.analysis.select import runs_with
 from progress_measures.cube.open import open_cube
 from progress_measures.errors import UserError
 from progress_measures.tasks.split import train_order
@@ -259,3 +260,18 @@ def test_sweep_becomes_a_grid_of_its_settings():
     assert np.isnan(grids.loss.sel(weight_decay=1.0, train_fraction=0.4, seed=1)).all(), "the run that is missing"
     with pytest.raises(UserError, match=r"`prime` does not vary.*weight_decay, train_fraction, seed"):
         grid(sweep, "prime")
+
+
+def test_epoch_at_which_runs_stop_is_no_setting_of_a_grid():
+    coordinates = {"seed": ("run", [0, 0, 1, 1]), "weight_decay": ("run", [0.0, 1.0, 0.0, 1.0])}
+    sweep = xr.Dataset({"loss": ("run", [1.0, 2.0, 3.0, 4.0])}, {"run": list("abcd")} | coordinates)
+    for stops in ([np.nan] * 4, [100.0, 200.0, 300.0, np.nan]):
+        grids = grid(sweep.assign_coords(stopped_at=("run", stops)), "seed")
+        assert dict(grids.sizes) == {"seed": 2, "weight_decay": 2}
+        np.testing.assert_array_equal(grids.stopped_at.values.ravel(), stops)
+
+
+def test_no_run_has_a_setting_that_the_cube_lacks(cube):
+    for settings in ({"optimizer": "lion"}, {"momentum": 0.9}, {"seed": 0, "optimizer": "lion"}):
+        assert runs_with(cube, **settings).sizes["run"] == 0
+    assert runs_with(cube, seed=1, task="modular_addition").run.values.tolist() == ["seed1"]

@@ -865,6 +865,11 @@ def test_mistakes_of_an_own_forward_pass_are_named(circle, forward, expected):
         read_and_recognize(circle, Options(forward=forward, tokens="a b", modulus=12))
 
 
+def test_modulus_of_an_own_forward_pass_has_a_limit(circle):
+    with pytest.raises(UserError, match=r"^\S*: 5000 values of a and b; expected 2 to 2000\. State .* --modulus"):
+        read_and_recognize(circle, Options(forward="net.py:module", tokens="a b", modulus=5000))
+
+
 def test_cube_of_an_even_modulus_from_logits_alone(circle):
     import_network(circle, Path("results/theirs"), Options(forward="net.py:module", tokens="a b"))
     cube = open_cube("theirs").load().isel(run=0, epoch=-1)

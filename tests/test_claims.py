@@ -307,6 +307,14 @@ def test_cube_with_missing_runs_is_measured_but_not_judged():
     assert judge(claim(kind="contradiction", accept=[]), lambda _: cube).verdict == RECORDED
 
 
+def test_doubtful_import_is_not_judged():
+    cube = cube_of_losses(0.5, 0.6).assign_coords(run=["seed0", "seed1"])
+    cube = cube.assign_attrs(experiment="theirs", first_run="seed0", imported='{"doubts": ["x is y"]}')
+    for runs in (None, [0], [1]):
+        judged = judge(claim(runs=runs), lambda _: cube)
+        assert (judged.verdict, judged.incomplete) == (NOT_RUN, "DOUBTFUL import of theirs: x is y.")
+
+
 @pytest.fixture
 def networks(monkeypatch):
     """Cubes of test losses by name; `made_up` and `other` are a population, `blank` is a control."""
@@ -441,6 +449,16 @@ def test_networks_that_did_not_learn_are_left_out(networks):
         judged = judge(claim(needs="memorization", **fields), networks.get)
         assert judged.verdict == CANNOT_BE_JUDGED
         assert judged.incomplete == "No network is judged: the rule needs a final train accuracy of at least 99%."
+
+
+def test_networks_that_learned_but_lack_a_variable_are_not_said_to_lack_accuracy(networks, monkeypatch):
+    population = {"made_up": Population(networks=["other"])}
+    monkeypatch.setattr("progress_measures.claims.judge.load_populations", lambda: population)
+    learned = {"train_accuracy": (("run", "epoch"), [[0, 1]] * 3)}
+    networks["other"] = networks["other"].assign(learned).drop_vars("test_loss")
+    judged = judge(claim(needs="memorization"), networks.get)
+    assert judged.verdict == CANNOT_BE_JUDGED
+    assert judged.incomplete == "No network has the values that the rule needs."
 
 
 def test_claim_that_requires_a_report_cannot_hold():

@@ -24,8 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from progress_measures.errors import UserError
-from progress_measures.importing.contents import find_networks
+from progress_measures.importing import designs
+from progress_measures.importing.contents import Contents, find_networks
 from progress_measures.importing.reading import read
+from progress_measures.importing.stated import stated_settings
 from support import ROOT
 
 NETWORKS = ROOT.parent / "shared/data/networks"
@@ -216,6 +218,9 @@ def test_checkpoints_with_equal_epochs_are_refused():
         ({"epoch": 99}, 100),
         ({"epoch": 99, "train_losses": [1.0] * 100}, 100),
         ({"epoch": 100, "train_losses": [1.0] * 100}, 100),
+        ({"epoch": 100, "train_loss": [1.0] * 100}, 100),
+        ({"epoch": 99, "training_losses": [1.0] * 100}, 100),
+        ({"epoch": 1, "train_loss": 1.0}, 2),
         ({"epoch": 99, "step": 100}, 100),
         ({"epoch": 99, "step": 3}, 100),
         ({"global_step": 100, "epoch": 3}, 100),
@@ -608,3 +613,26 @@ def test_networks_of_other_people_are_read_as_by_pytorch():
         assert set(contents.states[0]) == set(tensors)
         for name, tensor in tensors.items():
             np.testing.assert_array_equal(contents.states[0][name], tensor.numpy(), err_msg=f"{path.name}: {name}")
+
+
+@pytest.mark.parametrize(
+    ("positions", "expected"),
+    [
+        ("learned", True),
+        ("fixed", True),
+        ("nope", False),
+        ("sincos", False),
+        ("RoPE", False),
+        ("none", False),
+        ("new", True),
+    ],
+)
+def test_position_vectors_are_absent_under_any_name(positions, expected):
+    assert designs.has_position_vectors(positions) == expected
+
+
+@pytest.mark.parametrize("config", [{"attn_only": True}, {"attention_only": True}])
+def test_attention_only_is_read_under_any_name(config):
+    contents = Contents([], None, "", config=config, stated=stated_settings({"config": config}).settings)
+    assert designs.states_attention_only(contents)
+    assert not designs.states_attention_only(Contents([], None, ""))

@@ -433,6 +433,9 @@ def test_rounding_keeps_the_stated_mantissa_bits(rng):
         assert (np.abs(result - values) <= np.abs(values) * 2.0 ** -(bits + 1)).all()
     special = np.array([np.nan, np.inf, -np.inf, 0.0])
     np.testing.assert_array_equal(rounded(special, 26), special)
+    largest = np.array(np.finfo("float32").max)
+    assert rounded(largest, 5) == largest, "rounded up, it would be infinite"
+    assert rounded(largest, 5).shape == ()
 
 
 def test_dataset_is_part_of_the_results(results):

@@ -10,8 +10,12 @@ import itertools
 
 import numpy as np
 import pytest
+import xarray as xr
+from matplotlib.figure import Figure as Canvas
 
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.experiments.schema import Experiment
+from progress_measures.figures import load_figure
 from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
 from support.comparing import assert_close
@@ -197,3 +201,36 @@ def test_gini_coefficients_do_not_count_the_sine_of_the_nyquist_frequency():
     by_frequency = np.linalg.norm(norms[1:], axis=1) * np.sqrt([2, 2, 2, 2, 2, 1])
     differences = np.abs(by_frequency[:, None] - by_frequency).mean()
     assert_close(value("gini_W_E_by_frequency", checkpoint), differences / 2 / by_frequency.mean())
+
+
+def test_curves_of_an_even_modulus_are_scaled_by_its_number_of_operand_values():
+    """In a network mod 12 with the logits 3 cos(2 pi k (a + b - c) / 12), the figure shows 3 for each frequency k."""
+    keys, n = (2, 6), 12
+    coefficients = np.zeros((1, 2, 6))
+    for k in keys:
+        a, b, c = np.indices((n, n, n))
+        wave = np.cos(2 * np.pi * k * (a + b - c) / n)
+        coefficients[..., k - 1] = 3 * (wave**2).sum() / np.linalg.norm(wave)
+    cube = xr.Dataset(
+        {
+            "cosine_coefficient": (("run", "epoch", "frequency"), coefficients),
+            "key_frequency": (("run", "frequency"), np.isin(np.arange(1, 7), keys)[None]),
+            **{name: ("run", [np.nan]) for name in PHASE_ENDS},
+        },
+        {"run": ["seed0"], "epoch": [0, 100], "frequency": np.arange(1, 7), "prime": ("run", [n])},
+    )
+    fig = Canvas()
+    load_figure("paper/fig14").draw(fig, cube)
+    curves = {line.get_label(): line.get_ydata() for line in fig.axes[0].lines}
+    for k in keys:
+        np.testing.assert_allclose(curves[f"k = {k}"], 3)
+
+
+def test_interference_has_the_period_of_the_group():
+    """Products mod 13 have a group of 12: the cosines of frequency 6 are 1 and -1 in turn."""
+    coordinates = {"run": ["seed0"], "frequency": np.arange(1, 7), "task": ("run", ["operation"])}
+    coordinates |= {"expression": ("run", ["a*b"]), "modulus": ("run", [13])}
+    cube = xr.Dataset({"key_frequency": (("run", "frequency"), [np.arange(1, 7) == 6])}, coordinates)
+    fig = Canvas()
+    load_figure("paper/fig08").draw(fig, cube)
+    np.testing.assert_allclose(fig.axes[1].lines[0].get_ydata(), [1, -1] * 6)

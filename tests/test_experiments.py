@@ -7,12 +7,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.experiments.field_examples import EXAMPLES
 from progress_measures.experiments.fields_page import generated_files
-from progress_measures.experiments.schema import Experiment
+from progress_measures.experiments.schema import Experiment, StopRule
+from support.experiments import folder_with
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "config/experiments"
@@ -338,3 +340,31 @@ def test_messages_do_not_repeat_long_values(tmp_path):
     with pytest.raises(UserError, match="'skip_trigram'") as refused:
         load_experiment("mine", write_experiment(tmp_path, minimal_with("task.kind", "1:" * 10_000)))
     assert len(str(refused.value)) < 2000
+
+
+KEPT = {
+    "key": ({"lgo": 3}, "training.keep.lgo: unknown key; did you mean 'log'?"),
+    "foreign key": ({"log": 3, "epochs": 1}, "training.keep.epochs: unknown key; known keys: every, log"),
+    "name": ("lst", "training.keep: Input should be 'all' or 'last' (found: 'lst')"),
+    "number": (5, "training.keep: Input should be 'all' or 'last' (found: 5)"),
+    "epoch": ([1, -2], "training.keep.1: Input should be greater than or equal to 0 (found: -2)"),
+    "booleans": ([True], "training: `keep` cannot be true or false"),
+    "schedule": ({"log": -3}, "training.keep.log: Input should be greater than or equal to 2 (found: -3)"),
+    "empty": ({}, "training.keep: needs `log`, `every` or both, as in {log: 60, every: 1000}"),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_mistake_in_kept_checkpoints_has_one_message(tmp_path, name):
+    value, message = KEPT[name]
+    folder_with(tmp_path, measure="during", keep=value)
+    with pytest.raises(UserError) as refused:
+        load_experiment("small", tmp_path / "config/experiments")
+    assert message in str(refused.value)
+    assert str(refused.value).count("\n") == 0
+
+
+def test_boolean_is_no_number_under_any_name_of_a_field():
+    for name in ("for", "for_epochs"):
+        with pytest.raises(ValidationError, match=f"`{name}` cannot be true or false"):
+            StopRule.model_validate({"test_loss": 0.1, name: True})

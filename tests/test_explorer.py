@@ -115,6 +115,14 @@ def test_cubes_with_many_checkpoints_are_thinned(checkpoints, runs):
     assert len(np.unique(np.diff(remaining_epochs)[:-1])) <= 1
 
 
+def test_page_states_which_checkpoints_it_has(cube):
+    """With 17 checkpoints of 501 runs, the page has every sixth and the last, which is nearer to the one before it."""
+    runs = cube[["test_loss"]].isel(epoch=slice(17), run=np.zeros(501, int))
+    header = pack(runs.assign_coords(run=[f"run{i}" for i in range(501)])).header
+    assert header["interval"] == 6
+    assert header["epochs"] == cube.epoch.values[[0, 6, 12, 16]].tolist()
+
+
 def test_page_is_self_contained(cube, tmp_path):
     write_page([cube, cube.assign_attrs(experiment="twin"), cube], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")

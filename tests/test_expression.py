@@ -62,6 +62,12 @@ def test_other_text_is_refused(expression):
         table(expression, 7)
 
 
+@pytest.mark.parametrize("expression", ["2^a", "a^1001", "a^-1", "a % b"])
+def test_message_states_what_is_allowed(expression):
+    with pytest.raises(ExpressionError, match=r"is not allowed: use .* \^ with a fixed exponent up to"):
+        table(expression, 7)
+
+
 LEAVES = st.sampled_from(["a", "b", "1", "2", "5"])
 EXPRESSIONS = st.recursive(
     LEAVES,

@@ -1,10 +1,13 @@
 """Atomic writes: files appear whole or not at all, and an interrupt is passed on."""
 
+import json
 import os
 
 import pytest
 
-from progress_measures import files
+from progress_measures import files, markdown
+from progress_measures.errors import UserError
+from progress_measures.plain_text import text_table
 
 
 def test_interrupt_is_raised_while_a_thread_still_writes_to_the_folder(tmp_path, monkeypatch):
@@ -37,3 +40,30 @@ def test_files_left_by_a_killed_process_are_removed_by_the_next(tmp_path, monkey
     with files.atomic_path(tmp_path / "store") as temporary:
         temporary.mkdir()
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_chunk_without_entries_is_damage(tmp_path):
+    array = {"node_type": "array", "shape": [2], "chunk_grid": {"configuration": {"chunk_shape": [0]}}}
+    array["chunk_key_encoding"] = {"configuration": {"separator": "/"}}
+    root = {"attributes": {files.ALL_CHUNKS_STORED: True}, "consolidated_metadata": {"metadata": {"loss": array}}}
+    (tmp_path / "zarr.json").write_text(json.dumps(root))
+    damaged = pytest.raises(UserError, match=r"is missing or damaged .*chunks without entries.*; gather again")
+    with damaged, files.damage_reported(tmp_path, "gather again"):
+        files.check_chunks(tmp_path)
+
+
+def test_table_may_have_an_empty_title():
+    assert text_table(["", "loss"], [["seed0", "0.1"], ["", ""]]) == "       loss\n-----  ----\nseed0  0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_markdown", "expected"),
+    [
+        ("`a|b` x|y", False, "`a\\|b` x\\|y"),
+        ("`a|b` \\| x|y", True, "`a\\|b` \\| x\\|y"),
+        ("`a *b*", False, "`a \\*b\\*"),
+        ("*a* `b*`", False, "\\*a\\* `b*`"),
+    ],
+)
+def test_cell_of_a_markdown_table_ends_where_its_text_ends(text, is_markdown, expected):
+    assert markdown.cell(text, is_markdown) == expected

@@ -7,6 +7,9 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
+from progress_measures import open_cube
+from progress_measures.analysis.pair_maps import W_L_of
+from progress_measures.analysis.runs import operand_count, split_pairs
 from progress_measures.data.dataset import dataset
 from progress_measures.data.examples import PairExamples
 from progress_measures.experiments.schema import Experiment
@@ -18,7 +21,9 @@ from progress_measures.models.transformer import forward
 from progress_measures.training.objectives.any_design import AnyDesignObjective
 from progress_measures.training.objectives.pairs import PairsObjective
 from progress_measures.training.objectives.paper_design import PaperDesignObjective
+from support.experiments import SMALL, folder_with
 from support.networks import random_weights, solving_weights
+from support.processes import commands
 
 P = 13
 POWERS = [pow(2, exponent, P) for exponent in range(P - 1)]
@@ -211,3 +216,19 @@ def test_measures_of_pairs_without_a_group_are_over_pairs_with_an_answer():
     np.testing.assert_allclose(measures()["mean_attention"].function(checkpoint), expected)
     active = (checkpoint.pre[defined] > 0).mean(0)
     np.testing.assert_allclose(measures()["neuron_fraction_active"].function(checkpoint), active)
+
+
+def test_cube_of_a_table_counts_the_operands_in_its_group(tmp_path, monkeypatch):
+    """Products mod 5, given as a table: their group leaves out 0, so that its order is 4 and not 5."""
+    answers = [a * b % 5 for a in range(5) for b in range(5)]
+    task = {"kind": "pair_table", "operands": 5, "outputs": 5, "answers": answers}
+    training = {"epochs": 20, "checkpoint_every": 20, "evaluate_every": 20}
+    content = SMALL | {"task": task, "training": training, "grid": {"seed": [0]}}
+    folder_with(tmp_path, content=content)
+    commands("train small", "measure small", "gather small", folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    cube = open_cube("small")
+    assert operand_count(cube) == 4
+    assert W_L_of(cube).shape == (64, 4)
+    train, test = split_pairs(cube.isel(run=0))
+    assert sorted([*train, *test]) == list(range(25))

@@ -1068,12 +1068,13 @@ OPTIONS = {
     "modulus": ({"modulus": 14}, "needs 15 tokens; the network has 14"),
     "smaller modulus": ({"modulus": 11}, "follow no operation on half of the pairs"),
     "tokens": ({"tokens": "a plus b"}, "--tokens 'a plus b'"),
+    "large token": ({"tokens": "a 999999 b"}, "N and a token's number are at most 100,000"),
     "many tokens": ({"tokens": "a 13 b 13"}, "--tokens 'a 13 b 13' has 4 positions; the network has 3"),
     "read": ({"read": 3}, "--read 3: expected `last` or a position from 0 to 2"),
     "sum": ({"operation": "sum"}, "--operation sum: "),
     "heads": ({"heads": 3}, "expected [head = 3"),
     "activation": ({"model": {"activation": "square"}}, "not imported"),
-    "map": ({"names": Path("names.yaml")}, "names.yaml: there is no such file"),
+    "map": ({"mapping_file": Path("names.yaml")}, "names.yaml: there is no such file"),
 }
 
 
@@ -1083,6 +1084,21 @@ def test_options_that_do_not_fit_are_errors(folder, trained, option):
     with pytest.raises(UserError) as refusal:
         import_network(save(state_dicts.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
     assert expected in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("--model", "activation=[", "--model activation=[: the value of activation is not valid YAML"),
+        ("--read", "²", "--read ²: expected `last`, or the index of a position from 0"),
+    ],
+)
+def test_option_that_cannot_be_parsed_is_named(folder, trained, argument, value, message):
+    file = save(state_dicts.transformer_lens(trained[0][400]))
+    done = command("import", str(file), "--out", "results/theirs", argument, value, folder=folder)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 MAPPING_MISTAKES = {

@@ -3,13 +3,14 @@
 import functools
 import itertools
 from decimal import Decimal, localcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, neuron_maps
-from progress_measures.measures import interventions, measures, numerics, registry
+from progress_measures.measures import interventions, maps, measures, numerics, registry
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.interventions import INTERVENTIONS
 from progress_measures.measures.registry import DERIVED_FAMILIES
@@ -356,3 +357,10 @@ def test_measure_cannot_declare_more_mantissa_bits_than_it_has():
         registry.measure(
             dims=("epoch",), units="1", long_name="A loss", requires={"split"}, reference="here", mantissa_bits=26
         )
+
+
+def test_kept_neurons_are_distinct_if_every_neuron_is_the_best_of_its_frequency():
+    context = SimpleNamespace(
+        neuron_frequency=(np.array([1, 2, 2]), np.array([0.86, 0.9, 0.95])), key_frequencies=np.array([1, 2])
+    )
+    assert maps.kept_neurons(context).tolist() == [0, 2, 1]

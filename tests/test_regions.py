@@ -90,6 +90,19 @@ def test_figures_of_a_sweep_have_a_cell_and_a_line_for_each_setting(name):
     assert len(fig.axes) == (3 if name.endswith("diagram") else 2)
 
 
+@pytest.mark.parametrize("missing", [[], [3]])
+def test_diagram_of_one_seed_has_a_cell_without_color_where_no_run_is(missing):
+    settings = [run for i, run in enumerate([(0.1, 0.2), (0.1, 0.4), (2.0, 0.2), (2.0, 0.4)]) if i not in missing]
+    cube = sweep(*[(100, 300)] * len(settings)).assign_coords(run=[f"run{i}" for i in range(len(settings))])
+    columns = zip(("weight_decay", "train_fraction"), zip(*settings, strict=True), strict=True)
+    cube = cube.assign_coords({name: ("run", list(values)) for name, values in columns} | {"seed": 0})
+    figure = load_figure("beyond/phase_diagram")
+    fig = Canvas(figsize=figure.size, layout="constrained")
+    figure.draw(fig, cube)
+    colors = fig.axes[0].collections[0].get_array()
+    assert np.ma.count_masked(np.ma.masked_invalid(colors)) == len(missing)
+
+
 def phase_diagram(delay):
     """Return a cube of 5 weight decays x 4 training fractions x 4 seeds; `delay` is a function of the two settings."""
     settings = [(d, f, s) for d in (0.1, 0.3, 1.0, 3.0, 10.0) for f in (0.1, 0.3, 0.6, 0.9) for s in range(4)]

@@ -11,7 +11,7 @@ from progress_measures import open_cube
 from progress_measures.data.examples import SampledExamples
 from progress_measures.measures import measures
 from progress_measures.measures.sequence_checkpoint import PATTERN_EXAMPLES, SequenceRunContext
-from progress_measures.models.design import Design
+from progress_measures.models.design import design_of
 from progress_measures.models.transformer import forward
 from support.checkpoints import two_layer_checkpoint
 from support.definitions import REFERENCES, cross_entropy
@@ -21,6 +21,19 @@ from support.processes import command, commands
 
 CASES = {kind: (kind, {}) for kind in SEQUENCES}
 CASES["doubled"] = ("repeated_subsequence", {"model": {"doubled_residual": True}})
+CASES["layer norms"] = (
+    "five_digit_addition",
+    {"model": {"activation": "gelu", "normalization": "layer_norm", "initialization": "paper"}},
+)
+CASES["scores"] = (
+    "repeated_subsequence",
+    {"model": {"attention_scale": 3.0, "positions": "rotary", "tied_embeddings": True, "initialization": "paper"}},
+)
+CASES["no mask"] = ("repeated_subsequence", {"model": {"causal": False, "initialization": "paper"}})
+CASES["unembedding bias"] = (
+    "skip_trigram",
+    {"model": {"unembedding_bias": True, "initialization": "paper"}},
+)
 CASES["fixed"] = ("skip_trigram", {"examples": 24, "batch": 8})
 
 
@@ -46,8 +59,9 @@ def answers(run, weights, examples):
             patterns.append(activation[0].numpy())  # [example, head, query, key]
 
     tensors = {name: torch.tensor(w)[None] for name, w in weights.items()}
-    design = Design(doubled_residual=run.model.doubled_residual)
-    logits = forward(tensors, torch.tensor(examples.tokens), hook, design)[0].numpy()
+    # without a causal mask, tokens after the last answer position would change the answers
+    tokens = torch.tensor(examples.tokens)[:, : None if run.model.causal else run.task.sizes.input_length]
+    logits = forward(tensors, tokens, hook, design_of(run.model))[0].numpy()
     answer_logits = np.stack(
         [example_logits[positions] for example_logits, positions in zip(logits, examples.positions, strict=True)]
     )
@@ -65,7 +79,9 @@ def test_losses_and_accuracies_are_means_over_answers(name):
         np.testing.assert_allclose(value(f"{split}_accuracy", checkpoint), correct.mean())
 
 
-@pytest.mark.parametrize("name", ["five_digit_addition", "repeated_subsequence", "doubled"])
+@pytest.mark.parametrize(
+    "name", ["five_digit_addition", "repeated_subsequence", "doubled", "layer norms", "scores", "no mask"]
+)
 def test_losses_by_answer_are_means_over_examples(name):
     checkpoint, run, weights = case(name)
     train, test = SampledExamples(run).of_update(20), SampledExamples(run).test()
@@ -75,7 +91,7 @@ def test_losses_by_answer_are_means_over_examples(name):
     np.testing.assert_allclose(value("test_accuracy_by_answer", checkpoint), correct.mean(0))
 
 
-@pytest.mark.parametrize("name", ["skip_trigram", "fixed"])
+@pytest.mark.parametrize("name", ["skip_trigram", "fixed", "unembedding bias"])
 def test_losses_by_trigram_are_means_over_examples_of_that_trigram(name):
     checkpoint, run, weights = case(name)
     drawn = SampledExamples(run)
@@ -85,7 +101,7 @@ def test_losses_by_trigram_are_means_over_examples_of_that_trigram(name):
         np.testing.assert_allclose(value(f"{split}_loss_by_trigram", checkpoint), expected)
 
 
-@pytest.mark.parametrize("name", ["repeated_subsequence", "doubled"])
+@pytest.mark.parametrize("name", ["repeated_subsequence", "doubled", "scores", "no mask"])
 def test_scores_of_heads_are_means_of_attention(name):
     checkpoint, run, weights = case(name)
     test = SampledExamples(run).test()
@@ -102,7 +118,7 @@ def test_scores_of_heads_are_means_of_attention(name):
                     ]
                     assert followers
                     to_followers.append(attention[position, followers].sum())
-                to_previous += [attention[position, position - 1] for position in range(1, len(tokens))]
+                to_previous += [attention[position, position - 1] for position in range(1, len(attention))]
             induction[layer, head], previous[layer, head] = np.mean(to_followers), np.mean(to_previous)
     assert examples == 40
     np.testing.assert_allclose(value("induction_score", checkpoint), induction)

@@ -16,7 +16,7 @@ import yaml
 
 from progress_measures.errors import UserError
 from progress_measures.training.launcher import launch, slurm_commands
-from progress_measures.training.launcher.slurm import REQUEUES, SUBMIT_PAUSES, SlurmPool, SlurmSettings
+from progress_measures.training.launcher.slurm import REQUEUES, SUBMIT_PAUSES, SlurmPool, SlurmSettings, _scancel
 from progress_measures.training.launcher.slurm_commands import Line
 from progress_measures.training.launcher.slurm_status import PATIENCE, Evidence, status
 from progress_measures.training.launcher.submission import JobSpec, Submission
@@ -466,6 +466,14 @@ def test_cancel_finds_jobs_without_a_recorded_number_by_their_name(slurm, waitin
     slurm.faults("squeue", "fail")
     assert len(list(launch.cancel("small"))) == 2
     assert [f"--name={waiting.name}"] in slurm.calls("scancel")
+    assert not slurm.jobs()
+
+
+def test_numbered_jobs_are_canceled_if_scancel_by_name_fails(slurm, waiting, tmp_path):
+    unnumbered = Submission.new(tmp_path / "jobs", "other", "slurm", notes(tmp_path, 1))
+    slurm.faults("scancel", "fail")
+    assert "timed out" in _scancel([(unnumbered, 0), (waiting, 0), (waiting, 1)])
+    assert slurm.calls("scancel")[-2:] == [[f"--name={unnumbered.name}"], ["1"]]
     assert not slurm.jobs()
 
 

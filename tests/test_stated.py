@@ -118,6 +118,8 @@ def test_two_groups_of_parameters_state_nothing():
         ({"act_fn": "GELU", "config": {"activation": "gelu"}}, 0),
         ({"normalization_type": "LN", "config": {"use_ln": True}}, 0),
         ({"normalization_type": None, "config": {"use_ln": True}}, 1),
+        ({"normalization_type": "none", "config": {"use_ln": False}}, 0),
+        ({"normalization_type": "None", "config": {"use_ln": True}}, 1),
         ({"attention_dir": "causal", "config": {"causal": True}}, 0),
         ({"attention_dir": "bidirectional", "config": {"causal": True}}, 1),
         ({"attention_dir": "bidirectional", "config": {"causal": False}}, 0),

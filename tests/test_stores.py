@@ -405,3 +405,12 @@ def test_dataset_without_a_chunk_is_written_again(copy):
     (path / "train/c/0/0/0").unlink()
     write_dataset(small_runs(), path)
     xr.testing.assert_identical(open_store(path).load(), before)
+
+
+@pytest.mark.parametrize("content", ["[]", "5", '{"attributes": null}', "{"])
+def test_dataset_with_damaged_metadata_is_written_again(copy, content):
+    path = Path("results/small/dataset.zarr")
+    before = open_store(path).load()
+    (path / "zarr.json").write_text(content)
+    write_dataset(small_runs(), path)
+    xr.testing.assert_identical(open_store(path).load(), before)

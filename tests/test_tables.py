@@ -109,3 +109,16 @@ def test_command_line_prints_the_files_of_a_table(tmp_path):
     )
     assert done.stdout == f"written: {tmp_path}/t.{{md,csv}}\n"
     assert (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["paper/table03", "paper/table04"])
+def test_rows_of_a_seed_are_those_of_its_run(name, tmp_path):
+    """The first of five runs is left out, and another one, as after `gather --missing-allowed`."""
+    (mainline,) = published_cubes_of(load_table(name))
+    complete = written(name, [mainline], tmp_path).query("seed != 3")
+    with_missing = written(name, [mainline.isel(run=[1, 2, 4])], tmp_path)
+    ours = [column for column in complete.columns if column.startswith("ours")]
+    pd.testing.assert_frame_equal(
+        with_missing.query("seed != 3")[ours].reset_index(drop=True), complete[ours].reset_index(drop=True)
+    )
+    assert with_missing.query("seed == 3")[ours].isna().all(axis=None)

@@ -238,6 +238,8 @@ def _chunks(name: str, array: dict[str, Any]) -> Iterator[str]:
     """
     chunk_shape = array["chunk_grid"]["configuration"]["chunk_shape"]
     separator = array["chunk_key_encoding"]["configuration"]["separator"]
+    if not all(chunk_shape):
+        raise ValueError(f"the array {name} has chunks without entries")
     counts = [-(-size // chunk) for size, chunk in zip(array["shape"], chunk_shape, strict=True)]
     for flat_index in range(math.prod(counts)):
         index: list[str] = []

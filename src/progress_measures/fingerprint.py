@@ -280,9 +280,8 @@ def _other_statements(module: str, declarers: set[str]) -> list[int]:
     indices = []
     for index, statement in enumerate(tree(module).body):
         is_import = isinstance(statement, ast.Import | ast.ImportFrom)
-        is_definition = (
-            index in bound and not (hasattr(statement, "body") or isinstance(statement, ast.Match))
-        ) or hasattr(statement, "name")
+        is_block = hasattr(statement, "body") or isinstance(statement, ast.Match)
+        is_definition = (index in bound and not is_block) or hasattr(statement, "name")
         is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         declares = declarers & {ast.dump(call.func) for call in declaring_calls(statement)}
         if not (is_import or is_definition or is_text or declares):

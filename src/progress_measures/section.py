@@ -25,7 +25,9 @@ class Section(BaseModel):
     @classmethod
     def _reject_booleans(cls, values: Any) -> Any:
         """Reject true and false in fields that take no booleans: pydantic would accept them as the numbers 1 and 0."""
-        for name, field in ((field.alias or name, field) for name, field in cls.model_fields.items()):
-            if isinstance(values, dict) and isinstance(values.get(name), bool) and not _takes_booleans(field):
+        fields = {name: field for key, field in cls.model_fields.items() for name in (key, field.alias)}
+        for name, value in values.items() if isinstance(values, dict) else ():
+            has_booleans = any(isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value]))
+            if has_booleans and name in fields and not _takes_booleans(fields[name]):
                 raise ValueError(f"`{name}` cannot be true or false")
         return values

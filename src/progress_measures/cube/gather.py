@@ -27,6 +27,7 @@ from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED_FAMILIES, FAMILIES, families_of, family_measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
+from progress_measures.tasks.order import Order
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from progress_measures.training.record import finished_training, how_to_train_again
 from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs

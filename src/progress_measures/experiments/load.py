@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from progress_measures import paths
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import (
+    KEPT_FORMS,
     CheckpointSchedule,
     Experiment,
     Imported,
@@ -39,6 +40,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "model": Model,
     "training": Training,
     "checkpoints": CheckpointSchedule,
+    "<schedule>": CheckpointSchedule,  # the schedule in `training.keep`
     "stop_when": StopRule,
     "learning_rate_schedule": RateSchedule,
     "weight_decay_schedule": RateSchedule,
@@ -46,9 +48,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "learning_coefficient": LearningCoefficient,
     "imported": Imported,
 }
-"""The sections of an experiment file whose fields do not depend on the task, by their keys.
-
-A schedule in `training.keep` is not among them."""
+"""The sections of an experiment file whose fields do not depend on the task, by their keys."""
 
 MAX_MISTAKES = 10
 """Largest number of mistakes that one error message lists."""
@@ -202,8 +202,9 @@ def validation_message(error: ValidationError, path: Path) -> str:
     """
     lines = []
     for mistake in error.errors()[:MAX_MISTAKES]:
-        # pydantic adds the kind of the task to the location of a field of the section `task`
-        field = ".".join(str(part) for part in mistake["loc"] if part not in TASKS) or _scope(mistake["input"])
+        # pydantic adds the kind of the task to the location of a field of the section `task`, and the form of `keep` to its own
+        field = ".".join(str(part) for part in mistake["loc"] if part not in (*TASKS, *KEPT_FORMS))
+        field = field or _scope(mistake["input"])
         field = "".join(c if c.isprintable() else "?" for c in field[:100])
         message = mistake["msg"].removeprefix("Value error, ")
         if len(message) > 1000:  # the message repeats the value, which may be of any length

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from progress_measures import capabilities
 from progress_measures.experiments import derived
@@ -265,6 +265,17 @@ class RateSchedule(Section):
         return self.shape if self.shape == "constant" else f"{self.shape} to {self.final:g}{end}"
 
 
+KEPT_FORMS = ("<name>", "<epochs>", "<schedule>")
+"""Forms of the field `keep`, as pydantic names them in the location of a mistake."""
+
+
+def _form_of_kept(value: Any) -> str:
+    """Return which of `KEPT_FORMS` a value of the field `keep` has, so that messages concern this form only."""
+    if isinstance(value, list):
+        return "<epochs>"
+    return "<schedule>" if isinstance(value, dict | CheckpointSchedule) else "<name>"
+
+
 class Training(Section):
     """The recipe: optimizer and loss, on all training examples at every update or on `batch` examples."""
 
@@ -415,7 +426,12 @@ class Training(Section):
         "`during`, measures that require the final network are still computed after training, at the checkpoints that `keep` "
         "selects.",
     )
-    keep: Literal["all", "last"] | list[Annotated[int, Field(ge=0)]] | CheckpointSchedule = Field(
+    keep: Annotated[
+        Annotated[Literal["all", "last"], Tag("<name>")]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Tag("<epochs>")]
+        | Annotated[CheckpointSchedule, Tag("<schedule>")],
+        Discriminator(_form_of_kept),
+    ] = Field(
         "all",
         description="With `measure: during`, the checkpoints whose weights are stored: `all`, `last`, or the "
         "checkpoints nearest to given epochs. The epochs are a list, or a schedule as for `checkpoints`, without "

@@ -470,12 +470,12 @@ def test_over_restricted_loss(fig: Figure, cube: xr.Dataset) -> None:
     if not run_cube.key_frequency.any():
         no_key_frequencies(ax, str(cube.run.values[0]))
         return
-    ratio = run_cube.test_loss / run_cube.restricted_loss
-    ax.plot(run_cube.epoch, ratio, color=COLORS["restricted"], lw=1.8)
+    ratio = (run_cube.test_loss / run_cube.restricted_loss).dropna("epoch")
+    ax.plot(ratio.epoch, ratio, color=COLORS["restricted"], lw=1.8)
     ax.axhline(1, color="#555555", lw=0.5)
     largest = int(np.argmax(ratio.values))
-    ax.plot(run_cube.epoch[largest], ratio[largest], "o", ms=4, color=COLORS["restricted"])
-    epoch = int(run_cube.epoch[largest])
+    epoch = int(ratio.epoch[largest])
+    ax.plot(epoch, ratio[largest], "o", ms=4, color=COLORS["restricted"])
     ax.annotate(f"{float(ratio[largest]):,.0f} at {epoch:,}", (epoch, float(ratio[largest])), (7, 0),
                 textcoords="offset points", va="center")  # fmt: skip
     ax.annotate(f"{float(ratio[-1]):,.1f} at the end", (0.98, 0.12), xycoords="axes fraction", ha="right")

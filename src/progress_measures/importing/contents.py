@@ -529,12 +529,12 @@ def _last_epoch(
     for name in (UPDATES_KEY, *STEP_KEYS):
         if name in numbers and numbers[name] >= numbers.get("epoch", 0):  # a smaller `step` counts within one epoch
             return numbers[name], f"`{name}` {numbers[name]}: {IS_UPDATE_COUNT}"
-    losses = len(_numbers_under(other_fields, "train_losses", path))
     if "epoch" in numbers:
         epoch = numbers["epoch"]
-        if epoch and losses == epoch:
+        if epoch and epoch == len(_first_losses(other_fields, _TRAIN_LOSSES, path)):
             return epoch, f"`epoch` {epoch}: {IS_UPDATE_COUNT}, as there are as many train losses"
         return epoch + 1, f"`epoch` {epoch}: {AFTER_UPDATE}"
+    losses = len(_numbers_under(other_fields, "train_losses", path))
     return (losses, f"number of train losses, {losses}") if losses and one_loss_per_update else (None, "")
 
 

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from progress_measures.data.examples import SampledExamples
 from progress_measures.measures.checkpoint import NoFinalCheckpoint
 from progress_measures.measures.numerics import Outcomes
-from progress_measures.models import forward_at_answers
-from progress_measures.models.design import Design
-from progress_measures.models.transformer import forward
+from progress_measures.models import forward_at_answers, transformer
+from progress_measures.models.design import design_of
 from progress_measures.tasks import Examples
 
 if TYPE_CHECKING:
@@ -114,30 +113,33 @@ class SequenceCheckpoint:
             tokens, positions, _ = (
                 torch.tensor(values[start : start + examples_at_a_time])[None] for values in examples
             )
-            sequences = forward_at_answers.TokenSequences(
-                tokens[..., : sizes.input_length], positions, sizes.vocabulary
-            )
-            with torch.no_grad():
-                logits.append(forward_at_answers.logits(tensors, sequences, run.model.doubled_residual)[0].numpy())
+            logits.append(self._logits(tensors, tokens[..., : sizes.input_length], positions)[0].numpy())
         return Outcomes.of(np.concatenate(logits), examples.labels.ravel())
+
+    def _logits(self, tensors: dict[str, torch.Tensor], tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Compute the logits at the answer positions: [run, example x answer, output]."""
+        run = self.context.run
+        with torch.no_grad():
+            if not run.has_paper_design:
+                return transformer.logits_at(tensors, tokens, positions, design_of(run.model))
+            sequences = forward_at_answers.TokenSequences(tokens, positions, run.task.sizes.vocabulary)
+            return forward_at_answers.logits(tensors, sequences, run.model.doubled_residual)
 
     @cached_property
     def patterns(self) -> NDArray:
         """Attention patterns at the `pattern_examples` of the context: [layer, head, example, query, key].
 
-        Queries and keys are all positions, also those after the last answer position.
+        Queries and keys are all positions. In a network without a causal mask, positions after the last answer position are
+        left out, because their tokens are not inputs and would change the attention.
         """
         run, patterns = self.context.run, []
+        length = None if run.model.causal else run.task.sizes.input_length
 
         def record_pattern(name: str, value: torch.Tensor) -> None:
             if name.endswith("hook_pattern"):
                 patterns.append(value[0].numpy().swapaxes(0, 1))
 
         with torch.no_grad():
-            forward(
-                self._tensors,
-                torch.tensor(self.context.pattern_examples.tokens),
-                record_pattern,
-                Design(doubled_residual=run.model.doubled_residual),
-            )
+            tokens = torch.tensor(self.context.pattern_examples.tokens[:, :length])
+            transformer.forward(self._tensors, tokens, record_pattern, design_of(run.model))
         return np.stack(patterns)

@@ -66,7 +66,7 @@ def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
 
     The label of an example is the number of its trigram.
     """
-    outputs = checkpoint.weights["W_U"].shape[-1]
+    outputs = checkpoint.context.run.task.sizes.outputs
     with np.errstate(invalid="ignore"):
         return np.bincount(outcomes.labels, outcomes.loss, outputs) / np.bincount(outcomes.labels, minlength=outputs)
 
@@ -113,7 +113,7 @@ def induction_score(checkpoint: SequenceCheckpoint) -> Array:
     # Entry i of `targets` stands for position i + 1, the token after the copy. So the patterns, too, start at
     # position 1: [layer, head, example, answer, key].
     from_answers = checkpoint.patterns[:, :, example, positions, 1:]
-    return (from_answers * targets).sum(-1).mean((-2, -1))
+    return (from_answers * targets[..., : from_answers.shape[-1]]).sum(-1).mean((-2, -1))
 
 
 @measure(

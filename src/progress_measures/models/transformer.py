@@ -100,6 +100,22 @@ def forward(
     return logits + weights["b_U"][:, None, None] if "b_U" in weights else logits
 
 
+def logits_at(weights: Weights, tokens: Tensor, positions: Tensor, design: Design) -> Tensor:
+    """Compute the logits at given positions of each sequence.
+
+    Args:
+        weights: as in the module docstring.
+        tokens: [run, example, position].
+        positions: answer positions, [run, example, answer].
+        design: how the network computes with its weights.
+
+    Returns:
+        Logits [run, example x answer, output].
+    """
+    logits = forward(weights, tokens, design=design)
+    return logits.gather(2, positions[..., None].expand(-1, -1, -1, logits.shape[-1])).flatten(1, 2)
+
+
 _LAYER_TENSORS = (
     "W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O", "W_in", "b_in", "W_gate", "b_gate", "b_post", "W_out", "b_out",
     "ln1_w", "ln1_b", "ln2_w", "ln2_b",

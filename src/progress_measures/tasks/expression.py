@@ -98,7 +98,7 @@ class _Evaluator:
             ):
                 value, defined = self.compute(base)
                 return self._power(value, exponent), defined
-            case ast.BinOp(left=left, op=op, right=right):
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() as op, right=right):
                 return self._binary(op, self.compute(left), self.compute(right))
             case ast.IfExp(test=ast.Compare(left=left, ops=[op], comparators=[right]), body=body, orelse=otherwise) if (
                 type(op) in _COMPARISONS
@@ -108,7 +108,12 @@ class _Evaluator:
                 (if_true, true_defined), (if_false, false_defined) = self.compute(body), self.compute(otherwise)
                 value = np.where(condition, if_true, if_false)
                 return value, x_defined & y_defined & np.where(condition, true_defined, false_defined)
-        raise ExpressionError(
+        raise self._not_allowed(node)
+
+    @staticmethod
+    def _not_allowed(node: ast.expr) -> ExpressionError:
+        """Return the error for a node that is not allowed."""
+        return ExpressionError(
             f"{ast.unparse(node)!r:.80} is not allowed: use a, b, integers, + - * / ^ with a fixed exponent up to "
             f"{MAX_EXPONENT}, parentheses, and `x if y < z else w`"
         )
@@ -128,7 +133,7 @@ class _Evaluator:
             case ast.Div():
                 inverses = np.array([_inverse(residue, self._n) for residue in range(self._n)])
                 return x * inverses[y] % self._n, defined & (inverses[y] > 0)
-        raise ExpressionError(f"the operator of {type(op).__name__} is not allowed: use + - * / ^")
+        raise AssertionError(op)
 
     def _power(self, value: Integers, exponent: int) -> Integers:
         result = np.ones_like(value) % self._n

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 REGION_COLORS = ("#56B4E9", "#009E73", "#E69F00", "#BBBBBB")  # in the order of `REGIONS`
 
@@ -78,7 +79,7 @@ def _regions(ax: Axes, sweep: xr.Dataset) -> None:
 
 
 def _by_cell(values: xr.DataArray) -> NDArray[np.floating]:
-    """Return values as [weight_decay, train_fraction, run]: the last axis has the runs of a cell, which differ in other settings."""
+    """Return values as [weight_decay, train_fraction, run]; the runs of a cell differ in other settings."""
     return values.values.reshape(*values.shape[:2], -1)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
+from progress_measures.analysis.runs import operand_count
 from progress_measures.figures.plots.style import (
     epoch_axis,
     frequency_colors,
@@ -37,18 +38,19 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
-    p = 2 * cube.sizes["frequency"] + 1
+    p = operand_count(cube)
     ax = fig.subplots()
     colors = frequency_colors(cube, run)
     if not colors:
         no_key_frequencies(ax, run)
         return
-    # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c). For odd p, as in the mainline, cos w(a + b - c) has norm
-    # sqrt(p^3 / 2).
+    # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c). The sum of the squares of cos w(a + b - c) is p^3 / 2,
+    # or p^3 at k = p/2.
     for k, color in colors.items():
+        norm = np.sqrt(p**3 / (1 if 2 * k == p else 2))
         ax.plot(
             run_cube.epoch,
-            run_cube.cosine_coefficient.sel(frequency=k) / np.sqrt(p**3 / 2),
+            run_cube.cosine_coefficient.sel(frequency=k) / norm,
             color=color,
             label=f"k = {k}",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from progress_measures.analysis.readout import READOUT_VARIABLES
+from progress_measures.analysis.select import runs_with
 from progress_measures.tables.paper.table01 import COLUMN_FORMATS, measured_rows, published_rows
 from progress_measures.tables.published import paper_beside_ours
 from progress_measures.tables.registry import table
@@ -39,6 +40,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     frames = []
     for seed in SEEDS:
         paper_rows = published_rows(f"paper.table3.seed{seed}")
-        our_rows = measured_rows(cube.isel(run=seed)) if seed < cube.sizes["run"] else []
+        ours = runs_with(cube, seed=seed)
+        our_rows = measured_rows(ours.isel(run=0)) if ours.sizes["run"] else []
         frames.append(paper_beside_ours(paper_rows, our_rows, {"seed": seed}))
     return pd.concat(frames, ignore_index=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from progress_measures.analysis.select import runs_with
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.paper.table03 import SEEDS
 from progress_measures.tables.published import for_both_sides, paper_beside_ours, published
@@ -43,10 +44,9 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     last = last_checkpoint(cube)
     for seed in SEEDS:
         paper_rows = [{name: published(f"paper.table4.seed{seed}")[key] for name, (key, _) in COLUMNS.items()}]
+        ours = runs_with(last, seed=seed)
         our_rows = (
-            [{name: float(last[variable][seed]) for name, (_, variable) in COLUMNS.items()}]
-            if seed < cube.sizes["run"]
-            else []
+            [{name: float(ours[variable][0]) for name, (_, variable) in COLUMNS.items()}] if ours.sizes["run"] else []
         )
         frames.append(paper_beside_ours(paper_rows, our_rows, {"seed": seed}))
     return pd.concat(frames, ignore_index=True)

@@ -59,9 +59,7 @@ class AnyDesignObjective(PaperDesignObjective):
         if self._answer_position is not None:
             # the dimension of positions has size 1, that of the answer
             return transformer.forward(weights, sequences.tokens, None, self._design, self._answer_position)[:, :, 0]
-        logits = transformer.forward(weights, sequences.tokens, design=self._design)  # [run, example, position, output]
-        answers = sequences.answer_positions[..., None].expand(-1, -1, -1, logits.shape[-1])
-        return logits.gather(2, answers).flatten(1, 2)
+        return transformer.logits_at(weights, sequences.tokens, sequences.answer_positions, self._design)
 
 
 Objective = AnyDesignObjective
