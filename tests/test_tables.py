@@ -8,7 +8,7 @@ from progress_measures.cube.open import open_cube
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.tables import load_table, table_ids
-from progress_measures.tables.writing import FORMATS, write
+from progress_measures.tables.writing import TABLE_FORMATS, write
 from support import ROOT
 from support.processes import command
 from support.published_cubes import first_with_variables, published_cubes_of
@@ -23,7 +23,7 @@ def cube(results):
 
 def written(name, cubes, folder):
     """Write a table in every format, and return the CSV."""
-    write(load_table(name), cubes, [folder / f"table.{kind}" for kind in FORMATS])
+    write(load_table(name), cubes, [folder / f"table.{kind}" for kind in TABLE_FORMATS])
     return pd.read_csv(folder / "table.csv")
 
 

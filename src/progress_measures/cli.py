@@ -437,10 +437,10 @@ def tabulate(
 ) -> None:
     """Write a table of values from cubes; if values are published, the table has them beside ours."""
     from progress_measures.tables import load_table
-    from progress_measures.tables.writing import FORMATS, write
+    from progress_measures.tables.writing import TABLE_FORMATS, write
 
     loaded = load_table(table)
-    paths = _paths(loaded, "tables", FORMATS, experiment, to)
+    paths = _paths(loaded, "tables", TABLE_FORMATS, experiment, to)
     write(loaded, _cubes(loaded, experiment, cube), paths)
     print(f"written: {file_list(paths)}")
 

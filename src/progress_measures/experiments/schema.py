@@ -390,8 +390,8 @@ class Training(Section):
         ge=1,
         le=1_000_000,
         description="Examples per update; by default all training pairs, or all of `split.examples`. With smaller batches, "
-        "each pass over the examples has a new random order; an epoch is an update, not a pass. Pairs at the end of a pass that "
-        "do not fill a batch are skipped.",
+        "each pass over the examples has a new random order; an epoch is an update, not a pass. Examples at the end of a pass "
+        "that do not fill a batch are skipped.",
     )
     dropout: float = Field(
         0.0,

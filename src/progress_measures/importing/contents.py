@@ -24,7 +24,7 @@ from progress_measures.errors import UserError
 from progress_measures.importing.stated import (
     StatedSetting,
     canonical,
-    is_weights,
+    contains_weights,
     optimizer_group,
     standard_name,
     stated_settings,
@@ -187,7 +187,7 @@ def _network_key(loaded: Mapping[str, Any]) -> str | None:
         if _network_of(loaded.get(name)) is not None:
             return name
     for name in MORE_NETWORK_KEYS:
-        if is_weights(loaded.get(name)) or _is_nested(loaded.get(name)):
+        if contains_weights(loaded.get(name)) or _is_nested(loaded.get(name)):
             return name
     return None
 
@@ -209,7 +209,7 @@ def _contents_under_known_keys(
         others = [
             f"{name}, another network beside `{network_key}` (--key {name})"
             for name, value in other_fields.items()
-            if is_weights(value)
+            if contains_weights(value)
             and not _NO_NETWORK.fullmatch(canonical(name))
             and not _have_same_tensors(value, last.state)
         ]
@@ -237,7 +237,7 @@ def _contents_under_other_key(loaded: Mapping[str, Any], path: Path) -> Contents
     level: list[tuple[str, Any]] = list(loaded.items())
     for _ in range(3):  # levels of mappings within mappings
         level = [(name, value) for name, value in level if not _NO_NETWORK.fullmatch(canonical(name))]
-        candidates = [(name, value) for name, value in level if is_weights(value) or _is_run(value)]
+        candidates = [(name, value) for name, value in level if contains_weights(value) or _is_run(value)]
         if candidates:
             break
         inner = ((f"{name}.{k}", v) for name, value in level if isinstance(value, Mapping) for k, v in value.items())
@@ -310,7 +310,7 @@ def _network_of(value: Any) -> _Network | None:
         return None
     if all(isinstance(tensor, np.ndarray) for tensor in value.values()) and not _has_settings(value):
         return _without_prefixes(value, {})
-    if not is_weights(value) or any(is_weights(entry) or _is_run(entry) for entry in value.values()):
+    if not contains_weights(value) or any(contains_weights(entry) or _is_run(entry) for entry in value.values()):
         return None
     tensors = {name: tensor for name, tensor in value.items() if _is_tensor(name, tensor)}
     return _without_prefixes(tensors, {name: entry for name, entry in value.items() if name not in tensors})
@@ -323,7 +323,7 @@ def _network_under_known_key(value: Any) -> _Network:
 
 def _has_settings(value: Mapping[str, Any]) -> bool:
     """Return whether a state dict also has fields such as `epoch` or `train_losses`."""
-    return is_weights(value) and not all(_is_tensor(name, tensor) for name, tensor in value.items())
+    return contains_weights(value) and not all(_is_tensor(name, tensor) for name, tensor in value.items())
 
 
 def _is_tensor(name: str, value: Any) -> bool:
@@ -338,7 +338,7 @@ def _is_nested(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
     flat = _flattened(value)
-    return is_weights(flat) and all(isinstance(tensor, np.ndarray) for tensor in flat.values())
+    return contains_weights(flat) and all(isinstance(tensor, np.ndarray) for tensor in flat.values())
 
 
 def _flattened(value: Mapping[str, Any]) -> StateDict:
@@ -387,7 +387,7 @@ def _without_lightning_module(network: _Network) -> _Network:
     for prefix in ("model.", "net.", "network.", "transformer.", "module.", "_orig_mod."):
         inner = {name: tensor for name, tensor in network.state.items() if name.startswith(prefix)}
         outer = [name for name in network.state if name not in inner]
-        if is_weights(inner) and not is_weights({name: network.state[name] for name in outer}):
+        if contains_weights(inner) and not contains_weights({name: network.state[name] for name in outer}):
             skipped = [f"tensor {name}, outside `{prefix.rstrip('.')}`" for name in outer]
             state = {name.removeprefix(prefix): tensor for name, tensor in inner.items()}
             return _without_lightning_module(_Network(state, network.other_fields, [*network.skipped, *skipped]))
@@ -431,7 +431,7 @@ def _is_run(value: Any) -> bool:
 
 def _is_checkpoint(value: Any) -> bool:
     """Return whether a value is a state dict or a mapping with one under a usual key."""
-    return is_weights(value) or (isinstance(value, Mapping) and _network_key(value) is not None)
+    return contains_weights(value) or (isinstance(value, Mapping) and _network_key(value) is not None)
 
 
 def _contents_of_run(entries: Any, key: str, other_fields: Mapping[str, Any], path: Path) -> Contents:
@@ -550,7 +550,7 @@ def _with_records(contents: Contents, other_fields: Mapping[str, Any], run_key: 
     config: Mapping[str, Any] = next(
         (other_fields[name] for name in CONFIG_KEYS if isinstance(other_fields.get(name), Mapping)), {}
     )
-    if is_weights(config) or _is_nested(config):
+    if contains_weights(config) or _is_nested(config):
         config = {}
     statements = stated_settings({name: value for name, value in other_fields.items() if name not in _INTERPRETED})
     return contents._replace(
@@ -724,7 +724,7 @@ def _network_in_folder(loaded: Any, path: Path, key: str | None) -> Contents | N
 
 def _contains_weights(value: Any, depth: int = 3) -> bool:
     """Return whether a value is or contains a state dict, outside of an optimizer's state."""
-    if is_weights(value):
+    if contains_weights(value):
         return True
     if not depth or not isinstance(value, Mapping | list) or (isinstance(value, Mapping) and "param_groups" in value):
         return False

@@ -17,7 +17,7 @@ from progress_measures.experiments.schema import Model
 from progress_measures.importing.callables import CallableNetwork, Network, load_function
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.findings import Choice, Finding
-from progress_measures.importing.operations import task_of
+from progress_measures.importing.operations import task_of_operation
 from progress_measures.importing.settings import ComputedNetwork, Options, operations_of, stated_modulus
 from progress_measures.importing.sizes import Sizes
 from progress_measures.section import MAX_OPERANDS
@@ -141,4 +141,4 @@ def _any_task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
     except ValueError as error:
         raise UserError(f"--tokens {tokens!r}: {error}.") from None
     # a modular task needs n > 2 and at least n outputs; `sum` needs at least an output for each of its 2n - 1 sums
-    return task_of("a+b" if n > 2 else "sum", n, max(outputs, n if n > 2 else 2 * n - 1), tokens, read)
+    return task_of_operation("a+b" if n > 2 else "sum", n, max(outputs, n if n > 2 else 2 * n - 1), tokens, read)

@@ -42,7 +42,7 @@ class CandidateOperation(NamedTuple):
         return np.where(self.task.defined(), self.task.label_table(), -1)
 
 
-def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
+def task_of_operation(name: str, n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
     """Return the task of an operation.
 
     Args:
@@ -104,7 +104,7 @@ def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[Candi
     """
     names = list(MODULAR) if outputs >= n and n > 2 else []
     names += ["sum"] if outputs >= 2 * n - 1 and n > 1 else []
-    return [CandidateOperation(name, task_of(name, n, outputs, tokens, read)) for name in names]
+    return [CandidateOperation(name, task_of_operation(name, n, outputs, tokens, read)) for name in names]
 
 
 def is_path(name: str) -> bool:

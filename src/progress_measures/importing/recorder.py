@@ -18,7 +18,7 @@ from progress_measures.importing.contents import Contents
 from progress_measures.importing.findings import Finding
 from progress_measures.importing.forward import unknown_settings
 from progress_measures.importing.import_network import check_name, write_network
-from progress_measures.importing.operations import is_path, task_of
+from progress_measures.importing.operations import is_path, task_of_operation
 from progress_measures.importing.settings import UNKNOWN_SETTINGS, RecognizedNetwork
 from progress_measures.importing.splits import ImportedSplit
 from progress_measures.measures.checkpoint import RunContext
@@ -159,7 +159,7 @@ class Recorder:
     def _with_outputs(self, outputs: int) -> PairTask:
         """Return the task for a number of outputs."""
         try:
-            return task_of(self._operation, self._n, outputs, self._tokens, self._read)
+            return task_of_operation(self._operation, self._n, outputs, self._tokens, self._read)
         except UserError as error:
             raise UserError(str(error).replace("--operation ", "operation ", 1)) from None
 

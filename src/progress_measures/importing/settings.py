@@ -311,7 +311,7 @@ def operations_of(options: Options, sizes: Sizes) -> list[CandidateOperation]:
     n, tokens, read = sizes.operands.value, sizes.tokens.value, sizes.read.value
     candidates = operations.candidates(n, sizes.outputs, tokens, read)
     if options.operation is not None:
-        task = operations.task_of(options.operation, n, sizes.outputs, tokens, read)
+        task = operations.task_of_operation(options.operation, n, sizes.outputs, tokens, read)
         return [
             CandidateOperation(options.operation, task),
             *(other for other in candidates if other.name != options.operation),

@@ -67,7 +67,9 @@ class TrainAndTestLoss(NamedTuple):
     train: float | None
     test: float | None
 
-    def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> bool:
+    def fits_split(
+        self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]
+    ) -> bool:
         """Return whether these losses equal the losses computed on a split, up to the factor `MAX_LOSS_RATIO`.
 
         An unknown loss (None) fits any computed loss.
@@ -147,7 +149,7 @@ def _with_doubt(
     split: ImportedSplit, losses: TrainAndTestLoss, pair_losses: NDArray[np.float64], defined: NDArray[np.bool_]
 ) -> ImportedSplit:
     """Add a doubt if the file's losses are not those that we compute on a split that the option or the file states."""
-    if split.train is None or losses.fit(pair_losses, split.train, defined):
+    if split.train is None or losses.fits_split(pair_losses, split.train, defined):
         return split
     return split._replace(doubt=_describe_misfit(split, losses, pair_losses, defined))
 
@@ -200,7 +202,7 @@ def _inferred_split(
                 split = _seeded_split(method, seed, tried_fraction, defined, Choice("", "inferred", sources))
                 assert split.train is not None
                 tried += 1
-                if losses.fit(pair_losses, split.train, defined):
+                if losses.fits_split(pair_losses, split.train, defined):
                     is_stated = seed in seeds and tried_fraction in fractions
                     distance = losses.distance(pair_losses, split.train, defined)
                     if is_stated or distance < np.log(MAX_LOSS_RATIO_IF_NOT_STATED):
@@ -238,7 +240,7 @@ def _is_confirmed(
     for _ in range(RANDOM_SPLITS):
         random_train = np.zeros(defined.size, dtype=bool)
         random_train[rng.permutation(indices)[: int(train.sum())]] = True
-        if losses.fit(pair_losses, random_train.reshape(defined.shape), defined):
+        if losses.fits_split(pair_losses, random_train.reshape(defined.shape), defined):
             return False
     return True
 

@@ -199,7 +199,7 @@ def _fields(mapping: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tup
         if plain == "betas" and isinstance(value, list) and len(value) == 2:
             yield from _betas(value, source)
         elif isinstance(value, Mapping):
-            if not (is_weights(value) or _OPTIMIZER.fullmatch(plain) or _NO_SETTINGS.fullmatch(plain)):
+            if not (contains_weights(value) or _OPTIMIZER.fullmatch(plain) or _NO_SETTINGS.fullmatch(plain)):
                 inner.append((source, value))
         elif not _is_list_of_mappings(value):
             yield source, name, value
@@ -210,7 +210,7 @@ def _fields(mapping: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tup
             yield source, "", value
 
 
-def is_weights(value: Any) -> bool:
+def contains_weights(value: Any) -> bool:
     """Return whether a value is a mapping that contains a floating-point array with two axes or more."""
     return isinstance(value, Mapping) and any(
         isinstance(tensor, np.ndarray) and tensor.dtype.kind == "f" and tensor.ndim >= 2 for tensor in value.values()

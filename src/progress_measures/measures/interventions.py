@@ -19,7 +19,7 @@ from progress_measures import fourier
 from progress_measures.measures import last_position
 from progress_measures.measures.heads import linear_attention
 from progress_measures.measures.keys import CLUSTER_FRACTION
-from progress_measures.measures.last_position import at_equals, head_outputs, logits, residual_mid
+from progress_measures.measures.last_position import embedding_at_equals, head_outputs, logits, residual_mid
 from progress_measures.measures.numerics import cached_per_checkpoint, correct, cross_entropy
 from progress_measures.measures.registry import measure
 from progress_measures.measures.spectra import fitted_neurons
@@ -56,17 +56,17 @@ def _mlp_skip_mean(checkpoint: Checkpoint) -> Array:
 
 def _attention_zero(checkpoint: Checkpoint) -> Array:
     """Remove the output of all heads: the residual stream after them is token plus position embedding of `=`."""
-    return logits(checkpoint, np.broadcast_to(at_equals(checkpoint), residual_mid(checkpoint).shape))
+    return logits(checkpoint, np.broadcast_to(embedding_at_equals(checkpoint), residual_mid(checkpoint).shape))
 
 
 def _attention_skip_zero(checkpoint: Checkpoint) -> Array:
     """Remove the skip connection around the attention: the residual stream after it is the output of the heads."""
-    return logits(checkpoint, residual_mid(checkpoint) - at_equals(checkpoint))
+    return logits(checkpoint, residual_mid(checkpoint) - embedding_at_equals(checkpoint))
 
 
 def _with_attention(checkpoint: Checkpoint, attention: Array) -> Array:
     """Return the logits with another attention from `=` [pair, head, position]; the positions are a, b and `=`."""
-    return logits(checkpoint, at_equals(checkpoint) + head_outputs(checkpoint, attention).sum(0))
+    return logits(checkpoint, embedding_at_equals(checkpoint) + head_outputs(checkpoint, attention).sum(0))
 
 
 def _attention_to_equals_zeroed(checkpoint: Checkpoint) -> Array:

@@ -31,7 +31,7 @@ def weights(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"b_in": 0.0, "b_out": 0.0, "b_U": 0.0} | float64_weights
 
 
-def at_equals(checkpoint: Checkpoint) -> Array:
+def embedding_at_equals(checkpoint: Checkpoint) -> Array:
     """Return the sum of the token embedding of `=` and the position embedding of its position: [d_model]."""
     w = weights(checkpoint)
     return w["W_E"][-1] + w["W_pos"][2]
@@ -53,7 +53,7 @@ def head_outputs(checkpoint: Checkpoint, attention: Array | None = None) -> Arra
     to_a, to_b, to_equals = (attention.reshape(n, n, -1, 3)[..., position] for position in range(3))
     OV = np.einsum("hde,hef->hdf", w["W_V"], w["W_O"])
     value_a, value_b = (np.einsum("xd,hdf->hxf", w["W_E"][:n] + w["W_pos"][position], OV) for position in (0, 1))
-    value_equals = np.einsum("d,hdf->hf", at_equals(checkpoint), OV)
+    value_equals = np.einsum("d,hdf->hf", embedding_at_equals(checkpoint), OV)
     outputs = np.einsum("abh,haf->habf", to_a, value_a)
     outputs += np.einsum("abh,hbf->habf", to_b, value_b)
     outputs += np.einsum("abh,hf->habf", to_equals, value_equals)
@@ -63,7 +63,7 @@ def head_outputs(checkpoint: Checkpoint, attention: Array | None = None) -> Arra
 @cached_per_checkpoint
 def residual_mid(checkpoint: Checkpoint) -> Array:
     """Return the residual stream between attention and MLP: [pair, d_model]."""
-    return at_equals(checkpoint) + head_outputs(checkpoint).sum(0)
+    return embedding_at_equals(checkpoint) + head_outputs(checkpoint).sum(0)
 
 
 def neurons(checkpoint: Checkpoint, mid: Array) -> Array:

@@ -71,18 +71,18 @@ def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     return _norms_2d(checkpoint, checkpoint.post)
 
 
-def terms(p: int, k: int) -> Array:
+def terms(n: int, k: int) -> Array:
     """Compute the `TERMS`, which are orthogonal to each other, at every pair.
 
     Args:
-        p: number of operand values, n in the module's docstring.
+        n: number of operand values.
         k: frequency.
 
     Returns:
         Terms [term, pair].
     """
-    angle = 2 * np.pi * k * np.arange(p) / p
-    const, cos, sin = np.ones(p), np.cos(angle), np.zeros(p) if 2 * k == p else np.sin(angle)
+    angle = 2 * np.pi * k * np.arange(n) / n
+    const, cos, sin = np.ones(n), np.cos(angle), np.zeros(n) if 2 * k == n else np.sin(angle)
     of_a = [const, cos, sin, const, const, cos, sin, sin, cos]
     of_b = [const, const, const, cos, sin, cos, sin, cos, sin]
     return np.einsum("ta,tb->tab", of_a, of_b).reshape(len(TERMS), -1)

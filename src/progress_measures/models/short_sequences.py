@@ -26,9 +26,9 @@ from progress_measures.models.bags import Bags, weighted_sums
 from progress_measures.models.gemm import matmul
 from progress_measures.models.products import Weights, concatenate_heads, mlp, project, relu_product, split_layers
 
-# A chunk is a set of examples whose attention is computed together. `CHUNK` is the number of entries of a chunk's keys
+# A chunk is a set of examples whose attention is computed together. `_CHUNK_ENTRIES` is the number of entries of a chunk's keys
 # [example, head x d_head] at one position. The attention of a chunk of this size fits into the cache of a core.
-CHUNK = 2**16
+_CHUNK_ENTRIES = 2**16
 
 
 class ShortSequences:
@@ -273,7 +273,7 @@ def _chunks(like: Tensor) -> list[tuple[slice, slice]]:
     runs, examples, width = like.shape
     if like.device.type != "cpu":
         return [(slice(runs), slice(examples))]
-    size = max(1, CHUNK // width)
+    size = max(1, _CHUNK_ENTRIES // width)
     return [
         (slice(run, run + 1), slice(start, start + size)) for run in range(runs) for start in range(0, examples, size)
     ]

@@ -13,7 +13,7 @@ from progress_measures.analysis.select import caveats, select
 from progress_measures.files import atomic_path
 from progress_measures.tables.registry import Table
 
-FORMATS = ("md", "csv", "tex")
+TABLE_FORMATS = ("md", "csv", "tex")
 """File formats in which every table can be written."""
 
 
