@@ -34,9 +34,9 @@ def task_of(cube: xr.Dataset) -> Any:
 def operand_count(cube: xr.Dataset) -> int:
     """Return n, the number of operand values in the measures of the first run: p for sums mod p, p - 1 for products mod p.
 
-    Measures of a product mod p leave out the operand value 0, which is not in the cyclic group. Cubes that an earlier version
-    gathered of a task that is given as a table do not state n; for these, it is the number of all operand values, also of
-    those that the measures leave out.
+    Measures of a product mod p leave out the operand value 0, which is not in the cyclic group. If the task is given as a
+    table and an earlier version gathered the cube, the cube does not state n. The number of all operand values is then
+    returned, including those that the measures leave out.
     """
     if "measured_operands" in cube.attrs:  # a task that is given as a table
         return int(cube.attrs["measured_operands"])

@@ -108,7 +108,8 @@ _MEANINGS = {
     DIFFERS: f"The rule holds in at most {FEW:.0%} of the networks.",
     HOLDS_IN_SOME: f"The rule holds in more than {FEW:.0%} of the networks, but in less than {MOST:.0%}.",
     NOT_DISCRIMINATING: "The rule holds in most networks, but also in a control, so that it says nothing.",
-    CANNOT_BE_JUDGED: "No network has learned what the rule needs, or no cube has the variables that the rule reads.",
+    CANNOT_BE_JUDGED: "No network has the final accuracy that the claim requires, or no cube has the variables that the "
+    "rule reads.",
     NOT_RUN: "Networks that the rule needs are not trained, or their cubes are not published yet.",
     HOLDS: f"The rule holds in at least {MOST:.0%} of the networks, and in none of the controls (or the entry says why it "
     "also holds there).",
@@ -135,8 +136,8 @@ control; a rule that reads several cubes is judged once and has no controls.
   pairs (`data_fraction_low`), and a network without weight decay (`no_weight_decay`); for statements about a
   small fixed training set of sequences, networks trained on fresh sequences; for statements about fresh sequences, networks
   trained on a fixed set.
-- *Our run* is a network that this project trained. *Published checkpoint* is the source's network, whose weights we do not
-  have.
+- *Our run* is a network that this project trained. *Published checkpoint* is the network on which the
+  source's numbers were computed; we do not have its weights.
 - FVE: fraction of variance explained. n_key: number of key frequencies. OLS: least-squares fit. SD: standard deviation. A
   *3x3 block* of a frequency k is the nine products of 1, cos w_k a and sin w_k a with 1, cos w_k b and sin w_k b. *Skip* is
   the skip connection around the MLP."""
@@ -153,8 +154,8 @@ def _changes(judgments: list[Judgment]) -> list[str]:
         "",
         "A rule is changed only where the text of the source says otherwise than the rule; each entry quotes the text. Our",
         "values were known when these rules were changed, and where the text gives no number, the new bound is ours, so a reader",
-        "may judge both rules. Before these changes, no bound was changed. The networks or values to which a rule is",
-        "applied had been changed, after our values were known, for `paper.fig30.finite_groks` (twice),",
+        "may judge both rules. No other bound was ever changed. For three other claims, the networks or values to which the",
+        "rule is applied were changed after our values were known: `paper.fig30.finite_groks` (twice),",
         "`paper.c2_3.all_use_fourier` and `paper.d1.wd_times`.",
         "",
         "| claim | text of the source | earlier rule | why it was changed | verdict before | verdict now |",

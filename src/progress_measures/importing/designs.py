@@ -157,12 +157,16 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
 
 
 def has_position_vectors(positions: Any) -> bool:
-    """Return whether a kind of position encoding, under any of its names, has trained vectors; true for an unknown name."""
+    """Return whether networks with this kind of position encoding have a tensor of position vectors, trained or fixed.
+
+    Args:
+        positions: any name of the kind; for an unknown name, true is returned.
+    """
     return POSITION_ALIASES.get(_alias(positions), "learned") in ("learned", "fixed")
 
 
 def _alias(value: Any) -> str:
-    """Return a value that a file states as the tables of aliases write it."""
+    """Return a value from a file in the spelling of the tables of aliases: lower case, with _ in place of -."""
     return str(value).lower().replace("-", "_")
 
 

@@ -68,7 +68,9 @@ def computed_by_forward(path: Path, contents: Contents, options: Options) -> Com
     known = [name for name, present in (("logits", True), ("neurons", neurons), ("gradients", gradients)) if present]
     findings = [
         Finding("forward pass", options.forward, "option", "the code in this file was run"),
-        Finding("known", ", ".join(known), "inferred", "measures of weights do not apply"),
+        Finding(
+            "known activations", ", ".join(known), "inferred", "returned by the code; measures of weights do not apply"
+        ),
     ]
     model = {"d_mlp": stored[-1]["neurons"].shape[-1]} if neurons else {}
     provenance = {
@@ -108,7 +110,7 @@ def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
 def _sizes(
     contents: Contents, options: Options, prefix: str, network: Network, tensors: dict[str, Tensor]
 ) -> tuple[Sizes, PairTask]:
-    """Return the numbers of operand values and outputs, layout and answer position, and any task that has these."""
+    """Return the numbers of operand values and outputs, layout and answer position, and an arbitrary task with these."""
     tokens = (
         Choice(options.tokens, "option")
         if options.tokens

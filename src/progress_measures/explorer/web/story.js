@@ -55,11 +55,10 @@ const STEPS = [
 // The first other run with key frequencies; undefined if there is none, or if this run has no key frequencies.
 const otherRun = (current) => (current.keys.length ? chosenExperiment.runs.find(({ name, keys }) => name !== current.name && keys.length)?.name : undefined);
 
-// A sentence that names the phase without an end that keeps the phase `index` from being drawn, or "". A phase begins where the one
-// before it ends.
+// Why a phase of the run is not known, or "": it has no end, or the phase before it has none, so that its begin is not known.
 function phaseObstacle(current, index) {
   if (phasesOf(current).some((phase) => phase.index === index)) return "";
-  const without = index > 0 && current.phaseEnds[index - 1] === null ? index - 1 : index;
+  const without = current.phaseEnds[index] === null ? index : index - 1;
   return `The rule finds no end of ${HEADER.phase_names[without]} in this run.`;
 }
 

@@ -38,12 +38,13 @@ def rows(*cubes: xr.Dataset | None) -> pd.DataFrame:
     the paper, the subtraction notebook and the TransformerLens demo. A run generalizes if its test accuracy is at least
     99 %; runs without these measures are left out. Gradient symmetricity is the mean, over 2,048 triples (a, b, c), of
     the cosine between the gradients of the logit of c with respect to the embeddings of a and of b. "Largest standard
-    error" is the largest, over runs, of the standard error of this mean. Distance irrelevance, 0 to 1, is near 1 if the
-    right answer's logit hardly depends on a - b. Circularity, 0 to 1, is the largest fraction of a principal
-    component's Fourier energy at one frequency, averaged over the first four principal components of the embedding; it
-    does not distinguish the two algorithms. For comparison: of the two example networks of Zhong et al., network A, a
-    Pizza, has gradient symmetricity .9937 and distance irrelevance .17; network B, a Clock, has .3336 and .85. Distance
-    irrelevance is at most .4 in typical Pizzas and larger in typical Clocks.
+    error" is the largest, over runs, of the standard error of this mean. Distance irrelevance, 0 to 1, is near 1 if
+    the right answer's logit hardly depends on a - b (for subtraction, on a + b). Circularity, 0 to 1, is the
+    largest fraction of a principal component's Fourier energy at one frequency, averaged over the first four
+    principal components of the embedding; it does not distinguish the two algorithms. For comparison: of the two
+    example networks of Zhong et al., network A, a Pizza, has gradient symmetricity .9937 and distance irrelevance
+    .17; network B, a Clock, has .3336 and .85. Distance irrelevance is at most .4 in typical Pizzas and larger in
+    typical Clocks.
     """
     rows_of_table = []
     for name, cube in zip(EXPERIMENTS, cubes, strict=True):

@@ -77,7 +77,7 @@ class _Submissions:
     def adopt(self, received: list[int]) -> None:
         """Add earlier submissions that have running or waiting jobs.
 
-        First wait until the state of each job is known, and until all jobs that are requested to end have ended.
+        First wait until the state of each job is known, and until all jobs whose cancellation was requested have ended.
         The exited jobs of these submissions are marked as superseded: if a run of such a job is not trained, the next submission
         trains it.
 
