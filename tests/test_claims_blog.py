@@ -148,7 +148,7 @@ def test_way_of_the_embedding_is_summed_in_each_phase():
     norms = np.zeros((10, P))
     norms[:, 0] = [0, 1, 2, 3, 10, 10, 10, 12, 12, 12]  # memorization to 300, circuit formation to 600, cleanup to 900
     measured = of.embedding_changes(made(W_E_fourier_norm=(("run", "epoch", "fourier_component"), norms[None])))
-    assert measured == {"memorization": 3, "circuit_formation": 7, "cleanup": 2, "formation_over_longest": 7 / 3}
+    assert measured == {"memorization": 3, "circuit_formation": 7, "cleanup": 2, "formation_over_larger_other": 7 / 3}
 
 
 def test_frequencies_whose_removal_costs_much_are_counted():

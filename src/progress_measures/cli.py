@@ -335,7 +335,9 @@ def measure(
         computed = measure_run(selected_run, family or families, selected_run.name == first, again=bool(family))
         # a family is current if its stored measures belong to these weights and this code
         current_count = len(family or families) - len(computed)
-        print(f"{experiment}/{selected_run.name}: measured {', '.join(computed) or 'nothing'}; {current_count} current")
+        print(
+            f"{experiment}/{selected_run.name}: measured {', '.join(computed) or 'nothing'}; {current_count} up to date"
+        )
 
 
 @app.command()
@@ -435,7 +437,7 @@ def tabulate(
         typer.Option(help="File to write: .md, .csv or .tex; may be repeated. By default, all formats below results/."),
     ] = None,
 ) -> None:
-    """Write a table of values from cubes; if values are published, the table has them beside ours."""
+    """Write a table of values from cubes; if the source gives values, the table has them beside ours."""
     from progress_measures.tables import load_table
     from progress_measures.tables.writing import TABLE_FORMATS, write
 
@@ -475,7 +477,10 @@ def import_(
     ] = None,
     tokens: Annotated[
         str | None,
-        typer.Option(help="Layout of the input: 'a b =' (the default), 'a b', 'a 113 b 114', 'a+1 b+1 0', …"),
+        typer.Option(
+            help="Layout of the input, such as 'a b =' (the default), 'a 113 b 114' or 'a+1 b+1 0': a number is a fixed "
+            "token, a+1 is the token a + 1."
+        ),
     ] = None,
     read: Annotated[
         str | None, typer.Option(help="Answer position, whose logits are scored: last, or an index.")
@@ -610,7 +615,9 @@ def describe(
 def explore(
     cube: Annotated[
         list[str] | None,
-        typer.Argument(help="Experiments or paths of cubes; by default, the cubes of the workflow's explorer page."),
+        typer.Argument(
+            help="Experiments or paths of cubes; by default mainline, subtraction and no_weight_decay, if available."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="HTML file to write; by default below results/.")] = None,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
@@ -644,9 +651,7 @@ def publish(
     experiment: Experiment,
     renew: Annotated[
         bool,
-        typer.Option(
-            "--renew", help="Compute measures of final weights again from the published weights, without training."
-        ),
+        typer.Option("--renew", help="Compute measures again from the published weights, without training."),
     ] = False,
 ) -> None:
     """Write an experiment's cube and selected weights to published/, small enough to commit."""
@@ -692,7 +697,7 @@ def claims(
         for judgment in judgments:
             claim, measured = judgment.claim, format_value(judgment.measured)
             print(f"{claim.id}: {claims_page.describe_verdict(judgment)}")
-            print(f"{claim.statement}\npublished: {format_value(claim.published)}")
+            print(f"{claim.statement}\nin the source: {format_value(claim.published)}")
             print(f"measured as: {claim.measured_as}\nrule: {claim.rule}")
             networks = claims_page.describe_networks(judgment)
             lines = [f"measured: {measured}".rstrip(), networks, judgment.incomplete, judgment.explanation]

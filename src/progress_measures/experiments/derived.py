@@ -25,8 +25,8 @@ def has_paper_design(run: Run) -> bool:
 
     `models.forward_at_answers` and the backward passes that are written by hand compute only such networks. A network
     of this design has the paper's values in all fields of `model` that decide what a network computes. The exceptions
-    are `layers`, the sizes, `attention_only`, `mlp_biases` and `doubled_residual`. The answer position of a pair is the
-    last one.
+    are `layers`, the sizes, `attention_only`, `mlp_biases` and `doubled_residual`. For a task on pairs, the answer
+    position must also be the last one.
     """
     model = run.model
     return (

@@ -120,11 +120,12 @@ def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
     if count > MAX_RUNS:
         raise ValueError(f"expands to {count:,} runs; at most {MAX_RUNS:,} are allowed")
     names = Counter(entry.name for entry in combinations(grid))
-    worst = max(names, key=lambda name: (names[name], len(name)))  # a duplicate name, else the longest name
-    if names[worst] > 1 or len(worst) > MAX_NAME_LENGTH:
+    most_frequent, longest = max(names, key=lambda name: names[name]), max(names, key=len)
+    if names[most_frequent] > 1:
+        raise ValueError(f"{names[most_frequent]} runs have the name `{most_frequent:.250}`; each run needs its own")
+    if len(longest) > MAX_NAME_LENGTH:
         raise ValueError(
-            f"runs need different names of at most {MAX_NAME_LENGTH} characters; number of runs named `{worst:.250}`: "
-            f"{names[worst]}"
+            f"the run name `{longest:.250}` has {len(longest)} characters; at most {MAX_NAME_LENGTH} are allowed"
         )
 
 

@@ -26,7 +26,8 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
     """Write the interactive page of a figure, and Plotly's JavaScript if the folder lacks it or has another version of it.
 
     The caption is the docstring of the figure's `page` function, followed by the note of `caveats`, for example on runs that
-    the cubes lack. For the cube of a single run, the caption has the run's name in place of `the first run`.
+    the cubes lack. For a cube that `select_named_run` returned, the caption has the run's name in place of
+    `the first run`.
 
     Args:
         figure: a figure whose `page` is not None.

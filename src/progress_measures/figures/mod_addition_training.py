@@ -140,8 +140,8 @@ figure(
     caption="""Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E
     over training, except the constant component. The panels show the ends of the three phases and the end of training. The
     animation shows one checkpoint after another, up to about twice the epoch at which cleanup ends, or to the end of
-    training. Key frequencies are numbered and colored. They stand out at the end of memorization and grow while the
-    test loss is on its plateau. In cleanup all other frequencies vanish.""",
+    training. Key frequencies are numbered and colored. They are the largest already at the end of memorization, and
+    grow while the test loss is on its plateau. Most other frequencies vanish in cleanup, the last ones after it.""",
 )
 
 
@@ -528,7 +528,7 @@ def sum_of_squares(fig: Figure, cube: xr.Dataset) -> None:
     """Sum of squares of all weights of the first run over training.
 
     The epoch axis ends at about twice the epoch at which cleanup ends, or at the end of training. The sum is several
-    times larger for the memorizing network than for the generalizing one. The label gives the largest sum divided by
+    times larger when the network has memorized than after it generalizes. The label gives the largest sum divided by
     the sum at the end of training, and the epoch of the largest sum.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()

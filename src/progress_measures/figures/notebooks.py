@@ -13,11 +13,11 @@ from progress_measures.figures.plots import attention, curves, embedding, fourie
 from progress_measures.figures.registry import figure
 
 WORDS = {
-    "demo": {"notebook": "demo", "network": "the demo network", "task": "the demo network", "sum": "a + b"},
+    "demo": {"notebook": "demo", "network": "the demo network", "subject": "the demo network", "sum": "a + b"},
     "subtraction": {
         "notebook": "notebook",
         "network": "the subtraction network",
-        "task": "modular subtraction",
+        "subject": "modular subtraction",
         "sum": "a - b",
     },
 }
@@ -265,7 +265,7 @@ figure(
     "demo/27_neuron_freq",
     "subtraction/21_neuron_freq",
     plot=neurons.fractions_explained,
-    title=by_source("Fraction of each neuron's variance in each frequency, {task}"),
+    title=by_source("Fraction of each neuron's variance in each frequency, {subject}"),
     reference=sections(demo="neuron clusters", subtraction="3.5.1"),
     variables=("neuron_frequency_share", "key_frequency"),
     size=(6.8, 3.0),
@@ -278,7 +278,7 @@ figure(
     "demo/28_neuron_freq_max",
     "subtraction/22_neuron_freq_max",
     plot=neurons.best_fractions_explained,
-    title=by_source("Fraction of each neuron's variance in its best frequency, {task}"),
+    title=by_source("Fraction of each neuron's variance in its best frequency, {subject}"),
     reference=sections(demo="neuron clusters", subtraction="3.5.1"),
     variables=("neuron_frequency_share",),
     size=(4.6, 2.6),
@@ -305,7 +305,7 @@ figure(
     "demo/33_training_curve",
     "subtraction/24_training_curve_phases",
     plot=curves.losses_with_phases,
-    title=by_source("Training curve of {task}, with its phases"),
+    title=by_source("Training curve of {subject}, with its phases"),
     reference=sections(demo="loss curves", subtraction="4.2.1"),
     variables=curves.HISTORY_LOSSES_AND_PHASE_ENDS,
     size=(5.2, 3.2),
@@ -349,7 +349,7 @@ figure(
     "demo/38_restricted",
     "subtraction/26_restricted",
     plot=partial(curves.losses_of_projected_neurons, names=("restricted",)),
-    title=by_source("Restricted loss of {task}"),
+    title=by_source("Restricted loss of {subject}"),
     reference=sections(demo="restricted loss", subtraction="4.3"),
     variables=("restricted_loss_neurons", *curves.CHECKPOINT_LOSSES_AND_PHASE_ENDS),
     size=(5.2, 3.2),
@@ -366,7 +366,7 @@ figure(
     "demo/40_excluded",
     "subtraction/28_excluded",
     plot=partial(curves.losses_of_projected_neurons, names=("excluded", "restricted")),
-    title=by_source("Excluded and restricted loss of {task}"),
+    title=by_source("Excluded and restricted loss of {subject}"),
     reference=sections(demo="excluded loss", subtraction="4.4"),
     variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.CHECKPOINT_LOSSES_AND_PHASE_ENDS),
     size=(5.2, 3.2),

@@ -495,7 +495,7 @@ def embedding_changes(cube: xr.Dataset) -> Values:
             "memorization": np.nan,
             "circuit_formation": np.nan,
             "cleanup": np.nan,
-            "formation_over_longest": np.nan,
+            "formation_over_larger_other": np.nan,
         }
     distances = np.linalg.norm(np.diff(run_cube.W_E_fourier_norm.values.astype(float), axis=0), axis=1)
     epochs = run_cube.epoch.values[1:]
@@ -507,7 +507,7 @@ def embedding_changes(cube: xr.Dataset) -> Values:
         "memorization": changes[0],
         "circuit_formation": changes[1],
         "cleanup": changes[2],
-        "formation_over_longest": changes[1] / max(changes[0], changes[2]),
+        "formation_over_larger_other": changes[1] / max(changes[0], changes[2]),
     }
 
 
@@ -613,7 +613,7 @@ def attention_symmetry(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "restricted_loss", "restricted_loss_train", "test_loss"))
 def trig_losses(cube: xr.Dataset) -> Values:
-    """Return at which fraction of the checkpoints after memorization the restricted losses on training and all pairs agree.
+    """Return the fraction of checkpoints after memorization at which the restricted losses over training and all pairs agree.
 
     The two losses agree if they differ by at most a tenth of a decade (a factor of 1.26). Also return the epochs of the
     first checkpoints with restricted loss and with test loss below 1, and by how many epochs the restricted loss is

@@ -4,8 +4,8 @@ A quantity returns values by which claims are judged. Quantities that the subtra
 module `subtraction`.
 
 A key cosine is cos w(a + b - c) with w = 2 pi k / p at a key frequency k, as a function of the pair (a, b) and the
-output c; p is the modulus. W_L = W_out W_U maps the neurons after the ReLU to logits. N is these neurons, as functions
-of the pair, projected on cos and sin of w(a + b) at the key frequencies. The restricted loss of projected neurons is
+output c; p is the modulus. W_L = W_out W_U maps the neurons after the ReLU to logits. N is the projection of these
+neurons, as functions of the pair, on cos and sin of w(a + b) at the key frequencies. The restricted loss of projected neurons is
 the test loss if the logits are N W_L plus each logit's mean over pairs. The excluded loss of projected neurons is the
 train loss if N W_L is subtracted from the logits.
 """

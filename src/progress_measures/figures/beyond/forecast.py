@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from progress_measures.analysis.forecast import Trajectory
 
 FRACTIONS = np.linspace(0.05, 1, 39)
-"""Values of t/T at which the forecasts are drawn; a forecast for t is made at the last checkpoint up to the epoch t."""
+"""Values of t/T at which the forecasts are drawn; the forecast drawn at t is made at the last checkpoint up to the epoch t."""
 
 LINE_STYLES = {
     "other runs' mean": {"color": COLORS["other"], "lw": 1.3},

@@ -37,7 +37,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
     There is one network per train fraction, which is the fraction of all pairs in the training set. The network at 30 %
     is the first run of the experiment `mainline`. The thresholds are 1e-6 (solid), 1e-4 (dashed) and 1e-2 nat (dotted).
-    The train loss falls below a threshold after about the same number of epochs at every fraction. At 30 %, the test
+    The train loss falls below 1e-6 after about the same number of epochs at every fraction. At 30 %, the test
     loss takes many times as long; from 60 % on, both losses fall below 1e-6 at nearly the same epoch. Where a point is
     missing, the loss never fell below the threshold.
     """

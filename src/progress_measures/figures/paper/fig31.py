@@ -28,7 +28,8 @@ def draw(fig: Figure, saved_settings_cube: xr.Dataset, stated_settings_cube: xr.
     network computes 2x + attention(x) from the residual stream x, in place of x + attention(x). The network of the
     second panel has this error, the network of the first panel does not. Third panel: as the paper states, the settings
     of the experiment `mainline` except the task and the two layers of attention; the batch is that of the saved run. In
-    the first and third panel, the loss has slingshots (sudden rises), after which it takes many updates to fall again.
+    the first panel, the loss rises suddenly by more than half, and takes many updates to fall again; in the third, it has
+    smaller sudden rises.
     """
     titles = {False: "Saved run's settings,\nstream added once", True: "Saved run's settings,\nstream added twice"}
     runs = [
