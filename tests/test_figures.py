@@ -19,7 +19,8 @@ from progress_measures.cube.open import open_cube
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
-from progress_measures.figures.drawing import draw, mark_lone_points
+from progress_measures.figures.drawing import draw, show_known_points
+from progress_measures.figures.interactive_page import curve_trace
 from progress_measures.figures.plots.style import COLORS, frequency_colors, label, label_edges, panels
 from progress_measures.figures.registry import IMAGE_FORMATS, figure
 from support.processes import command
@@ -323,13 +324,18 @@ def test_figure_without_animation_is_not_written_as_one(results):
     assert "--to a.webp: paper/fig05 is written as .pdf, .png, .svg." in done.stderr
 
 
-def test_curve_of_one_point_is_drawn_as_a_marker():
+def test_every_known_value_of_a_curve_is_visible():
     canvas = Canvas()
     ax = canvas.subplots()
-    for values in ([np.nan, 1.0, np.nan], [1.0, 2.0, np.nan]):
+    for values in ([np.nan, 1.0, np.nan], [1.0, 2.0, np.nan], [1.0, np.nan, 3.0]):
         ax.plot(range(3), values)
-    mark_lone_points(canvas)
-    assert [line.get_marker() for line in ax.get_lines()] == ["o", "None"]
+    show_known_points(canvas)
+    assert [line.get_marker() for line in ax.get_lines()] == ["o", "None", "o"]
+    np.testing.assert_array_equal(ax.get_lines()[2].get_xydata(), [[0, 1], [2, 3]])
+    assert ax.get_lines()[2].get_linestyle() == ":"
+    trace = curve_trace(range(3), [1.0, np.nan, 3.0], "test", "black")
+    assert (trace["x"], trace["y"], trace["mode"]) == ([0, 2], [1, 3], "lines+markers")
+    assert curve_trace(range(3), [1.0, 2.0, np.nan], "test", "black")["mode"] == "lines"
 
 
 def test_module_without_a_figure_is_named():

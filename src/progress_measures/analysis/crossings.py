@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -58,6 +59,32 @@ def lead(late: Epochs, early: Epochs) -> Epochs:
     """
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         return late - early
+
+
+def lead_where_known(
+    late: xr.DataArray, early: xr.DataArray, crossing: Callable[[xr.DataArray], NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Compute by how many epochs one curve crosses a level before another, if a curve may lack values.
+
+    With `measure: during`, some measures have values only at the checkpoints whose weights were kept. Both curves are
+    compared at the checkpoints at which both have values.
+
+    Args:
+        late: curve that is expected to cross later, one per run [run, epoch].
+        early: curve that is expected to cross earlier, one per run [run, epoch].
+        crossing: function that returns the epoch at which a curve crosses [run], infinity if it never does.
+
+    Returns:
+        Epoch of the late crossing [run], epoch of the early crossing [run], and the lead [run] as `lead` returns it. If
+        values are missing, the lead is NaN where they leave the order open: both curves cross at the same checkpoint, or
+        the early one at the first checkpoint with values.
+    """
+    known = late.notnull() & early.notnull()
+    late_epoch, early_epoch = crossing(late.where(known)), crossing(early.where(known))
+    has_gaps = (late.notnull() & ~known).any("epoch").values
+    first_known = late.epoch.values[known.argmax("epoch").values]
+    is_open = has_gaps & ((late_epoch == early_epoch) | (early_epoch == first_known))
+    return late_epoch, early_epoch, np.where(is_open, np.nan, lead(late_epoch, early_epoch))
 
 
 def loss_delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:

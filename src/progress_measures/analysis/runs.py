@@ -43,6 +43,11 @@ def operand_count(cube: xr.Dataset) -> int:
     return _stated_operand_count(cube) or len(Order.of(task_of(cube)).operands)
 
 
+def all_operands(cube: xr.Dataset) -> int:
+    """Return the number of all operand values of the first run's task, including those that measures leave out."""
+    return _stated_operand_count(cube) or int(task_of(cube).operand_count)
+
+
 def _stated_operand_count(cube: xr.Dataset) -> int | None:
     """Return the number of all operand values if a coordinate of the cube states it.
 
@@ -50,6 +55,17 @@ def _stated_operand_count(cube: xr.Dataset) -> int | None:
     neither.
     """
     return next((int(np.ravel(cube[name])[0]) for name in ("prime", "operands") if name in cube.coords), None)
+
+
+def group_sign(cube: xr.Dataset) -> int:
+    """Return 1 if the right answers of the first run are functions of a + b, -1 if they are functions of a - b.
+
+    For products and quotients, a and b are places in the task's cyclic group. The sign is 1 for all other tasks, and for a
+    task that is given as a table, which the cube does not have.
+    """
+    fields = TASKS[str(np.ravel(cube.task)[0])].model_fields
+    group = None if "answers" in fields else task_of(cube).group
+    return 1 if group is None else int(group.sign)
 
 
 def uniform_loss(cube: xr.Dataset) -> float:

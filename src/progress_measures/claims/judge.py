@@ -13,7 +13,7 @@ from progress_measures.analysis.runs import GENERALIZATION_ACCURACY
 from progress_measures.analysis.select import caveats, keep_only, select_run
 from progress_measures.claims.registry import Quantity, Values, load_quantity
 from progress_measures.claims.schema import FOLDER, Claim, Condition, Population, load_populations
-from progress_measures.cube.stops import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint, until_stop
 from progress_measures.errors import UserError
 
 HOLDS, HOLDS_IN_SOME, DIFFERS = "holds", "holds in some", "differs"
@@ -254,7 +254,7 @@ def _has_learned(claim: Claim, run_cube: xr.Dataset) -> bool:
     if claim.needs is None:
         return True
     accuracy, minimum = NEEDED_ACCURACIES[claim.needs]
-    return accuracy in run_cube and bool(run_cube[accuracy][-1] >= minimum)
+    return accuracy in run_cube and bool(last_checkpoint(run_cube[accuracy]) >= minimum)
 
 
 def _no_network_judged(claim: Claim, learned: bool) -> str:
@@ -323,7 +323,7 @@ class _Measurements:
             cube = self.cube(name)
             assert cube is not None
             loaded = keep_only(cube, self._variables).load()
-            self._networks |= {(name, i): select_run(loaded, i) for i in self.runs(name)}
+            self._networks |= {(name, i): until_stop(select_run(loaded, i)) for i in self.runs(name)}
         return self._networks[name, index]
 
     def _values_of_network(self, claim: Claim, name: str, index: int) -> Values:

@@ -49,6 +49,16 @@ def last_checkpoint(cube: Cube) -> Cube:
     return cube.sel(epoch=cube.stopped_at.fillna(cube.epoch[-1].item()).astype(int))
 
 
+def last_epoch(cube: xr.Dataset) -> int:
+    """Return the epoch at which the longest of a cube's runs ends.
+
+    Args:
+        cube: cube of one or more runs, with the dimension `epoch` or `history_epoch`. Runs that are not in it do not count.
+    """
+    end = int(cube["epoch" if "epoch" in cube.dims else "history_epoch"][-1])
+    return end if "stopped_at" not in cube.coords else int(cube.stopped_at.fillna(end).max())
+
+
 def until_stop(run_cube: xr.Dataset) -> xr.Dataset:
     """Remove the epochs after the one at which a run stopped early; return the cube of any other run unchanged.
 

@@ -51,7 +51,7 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
     """Draw the still image of a figure once and write it to each path."""
     fig = MatplotlibFigure(figsize=figure.size, layout="constrained")
     figure.draw(fig, *cubes)
-    mark_lone_points(fig)
+    show_known_points(fig)
     add_note_and_freeze_layout(fig, caveats(cubes))
     # without dates and versions, so that the same cubes give identical files
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
@@ -61,9 +61,20 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
             fig.savefig(temporary, format=file_format, metadata=metadata[file_format])
 
 
-def mark_lone_points(fig: MatplotlibFigure) -> None:
-    """Draw a dot on each curve that has a single point, because a line through one point is invisible."""
+def show_known_points(fig: MatplotlibFigure) -> None:
+    """Draw curves with unknown values (NaN) so that every known value is visible.
+
+    If unknown values lie between known ones, as where a measure is known only at checkpoints whose weights were kept, the
+    known values become dots with a dotted line. A curve with a single known value becomes a dot. Curves with markers
+    remain as they are.
+    """
     for line in (line for ax in fig.axes for line in ax.get_lines()):
-        points = np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)).count()
-        if points == 1 and line.get_marker() in ("None", None, "", " "):
+        y = np.ma.filled(np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)), np.nan)
+        known = np.flatnonzero(np.isfinite(y))
+        if line.get_marker() not in ("None", None, "", " ") or not known.size:
+            continue
+        if known.size == 1:
             line.set(marker="o", markersize=4, clip_on=False)
+        elif known.size < known[-1] - known[0] + 1:
+            line.set_data(np.asarray(line.get_xdata())[known], y[known])
+            line.set(marker="o", markersize=2.5, linestyle=":", linewidth=0.8)

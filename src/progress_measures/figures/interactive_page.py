@@ -55,7 +55,7 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
 
 
 def curve_trace(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, Any]:
-    """Return the Plotly trace of a curve.
+    """Return the Plotly trace of a curve. Known values on both sides of unknown ones (NaN) are dots with a dotted line.
 
     Args:
         x: x values, an array or a list.
@@ -68,8 +68,13 @@ def curve_trace(x: Any, y: Any, name: str, color: str, **properties: Any) -> dic
         The Plotly trace.
     """
     style = {"color": color, "width": properties.pop("width", 1.6)}
-    x, y = (values.tolist() if hasattr(values, "tolist") else list(values) for values in (x, y))
-    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": style} | properties
+    x, y = np.asarray(x), np.asarray(y, dtype=float)
+    known = np.flatnonzero(np.isfinite(y))
+    mode = "lines"
+    if known.size and known.size < known[-1] - known[0] + 1:
+        mode, style["dash"] = "lines+markers", "dot"
+    x, y = x[known].tolist(), y[known].tolist()
+    return {"type": "scatter", "mode": mode, "x": x, "y": y, "name": name, "line": style} | properties
 
 
 def page_layout(**properties: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from progress_measures.analysis.clusters import cluster_frequencies, cluster_spe
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.embedding import operand_embedding
 from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, attention_map, neuron_map, spectrum_2d
-from progress_measures.analysis.runs import operand_count
-from progress_measures.cube.stops import last_checkpoint
+from progress_measures.analysis.runs import all_operands, operand_count
+from progress_measures.cube.stops import last_checkpoint, last_epoch
 from progress_measures.figures.interactive_page import page_axis, page_layout
 from progress_measures.figures.plots.attention import (
     ATTENTION_TO_A,
@@ -78,7 +78,7 @@ def architecture(fig: Figure, cube: xr.Dataset) -> None:
     From bottom to top: the three tokens; their token and position embeddings; one layer, whose attention and MLP add to
     the residual stream; and the logits, read at `=` only.
     """
-    n, width = cube.sizes["token"] - 1, cube.sizes["residual"]
+    n, outputs, width = all_operands(cube), int(cube.outputs[0]), cube.sizes["residual"]
     ax = fig.subplots()
     ax.set(xlim=(-3.1, 3.1), ylim=(-0.5, 8.0), aspect="equal")
     ax.set_axis_off()
@@ -98,9 +98,23 @@ def architecture(fig: Figure, cube: xr.Dataset) -> None:
         _arrow(ax, (0.55, y + 0.2), (0, y + 0.75))
         ax.text(0, y + 0.75, "+", ha="center", va="center", fontsize=10, color=COLORS["weights"],
                 bbox={"boxstyle": "circle,pad=0.1", "fc": "white", "ec": COLORS["weights"], "lw": 0.6})  # fmt: skip
-    _box(ax, 0, 6.5, f"unembed: $W_U$  ({width} → {n})", "#E3EEF7", width=4.6)
+    _box(ax, 0, 6.5, f"unembed: $W_U$  ({width} → {outputs})", "#E3EEF7", width=4.6)
     _arrow(ax, (0, 6.85), (0, 7.3))
-    ax.text(0, 7.55, f"{n} logits, at the position of =: which output c is a + b mod {n}?", ha="center", va="center")
+    question = f"which output c is {_right_answer(cube, n)}?"
+    ax.text(0, 7.55, f"{outputs} logits, at the position of =: {question}", ha="center", va="center")
+
+
+def _right_answer(cube: xr.Dataset, n: int) -> str:
+    """Return the right answer of the first run's task as a formula; `the right answer` for a task without a formula."""
+    formulas = {
+        "modular_addition": f"a + b mod {n}",
+        "modular_subtraction": f"a - b mod {n}",
+        "integer_addition": "a + b",
+    }
+    task = str(cube.task.values[0])
+    if task == "operation":
+        return f"{cube.expression.values[0]} mod {n}"
+    return formulas.get(task, "the right answer")
 
 
 def _box(
@@ -148,7 +162,7 @@ def grokking_curve(fig: Figure, cube: xr.Dataset) -> None:
             ax.annotate(f"{epoch:,.0f}", point, (5, 4), textcoords="offset points", fontsize=7)
     ax.axhline(SMALL_LOSS, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
     loss_axis(ax, label(run_cube.history_test_loss, "Cross-entropy"))
-    epoch_axis(ax, int(run_cube.history_epoch[-1]))
+    epoch_axis(ax, last_epoch(run_cube))
     ax.legend(loc="upper right")
 
 

@@ -531,12 +531,12 @@ def sum_of_squares(fig: Figure, cube: xr.Dataset) -> None:
     times larger when the network has memorized than after it generalizes. The label gives the largest sum divided by
     the sum at the end of training, and the epoch of the largest sum.
     """
-    run_cube, ax = cube.isel(run=0), fig.subplots()
-    squares = run_cube.sum_of_squared_weights
-    ax.plot(run_cube.epoch, squares, color=COLORS["weights"])
+    ax = fig.subplots()
+    squares = cube.sum_of_squared_weights.isel(run=0).dropna("epoch")
+    ax.plot(squares.epoch, squares, color=COLORS["weights"])
     largest = int(np.argmax(squares.values))
-    ax.plot(run_cube.epoch[largest], squares[largest], "o", ms=4, color=COLORS["weights"])
-    epoch = int(run_cube.epoch[largest])
+    epoch = int(squares.epoch[largest])
+    ax.plot(epoch, squares[largest], "o", ms=4, color=COLORS["weights"])
     ax.annotate(f"{float(squares[largest] / squares[-1]):.1f} times the end, at {epoch:,}",
                 (epoch, float(squares[largest])), (8, 7), textcoords="offset points", va="center")  # fmt: skip
     ax.set(ylabel=label(squares), ylim=(0, 1.15 * float(squares[largest])))

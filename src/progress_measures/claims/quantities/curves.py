@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.crossings import at_epochs, count_slingshots, first_below, first_reaching, lead
+from progress_measures.analysis.crossings import (
+    at_epochs,
+    count_slingshots,
+    first_below,
+    first_reaching,
+    lead,
+    lead_where_known,
+)
 from progress_measures.analysis.phases import PHASE_ENDS, phase_slopes
 from progress_measures.analysis.runs import key_frequency_curves, uniform_loss
 from progress_measures.claims.registry import Values, quantity
@@ -60,8 +67,10 @@ def generalization_time(cube: xr.Dataset) -> Values:
 @quantity(variables=("restricted_accuracy", "test_accuracy"))
 def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
     """Return the number of epochs from 99 % restricted accuracy to 99 % test accuracy."""
-    test, restricted = (first_reaching(cube[f"{name}_accuracy"], 0.99) for name in ("test", "restricted"))
-    return {"lead": lead(test, restricted)}
+    *_, leads = lead_where_known(
+        late=cube.test_accuracy, early=cube.restricted_accuracy, crossing=lambda curve: first_reaching(curve, 0.99)
+    )
+    return {"lead": leads}
 
 
 @quantity(variables=("memorization_end", "restricted_loss", "test_loss"))
@@ -78,8 +87,8 @@ def restricted_loss_leads(cube: xr.Dataset) -> Values:
         after_peak = after_memorization.where(curve.epoch > curve.epoch[peak])
         return first_below(after_peak, 0.5 * after_memorization.max("epoch"))
 
-    restricted, test = halving_epoch(cube.restricted_loss), halving_epoch(cube.test_loss)
-    return {"restricted": restricted, "test": test, "lead": lead(test, restricted)}
+    test, restricted, leads = lead_where_known(late=cube.test_loss, early=cube.restricted_loss, crossing=halving_epoch)
+    return {"restricted": restricted, "test": test, "lead": leads}
 
 
 @quantity(variables=(*PHASE_ENDS, "excluded_loss", "test_loss", "train_loss"))

@@ -29,12 +29,14 @@ def region_counts(cube: xr.Dataset) -> Values:
     """Return how many networks lie in each region of the phase diagram: comprehension, grokking, memorization, confusion.
 
     `analysis.regions` defines the regions. Also return the fraction of combinations of weight decay and train fraction at which
-    the networks of all seeds lie in the same region.
+    the networks of all seeds lie in the same region, among the combinations that have networks.
     """
     counts = np.bincount(regions(cube), minlength=len(REGIONS))
     region_of_seeds = diagram(cube).region.values.reshape(-1, len(np.unique(cube.seed)))
+    has_networks = np.isfinite(region_of_seeds).any(-1)
+    lowest, highest = (function(region_of_seeds[has_networks], -1) for function in (np.nanmin, np.nanmax))
     return dict(zip(REGIONS, counts.tolist(), strict=True)) | {
-        "fraction_of_cells_with_equal_seeds": float((region_of_seeds == region_of_seeds[:, :1]).all(-1).mean())
+        "fraction_of_cells_with_equal_seeds": float((lowest == highest).mean())
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
     epoch_axis,
@@ -77,7 +78,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         below.set_yscale("log")
     below.legend(loc="best")
     for ax in (above, below):
-        epoch_axis(ax, int(run_cube.epoch[-1]))
+        epoch_axis(ax, last_epoch(run_cube))
         phase_bands(ax, cube, run)
     above.set_xlabel("")
     panel_letters((above, below))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
     epoch_axis,
@@ -53,7 +54,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
             lw=0.9,
             label="excluded, maximum over frequencies",
         )
-        epoch_axis(ax, int(run_cube.epoch[-1]))
+        epoch_axis(ax, last_epoch(run_cube))
         loss_axis(ax, label(run_cube.train_loss, "Loss"))
         ax.set_title(f"{cube.attrs.get('experiment', '')}, {run}")
         phase_bands(ax, cube, run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.select import runs_with
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.style import COLORS, epoch_axis, label, loss_axis, nothing_to_draw, panel_letters
 from progress_measures.figures.registry import figure
 
@@ -46,7 +47,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         )
         ax.plot(run_cube.history_epoch, run_cube.history_test_loss, color=COLORS["test"], label="test", lw=1)
         loss_axis(ax, label(run_cube.history_test_loss, "Loss"))
-        epoch_axis(ax, int(run_cube.history_epoch[-1]))
+        epoch_axis(ax, last_epoch(run_cube))
         ax.legend(loc="upper right")
         ax.label_outer()
     panel_letters(axes)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures import fourier
+from progress_measures.analysis.runs import group_sign, operand_count
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import COLORS, frequency_colors, no_key_frequencies
 from progress_measures.figures.registry import figure
@@ -37,7 +39,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     W_L cos_k that is a multiple of cos w_k(a + b). Its vertical coordinate is the part of the scalar product with
     W_L sin_k that is a multiple of sin w_k(a + b). Thin ellipses: where the arrows can end at other pairs. Right: each
     key frequency adds a cosine cos w_k(a + b - c) to the logit of every output c, with an amplitude measured in this
-    network. The sum of these cosines (black) is largest where c is the right answer (dashed line).
+    network. The sum of these cosines (black) is largest where c is the right answer (dashed line). For a network that
+    subtracts, a - b replaces a + b. For products and quotients, a, b and c are places in the cyclic group.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
@@ -45,19 +48,21 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     if not colors:
         no_key_frequencies(fig.subplots(), run)
         return
-    keys, p = list(colors), cube.sizes["token"] - 1
+    keys, p, sign = list(colors), operand_count(cube), group_sign(cube)
     a, b = round(A * p), round(B * p)
-    # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c). For odd p, as in the mainline, cos w_k(a + b - c) has
-    # norm sqrt(p^3 / 2).
-    amplitudes = last_checkpoint(run_cube.cosine_coefficient).sel(frequency=keys).values / np.sqrt(p**3 / 2)
+    answer, operation = (a + sign * b) % p, "+" if sign > 0 else "-"
+    # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c)
+    norms = np.sqrt(p**3 / 2 / fourier.nyquist_factor(p, np.array(keys)))
+    amplitudes = last_checkpoint(run_cube.cosine_coefficient).sel(frequency=keys).values / norms
     strongest = keys[int(amplitudes.argmax())]
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.6))
     _circle(left, run_cube.W_E.values[:p], strongest, {"a": a, "b": b}, colors[strongest])
-    _arrows(middle, run_cube.readout_coefficient.sel(frequency=keys), (a + b) % p, p, colors)
-    _cosines(right, keys, amplitudes, (a + b) % p, p, colors)
+    _arrows(middle, run_cube.readout_coefficient.sel(frequency=keys), answer, p, colors)
+    middle.set_xlabel(rf"$\cos w_k(a{operation}b),\ \sin w_k(a{operation}b)$")
+    _cosines(right, keys, amplitudes, answer, p, colors)
     left.set_title(f"embed\n$a={a}$, $b={b}$, $k={strongest}$")
-    middle.set_title(f"compose\n$a+b={(a + b) % p}$ mod {p}")
-    right.set_title("compare with every c\n" + r"$\cos w_k(a+b-c)$ in the logits")
+    middle.set_title(f"compose\n$a{operation}b={answer}$ mod {p}")
+    right.set_title("compare with every c\n" + rf"$\cos w_k(a{operation}b-c)$ in the logits")
     for ax in (left, middle):
         ax.set_zorder(1)
         ax.patch.set_visible(False)
@@ -99,7 +104,6 @@ def _arrows(ax: Axes, coefficients: xr.DataArray, right_answer: int, p: int, col
         width, height = (float(coefficient) for coefficient in coefficients.sel(frequency=k))
         ax.plot(width * np.cos(angles), height * np.sin(angles), color=color, lw=0.4, alpha=0.6)
     _hide_frame(ax, 1.25 * largest)
-    ax.set_xlabel(r"$\cos w_k(a+b),\ \sin w_k(a+b)$")
 
 
 def _cosines(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.curves import curve_legend, curves_with_median
 from progress_measures.figures.plots.style import epoch_axis, label, loss_axis, panel_letters
 from progress_measures.figures.registry import figure
@@ -33,6 +34,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     loss.set(title="Loss")
     loss_axis(loss, label(cube.history_test_loss, "Cross-entropy"))
     for ax in (accuracy, loss):
-        epoch_axis(ax, int(cube.history_epoch[-1]))
+        epoch_axis(ax, last_epoch(cube))
     curve_legend(fig, cube.sizes["run"])
     panel_letters([accuracy, loss])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.interactive_page import (
     curve_trace,
     page_axis,
@@ -107,7 +108,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes[3].plot(run_cube.epoch, run_cube.sum_of_squared_weights, color=COLORS["weights"])
     axes[3].set(title="Size of the weights", ylabel=label(run_cube.sum_of_squared_weights))
     for ax in axes:
-        epoch_axis(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+        epoch_axis(ax, last_epoch(run_cube), last_plotted_epoch(cube.sel(run=run)))
         phase_bands(ax, cube, run)
     for ax in axes[:2]:
         ax.set_xlabel("")

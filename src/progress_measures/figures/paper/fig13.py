@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.style import COLORS, epoch_axis, phase_bands, phase_names
 from progress_measures.figures.registry import figure
 
@@ -40,7 +41,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         lw=1.8,
         label="restricted, test pairs",
     )
-    epoch_axis(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+    epoch_axis(ax, last_epoch(run_cube), last_plotted_epoch(cube.sel(run=run)))
     ax.set(ylabel="Accuracy", ylim=(-0.02, 1.04))
     phase_bands(ax, cube, run)
     ax.legend(loc="center right")

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures import fourier
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.analysis.runs import operand_count
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.style import (
     epoch_axis,
     frequency_colors,
@@ -44,17 +46,16 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     if not colors:
         no_key_frequencies(ax, run)
         return
-    # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c). The sum of the squares of cos w(a + b - c) is p^3 / 2,
-    # or p^3 at k = p/2.
+    # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c)
     for k, color in colors.items():
-        norm = np.sqrt(p**3 / (1 if 2 * k == p else 2))
+        norm = np.sqrt(p**3 / 2 / fourier.nyquist_factor(p, k))
         ax.plot(
             run_cube.epoch,
             run_cube.cosine_coefficient.sel(frequency=k) / norm,
             color=color,
             label=f"k = {k}",
         )
-    epoch_axis(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+    epoch_axis(ax, last_epoch(run_cube), last_plotted_epoch(cube.sel(run=run)))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
     phase_bands(ax, cube, run)
     ax.legend(loc="lower right")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
     epoch_axis,
@@ -51,7 +52,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
                 color=color,
                 label=f"k = {k}",
             )
-        epoch_axis(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+        epoch_axis(ax, last_epoch(run_cube), last_plotted_epoch(cube.sel(run=run)))
         phase_bands(ax, cube, run)
     axes[0].set(title="Accuracy", ylabel="Accuracy on training pairs")
     axes[1].set(title="Loss")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
     epoch_axis,
@@ -45,7 +46,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         run_cube = cube.sel(run=run)
         for name in ("train", "test", "restricted"):
             ax.plot(run_cube.epoch, run_cube[f"{name}_loss"], color=COLORS[name], label=name)
-        epoch_axis(ax, int(run_cube.epoch[-1]))
+        epoch_axis(ax, last_epoch(run_cube))
         ax.set_title(run)
         loss_axis(ax, label(run_cube.test_loss, "Loss"))
         phase_bands(ax, cube, run)

@@ -32,7 +32,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     run_cube = cube.isel(run=[0])
     losses(ax, run_cube, "Without weight decay")
     excluded, name = run_cube.excluded_loss.isel(run=0), "excluded"
-    if excluded.isnull().any():
+    if excluded.isnull().all():
         excluded, name = run_cube.maximal_excluded_loss.isel(run=0), "excluded, maximum over frequencies"
     ax.plot(run_cube.epoch, excluded, color=COLORS["excluded"], label=name)
     curve_legend(fig, runs=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
+from progress_measures.cube.stops import last_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
     epoch_axis,
@@ -66,7 +67,7 @@ def losses(
     for split in ("train", "test"):
         curves_with_median(ax, cube[f"history_{split}_loss"], split, **styles.get(split, {}))
     loss_axis(ax, label(cube.history_test_loss, "Loss"))
-    epoch_axis(ax, int(cube.history_epoch[-1]), last_shown)
+    epoch_axis(ax, last_epoch(cube), last_shown)
 
 
 def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
@@ -90,8 +91,9 @@ def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
 def curves_with_median(ax: Axes, values: xr.DataArray, split: str, **style: Any) -> None:
     """Draw a thin curve for each run and a bold curve for the median over runs; a single run has only the bold curve.
 
-    The median is taken at each epoch. If the curves of the runs fall at different epochs, their median falls as steeply
-    as one curve, but their mean falls gradually.
+    The median is taken at each epoch, up to the epoch at which the first run ends: afterwards it would be a median of the
+    slower runs only. If the curves of the runs fall at different epochs, their median falls as steeply as one curve, but
+    their mean falls gradually.
 
     Args:
         ax: axes to draw on.
@@ -102,7 +104,7 @@ def curves_with_median(ax: Axes, values: xr.DataArray, split: str, **style: Any)
     if values.sizes["run"] > 1:
         ax.plot(values.history_epoch, values.T, color=COLORS[split], **THIN)
     properties: dict[str, Any] = {"color": COLORS[split], "lw": 1.8, "label": split} | style
-    ax.plot(values.history_epoch, values.median("run"), **properties)
+    ax.plot(values.history_epoch, values.median("run", skipna=False), **properties)
 
 
 THIN: dict[str, Any] = {"lw": 0.7, "alpha": 0.55}
@@ -140,7 +142,7 @@ def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) 
         cube: cube with the variables `PHASE_ENDS`.
     """
     run = str(cube.run.values[0])
-    epoch_axis(ax, int(cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
+    epoch_axis(ax, last_epoch(cube.sel(run=run)), last_plotted_epoch(cube.sel(run=run)))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
 
@@ -169,7 +171,7 @@ def losses_of_projected_neurons(fig: Figure, cube: xr.Dataset, names: Sequence[s
         if not curve.isnull().all():  # all NaN without key frequencies
             ax.plot(run_cube.epoch, curve, color=COLORS[name], lw=1.8, label=name)
     loss_axis(ax, label(run_cube.test_loss, "Loss"))
-    epoch_axis(ax, int(run_cube.epoch[-1]))
+    epoch_axis(ax, last_epoch(run_cube))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
     ax.legend(loc="best")
@@ -183,7 +185,7 @@ def two_scales(fig: Figure, cube: xr.Dataset) -> None:
         cube: cube with the variables `HISTORY_LOSSES`.
     """
     left, right = fig.subplots(1, 2)
-    last, text = int(cube.history_epoch[-1]), label(cube.history_test_loss, "Cross-entropy")
+    last, text = last_epoch(cube), label(cube.history_test_loss, "Cross-entropy")
     after_epoch_0 = cube.sel(history_epoch=cube.history_epoch > 0)
     for split in ("train", "test"):
         left.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
@@ -215,7 +217,7 @@ def losses_with_phases(fig: Figure, cube: xr.Dataset) -> None:
     for split in ("train", "test"):
         ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
     loss_axis(ax, label(cube.history_test_loss, "Cross-entropy"))
-    epoch_axis(ax, int(cube.history_epoch[-1]))
+    epoch_axis(ax, last_epoch(cube))
     phase_bands(ax, cube, str(cube.run.values[0]))
     phase_names(fig, cube, str(cube.run.values[0]))
     ax.legend(loc="best")
@@ -249,7 +251,7 @@ def curves_by_frequency(
         ax.plot(run_cube.epoch, run_cube[name].sel(frequency=k), color=color, label=f"k = {k}")
     if residual:
         ax.plot(run_cube.epoch, run_cube[residual], color="black", ls="--", label="residual")
-    epoch_axis(ax, int(run_cube.epoch[-1]))
+    epoch_axis(ax, last_epoch(run_cube))
     ax.set(ylabel=text)
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
@@ -279,6 +281,6 @@ def ratio_with_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator
     ax.plot(run_cube.epoch, run_cube[numerator] / run_cube[denominator], color=COLORS["restricted"], lw=1.8)
     ax.axhline(1, color="#555555", lw=0.5)
     loss_axis(ax, text)
-    epoch_axis(ax, int(run_cube.epoch[-1]))
+    epoch_axis(ax, last_epoch(run_cube))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)

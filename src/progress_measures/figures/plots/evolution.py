@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
+    from numpy.typing import NDArray
 
     from progress_measures.figures.plots.one_by_one import Decorate, PreparePanel
 
@@ -33,8 +34,9 @@ CHECKPOINT_NAMES = ("memorized", "circuits formed", "cleaned up", "end")
 def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
     """Return the epochs at which the three phases of a run end, and the epoch of its last checkpoint.
 
-    If the rules in `measures/phases.py` do not find the ends of all phases, return the epochs of four evenly spaced
-    checkpoints, or of all checkpoints if there are fewer.
+    If a variable has no value at the end of a phase, as with `measure: during` where weights were not kept, return the
+    next epoch at which all have one. If the rules in `measures/phases.py` do not find the ends of all phases, return the
+    epochs of four evenly spaced checkpoints, or of all checkpoints if there are fewer.
 
     Args:
         cube: cube with the variables `PHASE_ENDS`.
@@ -43,15 +45,33 @@ def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
     Returns:
         Pairs of epoch and name; the names are empty if the rules do not find the ends of all phases.
     """
-    if epochs := phase_checkpoints(cube.sel(run=run)):
-        return list(zip(epochs, CHECKPOINT_NAMES, strict=True))
-    epochs = until_stop(cube.sel(run=run)).epoch.values
+    epochs = _known_epochs(cube.sel(run=run))
+    if ends := phase_checkpoints(cube.sel(run=run)):
+        return [(int(epochs[epochs >= end].min()), name) for end, name in zip(ends, CHECKPOINT_NAMES, strict=True)]
     indices = np.unique(np.linspace(0, len(epochs) - 1, 4).round().astype(int))
     return [(int(epoch), "") for epoch in epochs[indices]]
 
 
+def _known_epochs(run_cube: xr.Dataset) -> NDArray[np.int64]:
+    """Return the epochs of the checkpoints of one run at which every variable over epochs has a value.
+
+    The last checkpoint is always among them. A variable without any value does not count.
+    """
+    run_cube = until_stop(run_cube)
+    known = np.ones(run_cube.sizes["epoch"], dtype=bool)
+    for variable in run_cube.data_vars.values():
+        if "epoch" in variable.dims and variable.dtype.kind == "f":
+            has_value = variable.notnull().any([dim for dim in variable.dims if dim != "epoch"]).values
+            known &= has_value | ~has_value.any()
+    known[-1] = True
+    epochs: NDArray[np.int64] = run_cube.epoch.values[known]
+    return epochs
+
+
 def animation_epochs(cube: xr.Dataset, run: str) -> list[int]:
-    """Return the epochs of at most `MAX_FRAMES` evenly spaced checkpoints, up to about twice the end of a run's cleanup.
+    """Return the epochs of at most `MAX_FRAMES` checkpoints, up to about twice the end of a run's cleanup.
+
+    They are evenly spaced among the checkpoints at which every variable over epochs has a value.
 
     Args:
         cube: cube with the variables `PHASE_ENDS`.
@@ -60,8 +80,8 @@ def animation_epochs(cube: xr.Dataset, run: str) -> list[int]:
     Returns:
         The epochs. They extend to the end of training if `last_plotted_epoch` returns None: cleanup ends very early or never.
     """
-    run_cube = until_stop(cube.sel(run=run))
-    epochs = run_cube.epoch.values[run_cube.epoch.values <= (last_plotted_epoch(run_cube) or np.inf)]
+    epochs = _known_epochs(cube.sel(run=run))
+    epochs = epochs[epochs <= (last_plotted_epoch(cube.sel(run=run)) or np.inf)]
     return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MAX_FRAMES)]]
 
 

@@ -235,12 +235,13 @@ def component_bars(ax: Axes, values: NDArray[np.floating], colors: dict[int, str
 
 
 def runs_after_first(cube: xr.Dataset) -> list[str]:
-    """Return the names of the second to fifth run, or of as many as the cube has.
+    """Return the names of the experiment's second to fifth run, or of as many as the cube has.
 
     Raises:
-        UserError: the cube has only one run.
+        UserError: the cube has only one run, or only the experiment's first.
     """
-    names = [str(name) for name in cube.run.values[1:5]]
+    first = cube.attrs.get("first_run", str(cube.run.values[0]))  # empty if the cube lacks the experiment's first run
+    names = [name for name in map(str, cube.run.values) if name != first][:4]
     if not names:
         raise UserError(
             f"This figure shows the runs after the first, but {cube.attrs.get('experiment', 'this cube')} has only one run here."
