@@ -33,6 +33,26 @@ def test_first_epoch_is_found_at_checkpoints_and_in_the_history():
     assert crossings.first_below(curve([5, 3]), 1) == np.inf
 
 
+@pytest.mark.parametrize(
+    ("early", "late", "lead"),
+    [
+        ([5, 0, 0, 0, 0], [5, 5, 5, 0, 0], 20),  # all values are known
+        ([5, 0, 0, 0, 0], [5, 0, 0, 0, 0], 0),
+        ([5, None, 0, None, 0], [5, 5, 5, 5, 0], 20),
+        ([5, None, 0, None, 0], [5, 5, 0, 0, 0], np.nan),  # both cross between the same known checkpoints
+        ([None, None, 0, None, 0], [5, 5, 5, 5, 0], np.nan),  # the early curve may have crossed before
+        ([5, None, 5, None, 0], [5, 5, 0, 0, 0], -20),
+    ],
+)
+def test_lead_is_known_if_the_known_values_decide_the_order(early, late, lead):
+    curves = [
+        xr.DataArray([np.array(curve, dtype=float)], {"epoch": np.arange(0, 50, 10)}, ("run", "epoch"))
+        for curve in (late, early)
+    ]
+    *_, actual = crossings.lead_where_known(*curves, crossing=lambda curve: crossings.first_below(curve, 1))
+    np.testing.assert_array_equal(actual, [lead])
+
+
 def test_delay_is_from_train_to_test_loss():
     losses = {"train": [[5, 1e-3, 1e-3], [5, 1e-3, 1e-3], [5, 5, 5]], "test": [[5, 5, 1e-3], [5, 5, 5], [5, 5, 5]]}
     variables = {f"history_{split}_loss": (("run", "history_epoch"), values) for split, values in losses.items()}

@@ -451,6 +451,17 @@ def test_networks_that_did_not_learn_are_left_out(networks):
         assert judged.incomplete == "No network is judged: the rule needs a final train accuracy of at least 99%."
 
 
+def test_network_that_stopped_early_is_judged_at_its_own_last_checkpoint(networks, monkeypatch):
+    monkeypatch.setattr("progress_measures.claims.judge.load_populations", dict)
+    curves = {"test_loss": [[5, 0.5, np.nan], [5, 3, 0.6]], "train_accuracy": [[0, 1, np.nan], [0, 0.5, 1]]}
+    cube = xr.Dataset({name: (("run", "epoch"), np.array(values)) for name, values in curves.items()})
+    cube = cube.assign_coords(run=["a", "b"], epoch=[0, 10, 20], stopped_at=("run", [10.0, np.nan]))
+    judged = judge(claim(needs="memorization"), lambda _: cube)
+    assert (judged.verdict, judged.holding, len(judged.networks)) == (HOLDS, 2, 2)
+    together = judge(claim(needs="memorization", together=True), lambda _: cube.isel(run=[0]))
+    assert together.verdict != CANNOT_BE_JUDGED
+
+
 def test_networks_that_learned_but_lack_a_variable_are_not_said_to_lack_accuracy(networks, monkeypatch):
     population = {"made_up": Population(networks=["other"])}
     monkeypatch.setattr("progress_measures.claims.judge.load_populations", lambda: population)

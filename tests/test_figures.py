@@ -21,7 +21,14 @@ from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.drawing import draw, show_known_points
 from progress_measures.figures.interactive_page import curve_trace
-from progress_measures.figures.plots.style import COLORS, frequency_colors, label, label_edges, panels
+from progress_measures.figures.plots.style import (
+    COLORS,
+    frequency_colors,
+    label,
+    label_edges,
+    panels,
+    runs_after_first,
+)
 from progress_measures.figures.registry import IMAGE_FORMATS, figure
 from support.processes import command
 from support.published_cubes import first_with_variables, published_cubes_of
@@ -228,6 +235,77 @@ def test_command_line_prints_the_files_of_a_figure(results):
 
 
 # ---- medians, and axes that can be compared
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    """Runs that stopped early, measured while they trained: at few checkpoints, each has the measures of kept weights."""
+    return open_cube("accelerators", published=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["paper/fig07", "paper/fig13", "paper/fig14", "mod_addition/32_weights_total"],
+)
+def test_epoch_axis_ends_where_the_drawn_run_ends(stopped, name):
+    axes = drawn(name, stopped)
+    last = int(stopped.stopped_at[0])
+    texts = " ".join(ax.get_xlabel() for ax in axes)
+    assert f"{last:,}" in texts or max(ax.get_xlim()[1] for ax in axes) <= 1.1 * last
+    assert f"{int(stopped.epoch[-1]):,}" not in texts
+
+
+def test_median_ends_with_the_first_run(stopped):
+    axes = drawn("paper/fig02", stopped)
+    medians = [line for ax in axes for line in ax.get_lines() if line.get_linewidth() > 1.5]
+    assert len(medians) == 4
+    for line in medians:
+        known = np.isfinite(line.get_ydata())
+        assert line.get_xdata()[known][-1] == stopped.stopped_at.min()
+
+
+def test_curve_of_excluded_loss_is_that_of_the_key_frequencies_if_it_has_gaps(stopped):
+    (ax,) = drawn("paper/fig26", stopped)
+    (curve,) = [line for line in ax.get_lines() if line.get_label() == "excluded"]
+    np.testing.assert_array_equal(curve.get_ydata(), stopped.excluded_loss.isel(run=0))
+
+
+@pytest.mark.parametrize("name", ["mod_addition/26_neuron_evolution", "mod_addition/27_quad_evolution"])
+def test_panels_show_checkpoints_with_values(stopped, name):
+    axes = [ax for ax in drawn(name, stopped) if ax.get_title().startswith("Epoch")]
+    assert len(axes) == 4
+    for ax in axes:
+        points = np.concatenate([collection.get_offsets() for collection in ax.collections])
+        assert np.isfinite(points).mean() > 0.9, "a neuron that is constant has no fractions"
+
+
+def test_first_figure_shows_the_operation_of_the_network():
+    def titles(name):
+        return [ax.get_title() for ax in drawn("paper/fig01", open_cube(name, published=True))]
+
+    assert "a-b=69$ mod 113" in titles("subtraction")[1]
+    assert "a+b=104$ mod 112" in titles("multiplication")[1]
+    assert "a+b=106$ mod 113" in titles("mainline")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("multiplication", ("(114 tokens → 128)", "(128 → 113)", "113 logits", "a*b mod 113?")),
+        ("subtraction", ("(114 tokens → 128)", "(128 → 113)", "113 logits", "a - b mod 113?")),
+        ("mainline", ("(114 tokens → 128)", "(128 → 113)", "113 logits", "a + b mod 113?")),
+    ],
+)
+def test_architecture_has_the_sizes_of_the_network(name, expected):
+    (ax,) = drawn("mod_addition/00_architecture", open_cube(name, published=True))
+    texts = " ".join(text.get_text() for text in ax.texts)
+    assert all(part in texts for part in expected)
+
+
+def test_runs_after_the_first_are_those_after_the_first_of_the_experiment(cube):
+    four = cube.isel(run=[0, 1, 0, 1]).assign_coords(run=["seed1", "seed2", "seed3", "seed4"])
+    assert runs_after_first(four.assign_attrs(first_run="")) == ["seed1", "seed2", "seed3", "seed4"]
+    assert runs_after_first(four.assign_attrs(first_run="seed1")) == ["seed2", "seed3", "seed4"]
 
 
 def test_bold_curve_is_the_median_of_the_runs(cube):

@@ -61,3 +61,13 @@ def test_network_on_sequences_has_no_story():
     refused = command("describe", "five_digit_addition", "--story", folder=ROOT)
     assert refused.returncode == 2
     assert "five_digit_addition has no restricted_loss" in refused.stderr
+
+
+def test_restricted_loss_is_dated_only_where_it_is_known():
+    cube = open_cube("mainline", published=True)
+    known = cube.epoch.isin([10_000, 40_000])
+    text = "\n".join(story(cube.assign(restricted_loss=cube.restricted_loss.where(known))))
+    assert "the restricted loss is first known to be below 1 nat at epoch — (in no run)" in text
+    known = cube.epoch.isin([0, 1000, 10_000, 40_000])
+    text = "\n".join(story(cube.assign(restricted_loss=cube.restricted_loss.where(known))))
+    assert "the restricted loss is first known to be below 1 nat at epoch 10,000." in text

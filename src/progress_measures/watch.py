@@ -51,7 +51,10 @@ CURVES = {
 }
 """The scale of each curve, by name of the measure or evaluated loss. Measures that do not apply to a run are left out."""
 
-LEGEND = "Curves from epoch 0 to now, each scaled from its minimum to its maximum; losses and weights in log scale."
+LEGEND = (
+    "Curves from epoch 0 to the last epoch with a value, each scaled from its minimum to its maximum; losses and weights in log "
+    "scale."
+)
 
 
 class RunStatus(NamedTuple):
@@ -150,6 +153,8 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
         f"epoch {reached:,} of {epochs:,}",
         status.phase if measured is not None else f"{status.phase}: nothing to measure yet",
     ]
+    if measured is not None and "epoch" in measured.dims and measured.epoch[-1] < reached:
+        facts[-1] += f" at epoch {int(measured.epoch[-1]):,}, the last with stored weights"
     record = finished_training(runs_folder(run.experiment) / run.name, run, None) or {}
     if reached >= epochs:
         facts.append("done")
@@ -166,7 +171,7 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
         return heading
     curves = Table.grid(padding=(0, 2))
     for name, scale in CURVES.items():
-        variable = next((candidate for candidate in (name, f"history_{name}") if candidate in measured), None)
+        variable = next((candidate for candidate in (f"history_{name}", name) if candidate in measured), None)
         if variable is not None and np.isfinite(measured[variable]).any():
             values = measured[variable]
             curves.add_row(f"  {values.long_name}", sparkline(values.values, scale), f"{float(values[-1]):.3g}")

@@ -74,8 +74,8 @@ class Split(Section):
         ge=0,
         lt=1,
         description="Tasks on pairs: fraction of the training pairs whose label is replaced by a random wrong one, "
-        "drawn with the split's seed. The train loss and accuracy recorded during training use these labels; measures "
-        "use the right answers.",
+        "drawn with the split's seed. The train loss and accuracy recorded during training use these labels, as does "
+        "the local learning coefficient; other measures use the right answers.",
     )
 
 
@@ -776,8 +776,10 @@ def _mistakes(run: Run) -> Iterator[str]:
         yield f"`model` has {run.model.weight_count:.1e} weights in its layers; at most {MAX_WEIGHTS:.0e} are allowed"
     if ambiguous := sorted(set(run.labels) & set(run.declared_settings)):
         yield f"`grid` has the key `{ambiguous[0]}`, which is also the name of a setting; rename the key, for example to `recipe`"
-    if run.start_from is not None and not _is_default(run.model, "initial_scale"):
-        yield "`model.initial_scale` scales random initial weights, but `start_from` gives trained ones; remove one of them"
+    if run.start_from is not None:
+        for field, effect in (("initial_scale", "scales"), ("initialization", "draws")):
+            if not _is_default(run.model, field):
+                yield f"`model.{field}` {effect} random initial weights, but `start_from` gives trained ones; remove one of them"
     unknown = sorted(set(run.imported.settings) - set(run.declared_settings)) if run.imported else []
     if unknown:
         yield f"`imported.settings` has {unknown[0]!r:.60}, which is not the name of a setting of the run"
@@ -806,6 +808,8 @@ def _mistakes_of_design(run: Run) -> Iterator[str]:
     if model.positions == "rotary" and model.d_head % 2:
         yield f"`model.positions: rotary` needs an even `model.d_head`, not {model.d_head}"
     if is_trained_here:
+        if model.normalization == "none" and not _is_default(model, "norm_weights", "norm_epsilon"):
+            yield "`model.norm_weights` and `model.norm_epsilon` need `model.normalization: layer_norm` or `rms_norm`"
         if model.positions == "fixed":
             yield "`model.positions: fixed` is for imported networks, whose file has the position vectors"
         if model.tied_embeddings and run.task.sizes.outputs != run.task.sizes.vocabulary:

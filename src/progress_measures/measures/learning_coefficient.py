@@ -6,13 +6,13 @@ weights; if the loss is degenerate, λ is less. The estimate is
 
     nβ (E[L(w)] - L(w*)),    w from the density proportional to exp(-nβ L(w) - γ/2 |w - w*|²),    β = 1 / log n,
 
-where L is the mean cross-entropy over the n training pairs, without weight decay and other regularization, and E is the
-mean over draws w from this density. A chain is the weights at the steps of one simulation of Langevin dynamics that
-starts at w*; each step after a burn-in is a draw. The weights w* are assumed to be a minimum of L. While training still
-lowers L quickly, they are no minimum: draws have a smaller loss than w*, and the estimate is negative. The section
-`learning_coefficient` of the experiment sets the strength γ of the pull to w*, the inverse temperature β (1 / log n by
-default), the step size of the Langevin dynamics, and the numbers of chains, of steps of the burn-in, and of draws.
-Estimates with different settings are not comparable.
+where L is the mean cross-entropy over the n training pairs, without weight decay and other regularization but with the
+labels that training uses (`split.label_noise`), and E is the mean over draws w from this density. A chain is the weights
+at the steps of one simulation of Langevin dynamics that starts at w*; each step after a burn-in is a draw. The weights
+w* are assumed to be a minimum of L. While training still lowers L quickly, they are no minimum: draws have a smaller
+loss than w*, and the estimate is negative. The section `learning_coefficient` of the experiment sets the strength γ of
+the pull to w*, the inverse temperature β (1 / log n by default), the step size of the Langevin dynamics, and the numbers
+of chains, of steps of the burn-in, and of draws. Estimates with different settings are not comparable.
 """
 
 from __future__ import annotations
