@@ -59,7 +59,7 @@ def describe(cube: xr.Dataset) -> str:
 def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
     """Return the cube of each run, by name, with the dimension `run`.
 
-    Entries that the run's network lacks, and epochs after the run stopped early, are left out.
+    Each is cut to the neurons, heads and layers that the run's network has, and to the epochs at which the run trained.
     """
     return {name: until_stop(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
 

@@ -15,7 +15,7 @@ TENSORS_OF_FIELD = {"attention_biases": ("b_Q", "b_K", "b_V", "b_O"), "unembeddi
 
 
 def check_import(run: Run, names: Collection[str], outputs: int | None) -> None:
-    """Check that the settings of an imported network declare all of its tensors and outputs.
+    """Check that the settings of an imported network declare its attention and unembedding biases, LayerNorms and outputs.
 
     Earlier versions did not write LayerNorms and biases to the section `model`, and ignored logits beyond the first n, where n
     is the number of operand values. Networks that this project trained, and imported logits without weights, are not checked.

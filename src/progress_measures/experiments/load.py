@@ -202,7 +202,7 @@ def validation_message(error: ValidationError, path: Path) -> str:
     """
     lines = []
     for mistake in error.errors()[:MAX_MISTAKES]:
-        # pydantic adds the kind of the task to the location of a field of the section `task`, and the form of `keep` to its own
+        # pydantic adds the kind of a task to the location of a field of `task`, and the form of `keep` to one of `keep`
         field = ".".join(str(part) for part in mistake["loc"] if part not in (*TASKS, *KEPT_FORMS))
         field = field or _scope(mistake["input"])
         field = "".join(c if c.isprintable() else "?" for c in field[:100])

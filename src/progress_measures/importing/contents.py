@@ -711,7 +711,7 @@ def _network_in_folder(loaded: Any, path: Path, key: str | None) -> Contents | N
     Raises:
         UserError: the file contains several networks, or a wrong field.
     """
-    if not _contains_weights(loaded):
+    if not _has_network_inside(loaded):
         return None
     contents = find_networks(loaded, path, key)
     if len(contents.states) > 1:
@@ -722,7 +722,7 @@ def _network_in_folder(loaded: Any, path: Path, key: str | None) -> Contents | N
     return contents
 
 
-def _contains_weights(value: Any, depth: int = 3) -> bool:
+def _has_network_inside(value: Any, depth: int = 3) -> bool:
     """Return whether a value is or contains a state dict, outside of an optimizer's state."""
     if contains_weights(value):
         return True
@@ -731,7 +731,7 @@ def _contains_weights(value: Any, depth: int = 3) -> bool:
     entries = (
         value if isinstance(value, list) else [v for k, v in value.items() if not _NO_NETWORK.fullmatch(canonical(k))]
     )
-    return any(_contains_weights(entry, depth - 1) for entry in entries)
+    return any(_has_network_inside(entry, depth - 1) for entry in entries)
 
 
 def _epoch_of_file(name: str, contents: Contents) -> tuple[int, str] | None:

@@ -132,7 +132,7 @@ def check_name(out: Path) -> None:
 
 
 def _check_tensors(contents: Contents, match: FormatMatch, path: Path) -> None:
-    """Raise an error if checkpoints have different tensors, or values that are not finite floating-point numbers."""
+    """Raise an error if a checkpoint lacks a tensor of the last one, or has values that are not finite floating-point numbers."""
     last = contents.states[-1]
     for i, state in enumerate(contents.states):
         location = f"{path}, checkpoint {i + 1} of {len(contents.states)}" if len(contents.states) > 1 else str(path)

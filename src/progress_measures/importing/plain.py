@@ -1,6 +1,8 @@
 """Convert what the module `inert` has read from a pickle to plain values, arrays and records.
 
-No function or class that a pickle names is imported.
+`inert` follows a pickle's instructions, but imports no function or class that the pickle names: it records each import as a
+`Global`, and each call as a `Call` with its arguments and with what the pickle then sets or appends. This module converts
+these records.
 
 Tensors, arrays, containers, paths and dates become plain values. Any other object becomes a `Record` of its fields, with the
 exceptions in `Builder._record`. The `Record` of a configuration of omegaconf or ml_collections has the configuration's

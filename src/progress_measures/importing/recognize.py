@@ -3,7 +3,7 @@
 A design says how a network computes with its weights. The possible designs differ in what tensors do not show: the number
 of heads if all heads are stored in one matrix, the activation, the kind of norms and whether there are any, and how
 positions are encoded if the file has no position vectors. The chosen design is the one under which the network gives the
-right answers of an operation the highest mean probability.
+right answers of an operation the highest mean probability; of designs within 0.01 of the highest, it is the most ordinary.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ class Recorder:
         interval = int(np.gcd.reduce(self._epochs)) or 1  # the divisor is 0 if only epoch 0 is recorded
         return Experiment.model_validate(
             {
-                "title": f"Recorded while training on {self._operation} mod {self._n}",
+                "title": f"Recorded while training on {self._operation}, n = {self._n}",
                 "task": self._task.model_dump(exclude_defaults=True) | {"kind": self._task.kind},
                 "model": model,
                 "training": {

@@ -459,8 +459,8 @@ def _design_findings(
             )
     defaults = designs.paper_defaults(design, match)
     if defaults:
-        detail = "the paper's design, where nothing states another (--model FIELD=VALUE)"
-        findings.append(Finding("otherwise", ", ".join(defaults), "assumed", detail))
+        detail = "as in the paper's design (--model FIELD=VALUE)"
+        findings.append(Finding("not stated", ", ".join(defaults), "assumed", detail))
     if match.merged_head_size:
         detail = "with which right answers have the highest probability"
         source: Source = "assumed" if "heads" in chosen.undecided else "inferred"

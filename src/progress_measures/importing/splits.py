@@ -86,7 +86,7 @@ class TrainAndTestLoss(NamedTuple):
         return True
 
     def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> float:
-        """Return max |ln(stated loss / computed loss)| over train and test, with the arguments of `fit`; 0 without losses."""
+        """Return max |ln(stated loss / computed loss)| over train and test; 0 without losses. Arguments as of `fits_split`."""
         floor = 1e-12  # avoids the logarithm of 0
         return max(
             (

@@ -122,7 +122,8 @@ def stated_settings(loaded: Any) -> Statements:
     """Find the settings that a file states besides the weights of its networks.
 
     Settings are read from the optimizer's state first, then from the fields at the top level of the file, then from
-    mappings inside, such as `config`. Of several statements of one setting, the first counts. If a file states a
+    mappings inside, such as `config`. Of several statements of one setting, the first counts; but if
+    a file states the attention scale as a switch and as a number, the number counts if the switch is on. If a file states a
     `data_seed` but no `seed`, the `data_seed` is also its `seed`.
 
     Args:
@@ -296,12 +297,12 @@ def _agree(first: Any, second: Any) -> bool:
         return canonical(first) == canonical(second)
     if "bidirectional" in (first, second):  # which means the same as `causal: false`
         return False in (first, second)
-    # a text and a switch agree if both are on or both are off, such as `LN` and true
+    # a text and a switch agree if both turn the feature on or both turn it off, such as `LN` and true
     return first == second or _is_on(first) == _is_on(second)
 
 
 def _is_on(value: Any) -> bool:
-    """Return whether a switch is on, or a text names something other than nothing."""
+    """Return whether a value turns a feature on: true, or a text other than an empty one, `none`, `null` and `false`."""
     return canonical(value) not in ("", "none", "null", "false") if isinstance(value, str) else bool(value)
 
 

@@ -55,9 +55,9 @@ The logits are centered over pairs. This is the rule for a network whose neurons
 def key_frequencies_of_logits(line_sums: NDArray, total: float) -> NDArray[np.int64]:
     """Return the key frequencies of a network whose neurons are unknown, in ascending order: [key].
 
-    This rule needs only logits. For the published runs that generalize, this rule and the rule by neurons
-    (`key_frequencies`) differ in a few frequencies at most. For runs that only memorize, this rule finds more key
-    frequencies.
+    This rule needs only logits. For published transformers that generalize, this rule and the rule by neurons
+    (`key_frequencies`) differ in at most six frequencies. For an MLP on one-hot vectors whose neurons follow no single
+    frequency, only this rule finds key frequencies.
 
     Args:
         line_sums: sums of the logits over pairs with equal a + b (for subtraction, a - b): [a + b, c], where a, b and c are

@@ -1,7 +1,7 @@
 """Losses and accuracies at each answer position of a sequence, losses by trigram, induction scores (appendix D.3).
 
 A skip trigram has three parts: a signal token, the last token of the sequence, and the answer that the signal token
-determines. Trigrams have the numbers of their signal tokens, from 0.
+determines. A trigram is numbered by its signal token, from 0.
 """
 
 from __future__ import annotations

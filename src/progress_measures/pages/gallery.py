@@ -21,7 +21,7 @@ PAGE_TITLES = {
     "paper": "The paper",
     "subtraction": "Modular subtraction",
     "integer_addition": "Small-integer addition",
-    "demo": "The demo",
+    "demo": "The TransformerLens demo",
     "mod_addition": "The blog's modular addition",
     "beyond": "Beyond the sources",
 }
@@ -52,7 +52,7 @@ class GalleryItem:
 
     @property
     def name(self) -> str:
-        """The displayed name: `Figure 7` for `paper/fig07`; the second part of any other id, such as `23_excluded`."""
+        """The displayed name: `Figure 7` for `paper/fig07`, `Table 5` for `paper/table05`; the second part of any other id."""
         name = self.declared.id.partition("/")[2]
         numbered = re.fullmatch(r"(fig|table)(\d+)", name)
         return f"{self.kind.capitalize()} {int(numbered[2])}" if numbered else name

@@ -49,7 +49,7 @@ def unit_vectors(fig: Figure, p: int, colors: dict[int, str]) -> None:
         ax.plot(x, fourier.basis(p)[index], ".", ms=3, color=color)
         ax.set_ylabel(fourier.component_names(p)[index], rotation=0, ha="right", va="center")
         ax.set(xlim=(-1, p), ylim=(-1.25 * np.sqrt(2 / p), 1.25 * np.sqrt(2 / p)))
-    axes[-1].set_xlabel("Number x")
+    axes[-1].set_xlabel("Operand value x")
     fig.supylabel("Entry of the unit vector", fontsize=8)
 
 
@@ -147,7 +147,7 @@ def basis_vectors(fig: Figure, cube: xr.Dataset) -> None:
         cube: cube with the coordinate `frequency`.
     """
     ax = basis_map(fig, fourier.basis(operand_count(cube)), "Entry of the unit vector")
-    ax.set_xlabel("Number")
+    ax.set_xlabel("Operand value")
 
 
 def basis_products(fig: Figure, cube: xr.Dataset) -> None:

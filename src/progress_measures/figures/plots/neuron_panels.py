@@ -167,7 +167,7 @@ def head_contributions(neuron_count: int) -> PreparePanel:
         limit = 1.05 * float(np.abs(contributions[..., :neuron_count]).max())
         ax.axhline(0, color="#888888", lw=0.4, zorder=0)
         ax.set(
-            xlabel="Number",
+            xlabel="Operand value",
             ylabel="Adds to\nthe neuron",
             xlim=(0, contributions.sizes["token"] - 1),
             ylim=(-limit, limit),
@@ -203,7 +203,12 @@ def contribution_spectra(neuron_count: int) -> PreparePanel:
                  for head, color in zip(contributions["head"].values, itertools.cycle(HEAD_COLORS), strict=False)]  # fmt: skip
         limit = 1.05 * float(np.abs(spectra[..., :neuron_count]).max())
         ax.axhline(0, color="#888888", lw=0.4, zorder=0)
-        ax.set(xlabel="Component, by k", ylabel="Coefficient", xlim=(0, n), ylim=(-limit, limit))
+        ax.set(
+            xlabel="Fourier component (labels: key frequencies k)",
+            ylabel="Coefficient",
+            xlim=(0, n),
+            ylim=(-limit, limit),
+        )
         # components 2k - 1 and 2k are cos and sin of frequency k; the label k is between them
         frequency_ticks(ax.xaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
 
