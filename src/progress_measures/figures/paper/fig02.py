@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test accuracy (left) and loss (right) of all seeds.
 
-    Thin: one run per seed. Bold: median over runs at each epoch. Each network fits its training pairs within a few
-    hundred epochs. It answers the test pairs correctly only thousands of epochs later.
+    Thin: one run per seed. Bold: median over runs at each epoch, up to the end of the shortest run. Each network
+    fits its training pairs within a few hundred epochs. It answers the test pairs correctly only thousands of
+    epochs later.
     """
     accuracy, loss = fig.subplots(1, 2)
     for split in ("train", "test"):
