@@ -21,7 +21,7 @@ from progress_measures.explorer.page import (
     scripts,
     write_page,
 )
-from progress_measures.explorer.payload import COARSE, MAX_CHECKPOINTS, VARIABLES, pack, thinned
+from progress_measures.explorer.payload import COARSE, FRACTIONS, MAX_CHECKPOINTS, UNKNOWN, VARIABLES, pack, thinned
 from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS
 from support.processes import command
 
@@ -42,7 +42,9 @@ def unpacked(packed):
         dtype, shape = np.dtype(about["type"]).newbyteorder("<"), about["shape"]
         size = int(np.prod(shape)) * dtype.itemsize
         planes = np.frombuffer(data[about["offset"] : about["offset"] + size], np.uint8).reshape(dtype.itemsize, -1)
-        arrays[name] = np.ascontiguousarray(planes.T).view(dtype).reshape(shape) * about["scale"]
+        values = np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
+        is_known = values != UNKNOWN if about["type"] == "uint16" else True
+        arrays[name] = np.where(is_known, values * about["scale"], np.nan)
     return arrays
 
 
@@ -57,10 +59,48 @@ def test_packed_arrays_equal_the_cube_to_their_mantissa_bits(cube):
         assert packed.header["arrays"][name]["dims"] == list(cube[name].dims)
         if bits is not None:
             np.testing.assert_allclose(values, expected, rtol=2.0 ** -(bits + 1) + 1e-7, err_msg=name)
-        elif expected.dtype.kind == "f":
-            np.testing.assert_allclose(values, np.nan_to_num(expected), atol=5.001e-4, err_msg=name)
+        elif name in FRACTIONS:
+            np.testing.assert_allclose(values, expected, atol=5.001e-4, err_msg=name)
         else:
             np.testing.assert_array_equal(values, expected, err_msg=name)
+
+
+def test_unknown_fractions_are_not_packed_as_0(cube):
+    """At checkpoints whose weights were not kept, and after a run stopped early, the cube has NaN."""
+    known = cube.neuron_fraction_explained.where(cube.epoch != 200)
+    values = unpacked(pack(cube.assign(neuron_fraction_explained=known)))["neuron_fraction_explained"]
+    np.testing.assert_allclose(values, known, atol=5.001e-4)
+    assert np.isnan(values[:, cube.epoch.values == 200]).all()
+
+
+def test_integers_that_a_smaller_network_lacks_are_unknown(cube):
+    """The cube then has floats, which may exceed the largest fraction that 16 bits can store in thousandths."""
+    frequencies = (cube.neuron_frequency + 100).where((cube.neuron < 48) | (cube.run == "seed0"))
+    values = unpacked(pack(cube.assign(neuron_frequency=frequencies)))["neuron_frequency"]
+    np.testing.assert_array_equal(values, frequencies)
+
+
+def test_run_has_the_last_epoch_and_the_task_of_its_own(cube):
+    stops = cube.assign_coords(stopped_at=("run", [np.nan, 200.0]))
+    assert [run["last_epoch"] for run in pack(stops).header["runs"]] == [400, 200]
+    kind = {"task": ("run", ["operation"] * 2)}
+    settings = kind | {"expression": ("run", ["a+b", "a-b"]), "modulus": ("run", [13, 13])}
+    signs = cube.drop_vars("prime").assign_coords(settings).assign_attrs(task="operation")
+    assert [run["sign"] for run in pack(signs).header["runs"]] == [1, -1]
+    primes = pack(cube.assign_coords(prime=("run", [13, 11]))).header["runs"]
+    assert [(run["basis_size"], run["operand_count"]) for run in primes] == [(13, 13), (11, 11)]
+    assert [run["tokens"] for run in primes] == [[], [*range(11), 13]]
+
+
+def test_operands_of_a_smaller_product_are_in_the_order_of_its_cyclic_group(cube):
+    """The tokens of the cube are in the order of the powers of 2 modulo 13, which are not those modulo 11."""
+    tokens = [str(2**i % 13) for i in range(12)] + ["="]
+    settings = {"task": ("run", ["operation"] * 2), "expression": ("run", ["a*b"] * 2), "modulus": ("run", [11, 13])}
+    settings["token"] = tokens
+    products = cube.isel(token=slice(13)).drop_vars("prime").assign_coords(settings).assign_attrs(task="operation")
+    smaller, larger = pack(products).header["runs"]
+    assert [tokens[index] for index in smaller["tokens"]] == [str(2**i % 11) for i in range(10)] + ["="]
+    assert (smaller["basis_size"], larger["basis_size"], larger["tokens"]) == (10, 12, [])
 
 
 def test_run_has_the_neurons_and_heads_of_its_own_network(cube):
@@ -72,18 +112,20 @@ def test_run_has_the_neurons_and_heads_of_its_own_network(cube):
 
 def test_header_has_what_the_page_needs(cube):
     header = pack(cube).header
-    assert (header["name"], header["basis_size"], header["sign"], header["first_run"]) == ("small", 13, 1, 0)
+    assert (header["name"], header["first_run"]) == ("small", 0)
     assert header["epochs"] == cube.epoch.values.tolist()
     for about, run in zip(header["runs"], cube.run.values, strict=True):
         of_run = cube.sel(run=run)
         assert about["summary"] == summaries(cube)[run]
+        assert (about["last_epoch"], about["sign"], about["basis_size"], about["operand_count"]) == (400, 1, 13, 13)
         assert about["keys"] == cube.frequency.values[of_run.key_frequency.values].tolist()
         ends = [float(of_run[f"{name}_end"]) for name in ("memorization", "circuit_formation", "cleanup")]
         assert about["phase_ends"] == [end if np.isfinite(end) else None for end in ends]
 
 
 def test_subtraction_has_sign_minus_1(cube):
-    assert pack(cube.assign_attrs(task="modular_subtraction")).header["sign"] == -1
+    runs = pack(cube.assign_attrs(task="modular_subtraction")).header["runs"]
+    assert [run["sign"] for run in runs] == [-1, -1]
 
 
 def test_header_says_that_the_first_run_is_missing(cube):

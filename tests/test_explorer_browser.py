@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from PIL import Image
 
 from progress_measures import fourier
@@ -780,6 +781,123 @@ def test_any_cube_is_shown_completely(explore, results, tmp_path):
     shown = np.array(page.traces("neuron", run="seed0", epoch=last)[0]["z"])
     expected = neuron_map(cube, int(page.at()["neuron"])).values
     np.testing.assert_allclose(shown, expected, atol=2e-3 * max(1e-9, expected.max()))
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The page of a published cube whose runs stopped early, and the cube: run 0 at epoch 9,000, run 5 at 4,500."""
+    if not (ROOT / published_cube("accelerators")).exists():
+        pytest.skip("no published cube of accelerators")
+    cube = open_cube("accelerators", published=True).isel(run=[0, 3, 5]).load()
+    assert cube.stopped_at.values.tolist() == [9000, 11_000, 4500]
+    path = tmp_path_factory.mktemp("stopped") / "index.html"
+    write_page([cube], path)
+    return path, cube
+
+
+def test_run_that_stopped_early_ends_at_its_own_last_checkpoint(explore, stopped):
+    path, cube = stopped
+    run = str(cube.run.values[0])
+    page = explore(file=path, run=run, epoch=24_000, range="all", beside="")
+    page.at(epoch=9000)
+    assert page.page.locator("#range option").nth(1).inner_text() == "to 9,000"
+    assert int(page.page.locator("#slider").get_attribute("max")) == (cube.epoch.values < 9000).sum()
+    last = cube.sel(run=run, epoch=9000)
+    in_a_cluster = int((last.neuron_fraction_explained >= 0.85).sum())
+    assert page.numbers("neurons")["at 85 % or more"] == f"{in_a_cluster} of 512"
+    assert in_a_cluster > 0
+    assert page.traces("losses")[0]["x"][-1] == 9000
+    frequency = int(last.neuron_frequency[int(page.at()["neuron"])])
+    assert page.numbers("neuron")["frequency"] == str(frequency)
+    assert f", k = {frequency}" in page.page.locator("#neuron select option:checked").inner_text()
+    norms = page.page.evaluate("() => document.querySelector('#norms-W_E .plot').layout.yaxis.range")
+    highest = cube.W_E_fourier_norm.sel(run=run).isel(fourier_component=slice(1, None)).max()
+    assert norms[1] == pytest.approx(1.12 * float(highest), rel=1e-3)
+    page.page.locator("#steps button").nth(3).click()
+    page.at(step=4, epoch=9000)
+    page.press("]")
+    page.at(run=str(cube.run.values[1]), epoch=9000)
+    assert page.held("embedding") == "Does not follow the slider. Stored and shown: only epoch 11,000, the last."
+    page.press("End")
+    page.at(epoch=11_000)
+    assert page.held("embedding") == ""
+
+
+def test_run_beside_that_stopped_earlier_is_shown_at_its_last_checkpoint(explore, stopped):
+    path, cube = stopped
+    first, _, beside = map(str, cube.run.values)
+    page = explore(file=path, run=first, epoch=9000, range="all", beside=beside)
+    last = cube.sel(run=beside, epoch=4500)
+    for view in VIEWS:
+        titles = page.card(view, beside=beside).locator("h3").all_inner_texts()
+        assert titles == [first, f"{beside}, ended at epoch 4,500; shown: its last checkpoint"]
+    numbers = page.page.locator("#neurons .numbers").nth(1).inner_text()
+    assert f"{int((last.neuron_fraction_explained >= 0.85).sum())} of 512" in numbers
+    points = page.page.evaluate("() => Array.from(document.querySelectorAll('#neurons .plot')[1].data[0].y)")
+    np.testing.assert_allclose(points, last.neuron_fraction_explained, atol=6e-4)
+    page.page.locator("#slider").focus()
+    page.press("Home")
+    page.at(epoch=0)
+    assert page.card("neurons").locator("h3").all_inner_texts() == [first, beside]
+
+
+def test_view_without_values_at_a_checkpoint_says_so(explore, cubes, tmp_path):
+    """As with `keep`, if the code of the measure has changed since the run trained."""
+    cube = cubes["mainline"].sel(run=["seed0"])
+    fractions = cube.neuron_fraction_explained.where(cube.epoch != 9000)
+    write_page([cube.assign(neuron_fraction_explained=fractions)], tmp_path / "page.html")
+    page = explore(file=tmp_path / "page.html", epoch=9000)
+    assert page.card("neurons").locator(".absent").inner_text() == "The cube has no values at epoch 9,000."
+    numbers = page.numbers("neuron")
+    assert (numbers["frequency"], numbers["variance explained"]) == ("–", "–")
+    page.press("ArrowRight")
+    page.at(epoch=9100)
+    assert "at 85 % or more" in page.numbers("neurons")
+
+
+def test_each_run_has_the_sign_of_its_own_task(explore, cubes, tmp_path):
+    """As in a grid of operations. The task of a run decides the sign, not what its network computes."""
+    cube = cubes["mainline"].sel(run=["seed0", "seed3"]).drop_vars("prime")
+    settings = {"task": ("run", ["operation"] * 2), "modulus": ("run", [113] * 2)}
+    settings["expression"] = ("run", ["a+b", "a-b"])
+    write_page([cube.assign_coords(settings).assign_attrs(task="operation")], tmp_path / "page.html")
+    page = explore(file=tmp_path / "page.html", epoch=14_000, a=20, b=100, beside="seed3")
+    page.card("interference")
+    sums = page.page.evaluate(
+        "() => [...document.querySelectorAll('#interference .plot')].map((plot) => plot.layout.annotations[0].text)"
+    )
+    assert sums == ["<b>20 + 100 = 7</b>", "<b>20 − 100 = 33</b>"]
+    page.page.select_option("#run", "seed3")
+    page.at(run="seed3")
+    assert "20 − 100 = 33" in page.page.locator("#steps button").nth(3).inner_text()
+
+
+def test_each_run_has_the_prime_of_its_own_task(explore, results, tmp_path):
+    """As in a grid of primes, the cube has NaN at the operands and frequencies that the smaller prime lacks."""
+    cube = open_cube(results / "results/small/cube.zarr").load()
+    components = (*(dim for dim in cube.dims if str(dim).startswith("fourier_component")), "token")
+    primes = cube.assign_coords(prime=("run", [13, 11]))
+    for name, variable in primes.data_vars.items():
+        for dim in set(components) & set(variable.dims) if "run" in variable.dims else ():
+            lacks = np.isin(np.arange(cube.sizes[dim]), (11, 12)) & (cube[dim].values != "=")
+            primes[name] = primes[name].where(~xr.DataArray(lacks, dims=dim) | (primes.run == "seed0"))
+    write_page([primes], tmp_path / "page.html")
+    page = explore(file=tmp_path / "page.html", run="seed0", epoch=400, range="all", a=12, b=3, beside="seed1")
+    attention = attention_map(cube, 0, run="seed1").sel(position="a").values[:11, :11]
+    for view in VIEWS:
+        page.card(view, beside="seed1")
+    plots = page.page.evaluate(
+        """() => Object.fromEntries(["attention", "logits", "norms-W_E", "embedding"].map((id) => {
+            const { data } = document.querySelectorAll(`#${id} .plot`)[1];
+            return [id, (data[0].z ?? [data[0].y]).map((row) => Array.from(row))];
+        }))"""
+    )
+    np.testing.assert_allclose(plots["attention"], attention, atol=2e-3)
+    assert np.isfinite(np.array(plots["logits"], dtype=float)).all()
+    assert [np.shape(plots[name]) for name in ("logits", "norms-W_E", "embedding")] == [(11, 11), (1, 5), (1, 11)]
+    page.page.select_option("#beside", "")
+    page.page.select_option("#run", "seed1")
+    page.at(run="seed1", a=10, b=3)
 
 
 def test_single_checkpoint_is_shown(explore, cubes, tmp_path):

@@ -21,7 +21,9 @@ from progress_measures.analysis.runs import key_frequencies_of, operand_count, t
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.rounding import rounded
+from progress_measures.cube.stops import until_stop
 from progress_measures.tasks import TASKS
+from progress_measures.tasks.order import Order
 
 EXACT, FINE, COARSE = 23, 12, 10
 """Numbers of mantissa bits that are stored: all those of float32 for curves, 12 for values that are shown with three digits, 10
@@ -62,6 +64,12 @@ VARIABLES = {
 }
 """Variables that the page shows if the cube has them, with the number of mantissa bits that are stored. None for small integers
 and for fractions in thousandths, which are stored as 16-bit integers."""
+
+FRACTIONS = {"neuron_fraction_explained"}
+"""Variables that are stored in thousandths."""
+
+UNKNOWN = 2**16 - 1
+"""The 16-bit integer that stands for NaN; `web/data.js` has it too."""
 
 MAX_CHECKPOINTS = 2500
 """Maximum number of packed checkpoints, summed over runs; see `thinned`."""
@@ -130,9 +138,9 @@ def _compact(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
     values, bits = variable.values, VARIABLES[str(variable.name)]
     if bits is not None:
         return rounded(values.astype("<f4"), bits), 1
-    if values.dtype.kind == "f":  # fractions of variance, in thousandths; NaN becomes 0
-        return np.round(1000 * np.nan_to_num(values)).astype("<u2"), 1e-3
-    return values.astype("<u2"), 1
+    parts = 1000 if variable.name in FRACTIONS else 1
+    # integers too can be NaN: a cube of networks of different sizes has NaN at the neurons that a smaller network lacks
+    return np.where(np.isnan(values), UNKNOWN, np.round(parts * values)).astype("<u2"), 1 / parts
 
 
 def _byte_planes(values: NDArray[Any]) -> bytes:
@@ -142,16 +150,12 @@ def _byte_planes(values: NDArray[Any]) -> bytes:
 
 def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
     """Return the header without the descriptions of the arrays: names, coordinates, and a description of each run."""
-    run_summaries, task = summaries(cube), str(cube.attrs.get("task", ""))
+    run_summaries = summaries(cube)
     return {
         "name": str(cube.attrs.get("experiment", "cube")),
         "title": str(cube.attrs.get("title", cube.attrs.get("experiment", "cube"))),
-        "task": task,
+        "task": str(cube.attrs.get("task", "")),
         "doubts": json.loads(cube.attrs.get("imported", "{}")).get("doubts", []),
-        "sign": _sign(cube, task),
-        # number of operand values in the Fourier basis (p for sums, p - 1 for products mod p); 0 without such a basis
-        "basis_size": operand_count(cube) if "frequency" in cube.sizes else 0,
-        "operand_count": operand_count(cube) if "token" in cube.sizes else 0,
         "first_run": _first_run(cube),
         "epochs": thinned_cube.epoch.values.tolist(),
         "interval": _interval(cube),  # n, if the page has every n-th checkpoint of the cube and the last
@@ -161,20 +165,36 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _sign(cube: xr.Dataset, task: str) -> int:
-    """Return 1 if the right answers are functions of a + b, -1 if they are functions of a - b; 1 for all other tasks.
+def _sign(run_cube: xr.Dataset) -> int:
+    """Return 1 if a run's right answers are functions of a + b, -1 if they are functions of a - b; 1 for all other tasks.
 
     For products and quotients, a and b are places in the task's cyclic group.
     """
-    task_class = TASKS.get(task)
+    task_class = TASKS.get(str(run_cube.attrs.get("task", "")))
     if sign := getattr(task_class, "sign", None):
         return int(sign)
-    # a task that is given as a table of answers cannot be constructed from the cube, which lacks the table
-    is_table = task_class is not None and "answers" in task_class.model_fields
-    if is_table or "cyclic_group" not in cube.attrs.get("provides", ()):
+    if _is_table(run_cube) or "cyclic_group" not in run_cube.attrs.get("provides", ()):
         return 1
-    group = task_of(cube).group
+    group = task_of(run_cube).group
     return 1 if group is None else int(group.sign)
+
+
+def _is_table(cube: xr.Dataset) -> bool:
+    """Return whether the task is given as a table of answers; it cannot be constructed from the cube, which lacks the table."""
+    task_class = TASKS.get(str(cube.attrs.get("task", "")))
+    return task_class is not None and "answers" in task_class.model_fields
+
+
+def _tokens(run_cube: xr.Dataset) -> list[int]:
+    """Return the indices along `token` of a run's operand values, in the order in which it is measured, and of `=`.
+
+    The list is empty if these are all tokens of the cube, which has those of its largest task.
+    """
+    has_all = "token" not in run_cube.sizes or run_cube.sizes["token"] == operand_count(run_cube) + 1
+    if has_all or _is_table(run_cube):
+        return []
+    labels = run_cube.token.values.tolist()
+    return [labels.index(str(token)) for token in (*Order.of(task_of(run_cube)).operands, "=")]
 
 
 def _first_run(cube: xr.Dataset) -> int:
@@ -191,6 +211,12 @@ def _run(run_cube: xr.Dataset, summary: str) -> dict[str, Any]:
     return {
         "name": str(run_cube.run.values),
         "summary": summary,
+        "last_epoch": int(until_stop(run_cube).epoch[-1]),
+        "sign": _sign(run_cube),
+        # number of operand values in the Fourier basis (p for sums, p - 1 for products mod p); 0 without such a basis
+        "basis_size": operand_count(run_cube) if "frequency" in run_cube.sizes else 0,
+        "operand_count": operand_count(run_cube) if "token" in run_cube.sizes else 0,
+        "tokens": _tokens(run_cube),
         "head_count": run_cube.sizes.get("head", 0),
         "neuron_count": run_cube.sizes.get("neuron", 0),
         "keys": keys,

@@ -13,7 +13,9 @@
 //   onClick(point, current)    returns the change of `state` after a click on a point, or null; absent if clicks have no effect
 //   frequency(point, current)  returns the frequency that a point stands for, or null; by default the `meta` of its trace
 // `current` is the current choice, as `currentChoice` returns it: the experiment, a copy of `state` for the run, the run's index and
-// name, the index of the epoch, the ends of the run's phases, its key frequencies, and a function that returns the color of a frequency.
+// name, the index of the epoch and of the run's last checkpoint, the run's last epoch, the ends of its phases, its key frequencies, a
+// function that returns the color of a frequency, and what the header (payload.py) states of the run's task: sign, basis size, number of
+// operands, and tokens.
 
 const views = [];
 
@@ -21,13 +23,16 @@ function addView(view) {
   views.push(view);
 }
 
-// The current choice, for a view of the chosen run or of another run. If the run has fewer neurons or heads than the chosen index
-// requires, its last neuron or head takes the place of the chosen one.
+// The current choice, for a view of the chosen run or of another run. If the run has fewer neurons, heads or operands than the chosen
+// index requires, or ended before the chosen epoch, its last one takes the place of the chosen one.
 function currentChoice(runName = state.run) {
-  const run = chosenExperiment.runs.findIndex(({ name }) => name === runName);
-  const { keys, phase_ends: phaseEnds, name, neuron_count: neuronCount, head_count: headCount } = chosenExperiment.runs[run];
-  const ofRun = { ...state, run: name, neuron: clampIndex(state.neuron, neuronCount), head: clampIndex(state.head, headCount) };
-  return { experiment: chosenExperiment, state: ofRun, run, name, keys, phaseEnds, color: frequencyColors(keys), epoch: chosenExperiment.epochs.indexOf(state.epoch) };
+  const { epochs, runs } = chosenExperiment;
+  const run = runs.findIndex(({ name }) => name === runName);
+  const { keys, phase_ends: phaseEnds, last_epoch: lastEpoch, sign, basis_size: basisSize, operand_count: operandCount, tokens, name, neuron_count: neuronCount, head_count: headCount } = runs[run];
+  const last = epochsOf(runs[run]).length - 1;
+  const epoch = Math.min(epochs.indexOf(state.epoch), last);
+  const ofRun = { ...state, run: name, epoch: epochs[epoch], neuron: clampIndex(state.neuron, neuronCount), head: clampIndex(state.head, headCount), a: clampIndex(state.a, operandCount), b: clampIndex(state.b, operandCount) };
+  return { experiment: chosenExperiment, state: ofRun, run, name, keys, phaseEnds, lastEpoch, sign, basisSize, operandCount, tokens, color: frequencyColors(keys), epoch, last };
 }
 
 // The part of a card that shows one run.
@@ -51,7 +56,8 @@ class Pane {
     this.traces = absent ? [] : traces;
     this.section.classList.toggle("empty", Boolean(absent));
     this.section.classList.toggle("still", Boolean(lastOnly));
-    this.title.textContent = state.beside ? runName : "";
+    const ended = this.current.state.epoch < state.epoch ? `, ended at epoch ${formatEpoch(this.current.lastEpoch)}; shown: its last checkpoint` : "";
+    this.title.textContent = state.beside ? `${runName}${ended}` : "";
     this.absent.textContent = absent;
     this.lastOnly.textContent = lastOnly;
     this.note.textContent = note;
@@ -226,11 +232,21 @@ function nearestStored(current, variable) {
   return experiment.has(variable) ? storedLast(current, variable, experiment.arrays[variable].dims[0] === "run" ? [run] : []) : null;
 }
 
-// Describe values that are stored for the last checkpoint only, with the same fields as in `nearestStored`.
-function storedLast({ experiment, state: { epoch } }, name, indices) {
-  const last = experiment.epochs.at(-1);
-  const lastOnly = last === epoch ? "" : `Does not follow the slider. Stored and shown: only epoch ${formatEpoch(last)}, the last.`;
-  return { name, indices, epoch: last, note: "", lastOnly };
+// Describe values that are stored for the run's last checkpoint only, with the same fields as in `nearestStored`.
+function storedLast({ lastEpoch, state: { epoch } }, name, indices) {
+  const lastOnly = lastEpoch === epoch ? "" : `Does not follow the slider. Stored and shown: only epoch ${formatEpoch(lastEpoch)}, the last.`;
+  return { name, indices, epoch: lastEpoch, note: "", lastOnly };
+}
+
+// The rows of an array for the tokens of the run, its operands in the order in which it is measured and `=`; `width` is the length of a
+// row. In a cube of several primes, the array also has rows for operands that the run lacks, which are NaN.
+function ofTokens({ tokens }, entries, width = 1) {
+  return tokens.length ? Float64Array.from({ length: tokens.length * width }, (_, index) => entries[tokens[Math.floor(index / width)] * width + (index % width)]) : entries;
+}
+
+// The entries for the Fourier components of the run. In a cube of several primes, those of higher frequencies are NaN.
+function ofComponents({ basisSize }, entries) {
+  return entries.slice(0, componentNames(basisSize).length);
 }
 
 // The results of slow functions, by key. If there are more than 60, the one that was not used for longest is deleted.

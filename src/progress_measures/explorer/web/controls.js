@@ -66,7 +66,7 @@ const KEYS = {
   c: () => cycleBeside(),
   ...Object.fromEntries(STEPS.map((_, index) => [String(index + 1), () => takeStep(index + 1)])),
   // Another pair. The formula has no meaning; it visits pairs in an order without a visible pattern.
-  p: () => choose({ a: (state.a * 5 + 7) % (chosenExperiment.operand_count || 1), b: (state.b * 3 + 11) % (chosenExperiment.operand_count || 1) }),
+  p: () => choose({ a: (state.a * 5 + 7) % (currentChoice().operandCount || 1), b: (state.b * 3 + 11) % (currentChoice().operandCount || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
 

@@ -1,6 +1,7 @@
 // The data in the page: a header that describes every array of every experiment, and the compressed arrays.
 
 const HEADER = JSON.parse(document.getElementById("header").textContent);
+const UNKNOWN = 65535; // the 16-bit integer that stands for NaN, as in payload.py
 
 class Experiment {
   // header: the experiment's part of the header, whose fields payload.py defines; bytes: all arrays, with their bytes grouped by
@@ -17,11 +18,11 @@ class Experiment {
 
   // The numbers of an array at given indices along its first dimensions, such as `row("W_E_fourier_norm", run, epoch)`.
   row(name, ...indices) {
-    const { shape, scale } = this.arrays[name];
+    const { shape, scale, type } = this.arrays[name];
     const size = shape.slice(indices.length).reduce((product, length) => product * length, 1);
     const start = size * indices.reduce((flat, index, dimension) => flat * shape[dimension] + index, 0);
     const values = this.all(name).subarray(start, start + size);
-    return scale === 1 ? values : Float64Array.from(values, (value) => value * scale);
+    return type === "uint16" ? Float64Array.from(values, (value) => (value === UNKNOWN ? NaN : value * scale)) : values;
   }
 
   // The number of an array at given indices along all of its dimensions.

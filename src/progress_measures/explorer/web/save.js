@@ -10,7 +10,7 @@ function saveButtons(card) {
 }
 
 function fileName({ view, current }, suffix) {
-  return `${[chosenExperiment.name, current.name, view.id, `epoch${state.epoch}`].join("_").replace(/[^\w.-]+/g, "-")}.${suffix}`;
+  return `${[chosenExperiment.name, current.name, view.id, `epoch${current.state.epoch}`].join("_").replace(/[^\w.-]+/g, "-")}.${suffix}`;
 }
 
 function saveData(pane) {

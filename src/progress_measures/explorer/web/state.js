@@ -45,7 +45,7 @@ function highlight(k) {
 // Replace invalid values of `state` after a choice. If the experiment has changed, `epoch` and `neuron` get default values unless the
 // choice has them. `range` does unless the choice has a range or an epoch. Without an epoch in the choice, the step of the story is left.
 function makeValid(choice, previous) {
-  const { runs, operand_count: operandCount } = chosenExperiment;
+  const { runs } = chosenExperiment;
   const newExperiment = state.experiment !== previous.experiment;
   if (!runs.some(({ name }) => name === state.run)) state.run = runs[0].name;
   if (state.beside === state.run || !runs.some(({ name }) => name === state.beside)) state.beside = "";
@@ -55,30 +55,34 @@ function makeValid(choice, previous) {
   if (!["all", "story"].includes(state.range)) state.range = previous.range;
   if (state.range !== "all" && (end === null || (choice.epoch ?? 0) > end)) state.range = "all";
   else if (newExperiment && !("range" in choice) && !("epoch" in choice) && end !== null) state.range = "story";
-  epochs = state.range === "all" ? chosenExperiment.epochs : chosenExperiment.epochs.filter((epoch) => epoch <= end);
+  epochs = state.range === "all" ? epochsOf(run) : epochsOf(run).filter((epoch) => epoch <= end);
   state.epoch = newExperiment && !("epoch" in choice) ? epochs[0] : epochs[nearest(epochs, state.epoch)];
   state.head = clampIndex(state.head, run.head_count);
   state.neuron = newExperiment && !("neuron" in choice) ? bestExplained(run) : clampIndex(state.neuron, run.neuron_count);
   if (newExperiment && !("epoch" in choice)) state.step = 0;
   state.step = Math.max(0, Math.round(state.step) || 0);
-  state.a = clampIndex(state.a, operandCount);
-  state.b = clampIndex(state.b, operandCount);
+  state.a = clampIndex(state.a, run.operand_count);
+  state.b = clampIndex(state.b, run.operand_count);
 }
+
+// The epochs of a run's checkpoints, ascending. A run that stopped early has fewer than others.
+const epochsOf = ({ last_epoch: lastEpoch }) => chosenExperiment.epochs.filter((epoch) => epoch <= lastEpoch);
 
 // The last epoch of the short range: twice the end of cleanup, rounded up to thousands (`last_plotted_epoch` in analysis/phases.py). It
 // is null if the run has no end of cleanup after epoch 1000, or if the range would have fewer than two checkpoints, or all of them.
-function shortRangeEnd({ phase_ends: phaseEnds }) {
-  const cleanup = phaseEnds.at(-1);
+function shortRangeEnd(run) {
+  const cleanup = run.phase_ends.at(-1);
   const end = Math.ceil((2 * cleanup) / 1000) * 1000;
-  const count = chosenExperiment.epochs.filter((epoch) => epoch <= end).length;
-  return cleanup === null || cleanup <= 1000 || count < 2 || count === chosenExperiment.epochs.length ? null : end;
+  const all = epochsOf(run);
+  const count = all.filter((epoch) => epoch <= end).length;
+  return cleanup === null || cleanup <= 1000 || count < 2 || count === all.length ? null : end;
 }
 
 // Of the neurons with maps at the selected epochs, the one with the largest fraction of variance explained at the last checkpoint; 0 if
 // the cube lacks these maps or the fractions.
 function bestExplained(run) {
   if (!chosenExperiment.kept_neurons.length || !chosenExperiment.has("neuron_fraction_explained")) return 0;
-  const fraction = chosenExperiment.row("neuron_fraction_explained", chosenExperiment.runs.indexOf(run), chosenExperiment.epochs.length - 1);
+  const fraction = chosenExperiment.row("neuron_fraction_explained", chosenExperiment.runs.indexOf(run), epochsOf(run).length - 1);
   return chosenExperiment.kept_neurons.reduce((best, neuron) => (fraction[neuron] > fraction[best] ? neuron : best));
 }
 

@@ -32,10 +32,10 @@ const STEPS = [
     title: "How it adds",
     view: "interference",
     obstacle: (current) => missingArrays(current, "cosine_coefficient") || (current.keys.length ? "" : "This run has no key frequencies."),
-    choice: (current) => ({ epoch: chosenExperiment.epochs.at(-1), range: "all", beside: "", a: 17, b: 45, neuron: bestExplained(chosenExperiment.runs[current.run]) }),
+    choice: (current) => ({ epoch: chosenExperiment.epochs[current.last], range: "all", beside: "", a: 17, b: 45, neuron: bestExplained(chosenExperiment.runs[current.run]) }),
     sentence(current) {
       const right = answerOf(current);
-      const sum = sumOf(keyCosines({ ...current, epoch: chosenExperiment.epochs.length - 1 }, right));
+      const sum = sumOf(keyCosines({ ...current, epoch: current.last }, right));
       const best = sum.indexOf(Math.max(...sum));
       return `${current.keys.length} waves, one for each key frequency, have their maximum at the right answer, ${sumText(current, right)}; elsewhere they partly cancel. Their sum is largest at ${best}. Try other a and b.`;
     },
@@ -44,7 +44,7 @@ const STEPS = [
     title: "Compare seeds",
     view: "norms-W_E",
     obstacle: (current) => missingArrays(current, "W_E_fourier_norm") || (otherRun(current) ? "" : "This experiment has no second run with key frequencies."),
-    choice: (current) => ({ epoch: chosenExperiment.epochs.at(-1), range: "all", beside: otherRun(current) }),
+    choice: (current) => ({ epoch: chosenExperiment.epochs[current.last], range: "all", beside: otherRun(current) }),
     sentence(current) {
       const other = currentChoice(otherRun(current));
       return `${current.name} has the key frequencies ${current.keys.join(", ")}; ${other.name} has ${other.keys.join(", ")}. Every view shows both runs side by side.`;

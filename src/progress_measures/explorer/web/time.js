@@ -20,10 +20,11 @@ function showTime(changed) {
   if (["experiment", "run", "range"].some((name) => changed.has(name))) {
     if (!changed.has("epoch")) stop();
     document.getElementById("bands").replaceChildren(...phases.map(band));
-    const shortEnd = shortRangeEnd(chosenExperiment.runs[currentChoice().run]);
+    const { run, last } = currentChoice();
+    const shortEnd = shortRangeEnd(chosenExperiment.runs[run]);
     rangeSelect.disabled = shortEnd === null;
     rangeSelect.options[0].textContent = shortEnd === null ? "–" : `to ${formatEpoch(shortEnd)}`;
-    rangeSelect.options[1].textContent = `to ${formatEpoch(chosenExperiment.epochs.at(-1))}`;
+    rangeSelect.options[1].textContent = `to ${formatEpoch(chosenExperiment.epochs[last])}`;
     rangeSelect.value = state.range;
   }
 }

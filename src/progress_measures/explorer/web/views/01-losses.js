@@ -5,9 +5,9 @@ const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], re
 
 // Curves over epochs, with a point at the chosen epoch.
 function curves(current, names, colors, more = {}) {
-  const { epochs } = current.experiment; // all epochs; the range only limits the axis
+  const epochs = current.experiment.epochs.slice(0, current.last + 1); // all epochs of the run; the range only limits the axis
   return names.flatMap((name, index) => {
-    const values = current.experiment.curve(name, current.run);
+    const values = current.experiment.curve(name, current.run).subarray(0, epochs.length);
     const color = colors[index];
     return [
       { x: epochs, y: values, name: current.experiment.label(name), mode: "lines", line: { color: color, width: 1.8, simplify: false }, hovertemplate: `%{y:.3~g}<extra>${current.experiment.label(name)}</extra>`, ...more },

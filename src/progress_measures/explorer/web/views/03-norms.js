@@ -10,11 +10,12 @@ function addNorms(id, matrix, title, about) {
     width: 6,
     frequency: ({ x }) => x,
     draw(current) {
-      const norms = current.experiment.row(name, current.run, current.epoch);
+      const norms = ofComponents(current, current.experiment.row(name, current.run, current.epoch));
       const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
       const colors = frequencies.map(current.color);
-      // the largest norm of the run over all epochs, without that of the constant, plus 12 % for the labels above the bars
-      const highest = cached(`${current.experiment.name} ${current.run} ${name}`, () => 1.12 * current.experiment.curve(name, current.run).reduce((maximum, value, i) => (i % norms.length ? Math.max(maximum, value) : maximum), 0));
+      // the largest norm of the run over all epochs, without that of the constant and those that are NaN, plus 12 % for the labels above the bars
+      const [count] = current.experiment.arrays[name].shape.slice(-1);
+      const highest = cached(`${current.experiment.name} ${current.run} ${name}`, () => 1.12 * current.experiment.curve(name, current.run).reduce((maximum, value, i) => (i % count && value > maximum ? value : maximum), 0));
       const bars = (wave, shift) => ({
         type: "bar", x: frequencies, y: frequencies.map((k) => norms[2 * k - 1 + shift]), name: wave, width: 0.42, offset: shift ? 0 : -0.42,
         marker: { color: colors, opacity: shift ? 0.55 : 1, line: { width: 0 } }, hovertemplate: `%{y:.3~g}<extra>${wave} %{x}</extra>`,

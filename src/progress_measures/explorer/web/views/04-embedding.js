@@ -12,15 +12,14 @@ addView({
   width: 6,
   shape: "tall",
   draw(current) {
-    const { experiment } = current;
-    const p = experiment.basis_size;
+    const { experiment, basisSize: p } = current;
     const stored = nearestStored(current, "W_E");
     const [width] = experiment.arrays[stored.name].shape.slice(-1);
     const shownFrequencies = (current.keys.length ? current.keys : largestFrequencies(current)).slice(0, MAX_CIRCLES);
     const columns = Math.min(shownFrequencies.length, shownFrequencies.length > 4 ? 3 : 2);
     const rows = Math.ceil(shownFrequencies.length / columns);
     const circles = cached(`circles ${experiment.name} ${[stored.name, stored.indices, shownFrequencies]}`, () =>
-      shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.indices), width, p, k)));
+      shownFrequencies.map((k) => onPlane(ofTokens(current, experiment.row(stored.name, ...stored.indices), width), width, p, k)));
     // All axes keep the limit of the epoch drawn first, as long as `cached` stores it, so that growth is visible. At an epoch with a larger
     // circle, they extend to this circle.
     const firstLimit = cached(`limit ${experiment.name} ${current.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
@@ -47,7 +46,7 @@ addView({
 
 // The four frequencies with the largest norms in W_E at the chosen epoch.
 function largestFrequencies(current) {
-  const norms = current.experiment.row("W_E_fourier_norm", current.run, current.epoch);
+  const norms = ofComponents(current, current.experiment.row("W_E_fourier_norm", current.run, current.epoch));
   const norm = (k) => Math.hypot(norms[2 * k - 1], norms[2 * k]);
   const all = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
   return all.sort((k, other) => norm(other) - norm(k)).slice(0, 4).sort((k, other) => k - other);

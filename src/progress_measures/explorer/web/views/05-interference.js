@@ -8,18 +8,19 @@ addView({
   reads: ["epoch", "a", "b"],
   width: 6,
   tools: [
-    { name: "a", label: "a", max: (current) => current.experiment.basis_size - 1 },
-    { name: "b", label: "b", max: (current) => current.experiment.basis_size - 1 },
+    { name: "a", label: "a", max: ({ basisSize }) => basisSize - 1 },
+    { name: "b", label: "b", max: ({ basisSize }) => basisSize - 1 },
   ],
   draw(current) {
     if (!current.keys.length) return { absent: "This run has no key frequencies, so there are no cosines to add." };
-    const { basis_size: p } = current.experiment;
+    const { basisSize: p } = current;
     const right = answerOf(current);
     const terms = keyCosines(current, right);
     const outputs = Array.from({ length: p }, (_, c) => c);
     const sum = sumOf(terms);
     const largestOther = outputs.filter((c) => c !== right).reduce((best, c) => (sum[c] > sum[best] ? c : best), right ? 0 : 1);
     const otherColor = colorOf("other"), rightColor = style("--ink");
+    const fraction = current.experiment.has("logit_fraction_explained_cosines") ? current.experiment.value("logit_fraction_explained_cosines", current.run, current.epoch) : NaN;
     return {
       traces: [
         { type: "bar", x: outputs, y: sum, name: "sum", marker: { color: outputs.map((c) => (c === right ? rightColor : otherColor)), line: { width: 0 } }, hovertemplate: "%{y:.3~g}<extra>c = %{x}</extra>" },
@@ -36,25 +37,25 @@ addView({
         { label: "sum at the right answer", value: formatNumber(sum[right]), color: rightColor },
         { label: `largest other, c = ${largestOther}`, value: formatNumber(sum[largestOther]), color: otherColor },
       ],
-      note: current.experiment.has("logit_fraction_explained_cosines") ? `These cosines explain ${formatPercent(current.experiment.value("logit_fraction_explained_cosines", current.run, current.epoch))} of the sum of squares of the network's logits at this epoch.` : "",
+      note: Number.isNaN(fraction) ? "" : `These cosines explain ${formatPercent(fraction)} of the sum of squares of the network's logits at this epoch.`,
     };
   },
 });
 
 // The right answer of the chosen pair.
-function answerOf({ experiment: { basis_size: p, sign }, state: { a, b } }) {
+function answerOf({ basisSize: p, sign, state: { a, b } }) {
   return (((a + sign * b) % p) + p) % p;
 }
 
 // The chosen pair and its answer, such as "17 + 45 = 62".
-const sumText = ({ experiment: { sign }, state: { a, b } }, right) => `${a} ${sign > 0 ? "+" : "−"} ${b} = ${right}`;
+const sumText = ({ sign, state: { a, b } }, right) => `${a} ${sign > 0 ? "+" : "−"} ${b} = ${right}`;
 
 const sumOf = (terms) => terms[0].values.map((_, c) => terms.reduce((total, { values }) => total + values[c], 0));
 
 // The cosines α_k cos(w_k(a ± b − c)) of the key frequencies k, for every c; `right` is a ± b mod p. α_k = v_k / √(p³/2), where v_k is
 // the `cosine_coefficient` of the cube; if p is even, α_k = v_k / √(p³) at k = p/2.
 function keyCosines(current, right) {
-  const { basis_size: p } = current.experiment;
+  const { basisSize: p } = current;
   const coefficients = current.experiment.row("cosine_coefficient", current.run, current.epoch);
   return current.keys.map((k) => {
     const amplitude = coefficients[k - 1] / Math.sqrt(2 * k < p ? p ** 3 / 2 : p ** 3);

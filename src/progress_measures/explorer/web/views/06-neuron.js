@@ -12,8 +12,8 @@ function neuronAt(current) {
   const map = cached(`neuron ${experiment.name} ${[neuron, prefix, indices]}`, () => {
     const column = overTime ? index : neuron;
     const heads = Array.from({ length: experiment.runs[current.run].head_count }, (_, head) => ({
-      maps: attentionAt(experiment, score, head),
-      token: columnOf(experiment, `${prefix}neuron_value_token`, [...indices, head], column),
+      maps: attentionAt(current, score, head),
+      token: ofTokens(current, columnOf(experiment, `${prefix}neuron_value_token`, [...indices, head], column)),
       position: columnOf(experiment, `${prefix}neuron_value_position`, [...indices, head], column),
     }));
     return neuronMap(heads, experiment.row(`${prefix}neuron_offset`, ...indices)[column]);
@@ -32,14 +32,14 @@ function frequencyNumbers(current) {
   if (!current.experiment.has("neuron_frequency")) return [];
   const k = current.experiment.row("neuron_frequency", current.run, current.epoch)[current.state.neuron];
   const fraction = current.experiment.row("neuron_fraction_explained", current.run, current.epoch)[current.state.neuron];
-  return [{ label: "frequency", value: k ? String(k) : "none", color: current.color(k) }, { label: "variance explained", value: formatPercent(fraction) }];
+  return [{ label: "frequency", value: Number.isNaN(fraction) ? "–" : k ? String(k) : "none", color: current.color(k) }, { label: "variance explained", value: formatPercent(fraction) }];
 }
 
 // The options of the neuron select. Neurons with maps at the selected epochs come first; each text has the neuron's frequency at the
-// last checkpoint.
+// run's last checkpoint.
 function neuronOptions(current) {
   const { experiment } = current;
-  const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", current.run, experiment.epochs.length - 1) : null;
+  const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", current.run, current.last) : null;
   const label = (neuron) => (last ? `${neuron}, k = ${last[neuron]}` : String(neuron));
   const overTime = current.run === experiment.first_run ? experiment.kept_neurons : [];
   const others = Array.from({ length: experiment.runs[current.run].neuron_count }, (_, neuron) => neuron).filter((neuron) => !overTime.includes(neuron));
@@ -52,8 +52,8 @@ const NEURON_ARRAYS = ["attention_score_token", "neuron_value_token", "neuron_of
 
 // A ring around the chosen pair on a map. Its radius, in cells, grows with the map, so that the ring remains visible.
 function pairMark(current) {
-  const { state: { a, b }, experiment } = current;
-  const radius = 0.4 + experiment.operand_count / 45;
+  const { state: { a, b }, operandCount } = current;
+  const radius = 0.4 + operandCount / 45;
   const mark = { xref: "x", yref: "y", type: "circle", x0: b - radius, x1: b + radius, y0: a - radius, y1: a + radius };
   return [{ ...mark, line: { color: "#000", width: 3 } }, { ...mark, line: { color: "#fff", width: 1.5 } }];
 }

@@ -14,7 +14,8 @@ addView({
     const ofRun = (name) => experiment.row(name, current.run, current.epoch).subarray(0, experiment.runs[current.run].neuron_count);
     const k = ofRun("neuron_frequency");
     const fraction = ofRun("neuron_fraction_explained");
-    const highestFrequency = Math.floor(experiment.basis_size / 2);
+    if (fraction.every(Number.isNaN)) return { absent: `The cube has no values at epoch ${formatEpoch(current.state.epoch)}.` };
+    const highestFrequency = Math.floor(current.basisSize / 2);
     const jitter = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that points of one frequency do not overlap
     const threshold = experiment.cluster_fraction;
     const count = fraction.reduce((total, value) => total + (value >= threshold), 0);

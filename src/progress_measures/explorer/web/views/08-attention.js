@@ -2,10 +2,11 @@
 
 // The attention maps of a head, to a, to b and to “=”, from its stored scores; `score` is what `nearestStored` or `storedLast`
 // returns for `attention_score_token`.
-function attentionAt(experiment, score, head) {
+function attentionAt(current, score, head) {
+  const { experiment } = current;
   const position = score.name.replace("token", "position");
   return cached(`attention ${experiment.name} ${[score.name, score.indices, head]}`, () =>
-    attentionMaps(experiment.row(score.name, ...score.indices, head), experiment.row(position, ...score.indices, head)));
+    attentionMaps(ofTokens(current, experiment.row(score.name, ...score.indices, head)), experiment.row(position, ...score.indices, head)));
 }
 
 const headOptions = (current) => Array.from({ length: current.experiment.runs[current.run].head_count }, (_, head) => [head, String(head)]);
@@ -21,7 +22,7 @@ addView({
   tools: [{ name: "head", label: "Head", options: headOptions }],
   draw(current) {
     const stored = nearestStored(current, "attention_score_token");
-    const maps = attentionAt(current.experiment, stored, current.state.head);
+    const maps = attentionAt(current, stored, current.state.head);
     const { a, b, head } = current.state;
     const last = current.experiment.has("attention_frequency") ? [{ label: "frequency at the end", value: String(current.experiment.value("attention_frequency", current.run, head)), color: current.color(current.experiment.value("attention_frequency", current.run, head)) }] : [];
     return {

@@ -12,7 +12,8 @@ addView({
     const stored = nearestStored(current, "logit_fourier_norm_2d");
     const values = current.experiment.row(stored.name, ...stored.indices);
     const components = Math.sqrt(values.length); // one more than operand values if their number is even
-    const norms = Array.from({ length: components }, (_, i) => values.slice(i * components, (i + 1) * components));
+    const rows = Array.from({ length: components }, (_, i) => ofComponents(current, values.slice(i * components, (i + 1) * components)));
+    const norms = ofComponents(current, rows);
     norms[0][0] = 0;
     return { ...spectrumPlot(current, norms, "Norm"), lastOnly: stored.lastOnly, note: `${stored.note} The constant component is omitted.`.trim() };
   },
