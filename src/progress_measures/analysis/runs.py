@@ -60,11 +60,12 @@ def _stated_operand_count(cube: xr.Dataset) -> int | None:
 def group_sign(cube: xr.Dataset) -> int:
     """Return 1 if the right answers of the first run are functions of a + b, -1 if they are functions of a - b.
 
-    For products and quotients, a and b are places in the task's cyclic group. The sign is 1 for all other tasks, and for a
-    task that is given as a table, which the cube does not have.
+    For products and quotients, a and b are places in the task's cyclic group. The sign is 1 for tasks without such a group,
+    and for a task that is given as a table, which the cube does not have.
     """
-    fields = TASKS[str(np.ravel(cube.task)[0])].model_fields
-    group = None if "answers" in fields else task_of(cube).group
+    if "cyclic_group" not in cube.attrs.get("provides", ()) or str(np.ravel(cube.task)[0]) == "pair_table":
+        return 1
+    group = task_of(cube).group
     return 1 if group is None else int(group.sign)
 
 

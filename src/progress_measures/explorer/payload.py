@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.analysis.runs import key_frequencies_of, operand_count, task_of
+from progress_measures.analysis.runs import group_sign, key_frequencies_of, operand_count, task_of
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.rounding import rounded
@@ -165,20 +165,6 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _sign(run_cube: xr.Dataset) -> int:
-    """Return 1 if a run's right answers are functions of a + b, -1 if they are functions of a - b; 1 for all other tasks.
-
-    For products and quotients, a and b are places in the task's cyclic group.
-    """
-    task_class = TASKS.get(str(run_cube.attrs.get("task", "")))
-    if sign := getattr(task_class, "sign", None):
-        return int(sign)
-    if _is_table(run_cube) or "cyclic_group" not in run_cube.attrs.get("provides", ()):
-        return 1
-    group = task_of(run_cube).group
-    return 1 if group is None else int(group.sign)
-
-
 def _is_table(cube: xr.Dataset) -> bool:
     """Return whether the task is given as a table of answers; it cannot be constructed from the cube, which lacks the table."""
     task_class = TASKS.get(str(cube.attrs.get("task", "")))
@@ -212,7 +198,7 @@ def _run(run_cube: xr.Dataset, summary: str) -> dict[str, Any]:
         "name": str(run_cube.run.values),
         "summary": summary,
         "last_epoch": int(until_stop(run_cube).epoch[-1]),
-        "sign": _sign(run_cube),
+        "sign": group_sign(run_cube),
         # number of operand values in the Fourier basis (p for sums, p - 1 for products mod p); 0 without such a basis
         "basis_size": operand_count(run_cube) if "frequency" in run_cube.sizes else 0,
         "operand_count": operand_count(run_cube) if "token" in run_cube.sizes else 0,

@@ -72,9 +72,8 @@ def curve_trace(x: Any, y: Any, name: str, color: str, **properties: Any) -> dic
     known = np.flatnonzero(np.isfinite(y))
     mode = "lines"
     if known.size and known.size < known[-1] - known[0] + 1:
-        mode, style["dash"] = "lines+markers", "dot"
-    x, y = x[known].tolist(), y[known].tolist()
-    return {"type": "scatter", "mode": mode, "x": x, "y": y, "name": name, "line": style} | properties
+        mode, style["dash"], x, y = "lines+markers", "dot", x[known], y[known]
+    return {"type": "scatter", "mode": mode, "x": x.tolist(), "y": y.tolist(), "name": name, "line": style} | properties
 
 
 def page_layout(**properties: Any) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 // Label of each loss, and the meaning by which `colorOf` finds its color.
 const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], restricted_loss: ["restricted", "restricted"], excluded_loss: ["excluded", "excluded"] };
 
-// Curves over epochs, with a point at the chosen epoch.
+// Curves over epochs, with a point at the chosen epoch. If a curve has unknown values between known ones, as where a measure is known only
+// at checkpoints whose weights were kept, the known values are dots with a dotted line.
 function curves(current, names, colors, more = {}) {
   const epochs = current.experiment.epochs.slice(0, current.last + 1); // all epochs of the run; the range only limits the axis
   return names.flatMap((name, index) => {
     const values = current.experiment.curve(name, current.run).subarray(0, epochs.length);
     const color = colors[index];
+    const known = epochs.map((_, i) => i).filter((i) => !Number.isNaN(values[i]));
+    const gaps = known.length > 0 && known.length < known.at(-1) - known[0] + 1;
+    const shown = gaps ? { x: known.map((i) => epochs[i]), y: known.map((i) => values[i]), mode: "lines+markers", marker: { color: color, size: 4 } } : { x: epochs, y: values, mode: "lines" };
     return [
-      { x: epochs, y: values, name: current.experiment.label(name), mode: "lines", line: { color: color, width: 1.8, simplify: false }, hovertemplate: `%{y:.3~g}<extra>${current.experiment.label(name)}</extra>`, ...more },
+      { ...shown, name: current.experiment.label(name), line: { color: color, width: 1.8, simplify: false, dash: gaps ? "dot" : "solid" }, hovertemplate: `%{y:.3~g}<extra>${current.experiment.label(name)}</extra>`, ...more },
       { x: [epochs[current.epoch]], y: [values[current.epoch]], mode: "markers", marker: { color: color, size: 8, line: { color: style("--card"), width: 1.5 } }, hoverinfo: "skip", ...more },
     ];
   });
