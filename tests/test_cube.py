@@ -12,6 +12,7 @@ import zarr
 
 from progress_measures import open_cube, open_run
 from progress_measures.analysis.select import select
+from progress_measures.claims.describe import describe
 from progress_measures.cube import extract, gather, publish
 from progress_measures.cube.extract import measure_run
 from progress_measures.cube.from_weights import measures_of_last_weights
@@ -21,12 +22,14 @@ from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
+from progress_measures.figures import load_figure
+from progress_measures.figures.drawing import draw
 from progress_measures.files import open_store, write_store
 from progress_measures.measures import families_of, measures, registry
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.paths import published_cube, published_weights
 from support.experiments import folder_with, small_runs
-from support.processes import command
+from support.processes import command, commands
 
 PROMISED = set(
     """
@@ -127,6 +130,128 @@ def test_cube_gathered_in_blocks_equals_the_cube_gathered_at_once(copy, monkeypa
     for name, variable in whole.variables.items():
         assert grown[name].attrs == variable.attrs
         assert grown[name].dtype == variable.dtype
+
+
+MIXED = {
+    "layers": {"grid": {"model.layers": [2, 1]}},
+    "activation": {"grid": {"seed": [0, 1], "model.activation": ["relu", "gelu"]}},
+    "attention_only": {"grid": {"model.attention_only": [True, False]}},
+    "norms": {"grid": {"model.normalization, model.positions": [["layer_norm", "none"], ["none", "learned"]]}},
+    "mlp_input": {
+        "task": {"kind": "modular_addition", "prime": 11, "tokens": "a b"},
+        "model": {"d_model": 16, "d_mlp": 24, "layers": 2},  # an MLP has no settings of attention
+        "grid": {"model.mlp_input": [None, "concatenated"]},
+    },
+    "operation": {
+        "task": {"kind": "operation", "modulus": 11, "expression": "a^2+b"},
+        "grid": {"operation": {"product": {"task.expression": "a*b"}, "square": {}, "sum": {"task.expression": "a+b"}}},
+    },
+}
+"""Experiments with runs to which different measures apply, without the settings that they share."""
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A folder in which the experiments of `MIXED` are trained, measured and gathered."""
+    folder = tmp_path_factory.mktemp("mixed")
+    shared = {
+        "task": {"kind": "modular_addition", "prime": 11},
+        "split": {"train_fraction": 0.6},
+        "model": {"d_model": 16, "heads": 2, "d_head": 8, "d_mlp": 24},
+        "training": {"epochs": 20, "checkpoint_every": 10, "evaluate_every": 10},
+    }
+    for name, content in MIXED.items():
+        folder_with(folder, name, {"title": name} | shared | content)
+    verbs = ("train {} --runs-per-shard 4", "measure {}", "gather {}")
+    commands(*(verb.format(name) for name in MIXED for verb in verbs), folder=folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_cube_has_the_measures_of_every_run(mixed, monkeypatch, name):
+    """Each run has the values of its own measures, and no values of others."""
+    monkeypatch.chdir(mixed)
+    runs, cube = load_experiment(name).runs(name), open_cube(name).load()
+    assert not {dim for dim in cube.dims if dim not in cube.coords}
+    measured = set()
+    for run in runs:
+        part = gather.run_part(run, gather._measured(run), first=run is runs[0])
+        measured |= set(part.data_vars)
+        for variable, values in part.data_vars.items():
+            in_cube = cube[variable].sel({dim: part[dim] for dim in values.dims})
+            np.testing.assert_array_equal(in_cube.transpose(*values.dims), values, err_msg=variable)
+            assert in_cube.dtype == values.dtype
+            assert in_cube.attrs["long_name"] == values.attrs["long_name"]
+        for variable in {variable for variable in cube.data_vars if "run" in cube[variable].dims} - set(part.data_vars):
+            values = cube[variable].sel(run=run.name)
+            assert values.isnull().all() if values.dtype.kind == "f" else not values.any(), variable
+        for end in ("memorization_end", "circuit_formation_end", "cleanup_end", "grok_time", "key_frequency"):
+            assert cube[end].sel(run=run.name).values.any() or run.name in cube[end].attrs["not_found"]
+    assert set(cube.data_vars) == measured
+    assert cube.attrs["provided_by_some"] == {
+        capability: [run.name for run in runs if capability in run.provides]
+        for capability in frozenset.union(*(run.provides for run in runs)) - set(cube.attrs["provides"])
+    }
+
+
+def test_labels_of_all_runs_are_kept(mixed, monkeypatch):
+    """The run with the most labels may lack some: here, it has norms but no position vectors."""
+    monkeypatch.chdir(mixed)
+    assert open_cube("norms").parameter.values[-1] == "W_pos"
+    assert open_cube("operation").token.values.tolist() == [*map(str, range(11)), "="]
+
+
+def test_attributes_state_both_rules_for_key_frequencies(mixed, monkeypatch):
+    monkeypatch.chdir(mixed)
+    cube = open_cube("attention_only")
+    assert "; in runs without neurons, " in cube.attrs["key_frequency_rule"]
+    assert {"key_cluster_fraction", "key_logit_fraction"} <= set(cube.attrs)
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_cube_of_different_networks_gathered_in_blocks_equals_the_cube_gathered_at_once(mixed, monkeypatch, name):
+    monkeypatch.chdir(mixed)
+    whole = open_cube(name).load()
+    monkeypatch.setattr(gather, "BYTES_AT_A_TIME", 0)
+    gather.gather(name, whole.title, load_experiment(name).runs(name))
+    xr.testing.assert_identical(open_cube(name).load(), whole)
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_cube_of_different_networks_is_described_drawn_and_published(mixed, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(shutil.copytree(mixed, tmp_path / "copy"))
+    runs, cube, figure = load_experiment(name).runs(name), open_cube(name), load_figure("paper/fig07")
+    assert [line.split(":")[0] for line in describe(cube).splitlines()[-len(runs) :]] == [run.name for run in runs]
+    for run in runs:
+        applicable = all(measures()[variable].applies_to(run) for variable in figure.variables)
+        expected = rf"for its run {run.name}: this requires .*, which this network does not have"
+        with contextlib.nullcontext() if applicable else pytest.raises(UserError, match=expected):
+            draw(figure, [cube], [tmp_path / "fig07.svg"], run.name)
+    weights_published = len(publish.publish(name, runs)) == 2
+    xr.testing.assert_allclose(open_cube(name, published=True), cube, rtol=1e-2, atol=1e-3)
+    if weights_published:
+        publish.renew(name, runs)
+        renewed = open_cube(name, published=True)
+        xr.testing.assert_allclose(renewed.transpose(*cube.dims), cube.transpose(*cube.dims), rtol=1e-2, atol=1e-3)
+
+
+def test_figure_is_not_drawn_of_a_run_without_its_measures(mixed):
+    refused = command("draw", "paper/fig07", "--experiment", "attention_only", folder=mixed)
+    assert refused.returncode == 2
+    assert "does not have for its run attention_onlyTrue: this requires MLP neurons" in " ".join(refused.stderr.split())
+
+
+def test_runs_with_other_measures_stay_published(mixed, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(mixed, tmp_path / "copy"))
+    runs = load_experiment("activation").runs("activation")
+    publish.publish("activation", runs)
+    whole = open_cube("activation", published=True).load()
+    for run in runs:
+        if run.model.activation == "relu":
+            shutil.rmtree(f"results/activation/runs/{run.name}")
+    gather.gather("activation", whole.title, runs, missing_allowed=True)
+    publish.publish("activation", runs)
+    xr.testing.assert_identical(open_cube("activation", published=True).load(), whole)
 
 
 def test_missing_phases_have_a_reason(cube):

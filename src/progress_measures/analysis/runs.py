@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.cube.stops import last_checkpoint
-from progress_measures.tasks import TASKS
+from progress_measures.tasks import SEQUENCE_TASKS, TASKS
 from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order
 
@@ -63,9 +63,8 @@ def group_sign(cube: xr.Dataset) -> int:
     For products and quotients, a and b are places in the task's cyclic group. The sign is 1 for tasks without such a group,
     and for a task that is given as a table, which the cube does not have.
     """
-    if "cyclic_group" not in cube.attrs.get("provides", ()) or str(np.ravel(cube.task)[0]) == "pair_table":
-        return 1
-    group = task_of(cube).group
+    kind = str(np.ravel(cube.task)[0])
+    group = None if kind in ("pair_table", *SEQUENCE_TASKS) else task_of(cube).group
     return 1 if group is None else int(group.sign)
 
 

@@ -14,7 +14,7 @@ from progress_measures.errors import UserError
 
 
 def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Dataset:
-    """Load variables of a cube, cut to the size of the first run's network (see `cut_to_run`).
+    """Load variables of a cube, cut to the measures and the size of the first run's network (see `cut_to_run`).
 
     Args:
         cube: cube from which to read.
@@ -25,20 +25,22 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
         The cube with these variables only, and with the settings of the runs.
 
     Raises:
-        UserError: the cube lacks some of the variables.
+        UserError: the cube lacks some of the variables, or they do not apply to its first run.
     """
-    missing = [name for name in variables if name not in cube]
+    first = str(cube.run.values[0])
+    not_applicable = _not_applicable(cube, first)
+    missing = [name for name in variables if name not in cube or name in not_applicable]
     if missing:
+        of_run = f" for its run {first}" if "provided_by_some" in cube.attrs else ""
         raise UserError(
             f"{reader} reads {', '.join(missing)}, which the cube of {cube.attrs.get('experiment', '?')!r} "
-            f"does not have: {_reason(cube, missing)}."
+            f"does not have{of_run}: {_reason(cube, missing)}."
         )
-    first = str(cube.run.values[0])
     return cut_to_run(cube[list(variables)].assign_coords(_along_run(cube)), first).load()
 
 
 def _reason(cube: xr.Dataset, missing: Sequence[str]) -> str:
-    """Return the reason why a cube lacks variables, for an error message."""
+    """Return the reason why a cube, or its first run if its runs differ in their measures, lacks variables, for a message."""
     if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
         return "its training pairs are not known; import it again with --split"
     if set(missing) <= set(cube.attrs.get("left_out", [])):
@@ -46,11 +48,13 @@ def _reason(cube: xr.Dataset, missing: Sequence[str]) -> str:
     from progress_measures.measures.registry import measures
 
     required = {name for variable in missing if variable in measures() for name in measures()[variable].requires}
-    missing_capabilities = [
-        text for name, text in CAPABILITIES.items() if name in required - set(cube.attrs.get("provides", required))
-    ]
+    provided_by_some, first = cube.attrs.get("provided_by_some", {}), str(cube.run.values[0])
+    provided = {name for name, runs in provided_by_some.items() if first in runs}
+    provided |= set(cube.attrs.get("provides", required))
+    missing_capabilities = [text for name, text in CAPABILITIES.items() if name in required - provided]
     if missing_capabilities:
-        return f"this requires {', and '.join(missing_capabilities)}, which its networks do not have"
+        networks = "this network does" if provided_by_some else "its networks do"
+        return f"this requires {', and '.join(missing_capabilities)}, which {networks} not have"
     return "those measures do not apply to its networks, or an older version gathered the cube"
 
 
@@ -71,22 +75,36 @@ W_L = W_out W_U [neuron, output] has no more singular values than outputs; `cut_
 
 
 def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
-    """Cut a cube to the neurons, heads, layers and residual-stream coordinates that one run's network has.
+    """Cut a cube to the measures, neurons, heads, layers and residual-stream coordinates that one run's network has.
 
     If the networks of a cube differ in size, the cube has the dimensions of the largest. The values of a smaller network are
-    NaN, or false, at the entries that it lacks.
+    NaN, or false, at the entries that it lacks. If the runs differ in their capabilities, the cube has the measures of all
+    of them. The values of a measure that does not apply to a run are NaN, 0 or false.
 
     Args:
         cube: cube with one or more runs.
         run: name of the run.
 
     Returns:
-        The cube with all its runs, without the entries that this run's network lacks. A cube with a single run is unchanged.
+        The cube with all its runs, without the measures that do not apply to this run and the entries that its network lacks.
+        A cube with a single run keeps all entries.
     """
+    cube = cube.drop_vars(_not_applicable(cube, run))
     if cube.sizes["run"] == 1:
         return cube
     settings = cube.sel(run=run)
     return cube.isel({dim: slice(int(settings[setting])) for dim, setting in SIZES.items() if dim in cube.dims})
+
+
+def _not_applicable(cube: xr.Dataset, run: str) -> list[str]:
+    """Return the variables whose measures require a capability that some runs of a cube provide, but not the named run."""
+    provided_by_some = cube.attrs.get("provided_by_some", {})
+    lacking = {name for name, runs in provided_by_some.items() if run not in runs}
+    if not lacking:
+        return []
+    from progress_measures.measures.registry import measures
+
+    return [str(name) for name in cube.data_vars if name in measures() and measures()[str(name)].requires & lacking]
 
 
 def select_run(cube: xr.Dataset, index: int) -> xr.Dataset:
@@ -97,16 +115,16 @@ def select_run(cube: xr.Dataset, index: int) -> xr.Dataset:
         index: index of the run along `run`.
 
     Returns:
-        The cube of this run, cut to the size of its network, with the dimension `run`. Variables without this dimension belong
-        to the experiment's first run, and are left out for every other run. A cube without coordinate `run` is returned
-        as it is, or with the entry at this index if it has a dimension `run`.
+        The cube of this run, cut to the measures and the size of its network, with the dimension `run`. Variables without this
+        dimension belong to the experiment's first run, and are left out for every other run. A cube without coordinate `run`
+        is returned as it is, or with the entry at this index if it has a dimension `run`.
     """
     if "run" not in cube.coords:
         return cube.isel(run=[index], missing_dims="ignore")
     name = str(cube.run.values[index])
     run_cube = cut_to_run(cube, name).isel(run=[index])
     is_first = cube.attrs.get("first_run", str(cube.run.values[0])) == name
-    return run_cube if is_first else run_cube.drop_vars(variables_of_first_run(cube))
+    return run_cube if is_first else run_cube.drop_vars(variables_of_first_run(run_cube))
 
 
 ONLY_RUN = "only_run"

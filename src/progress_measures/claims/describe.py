@@ -59,7 +59,7 @@ def describe(cube: xr.Dataset) -> str:
 def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
     """Return the cube of each run, by name, with the dimension `run`.
 
-    Each is cut to the neurons, heads and layers that the run's network has, and to the epochs at which the run trained.
+    Each is cut to the measures, neurons, heads and layers that the run's network has, and to the epochs at which the run trained.
     """
     return {name: until_stop(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
 
@@ -71,7 +71,7 @@ def _remarks(run: xr.Dataset) -> list[str]:
 
 
 def _table(cube: xr.Dataset, runs: dict[str, xr.Dataset]) -> str:
-    """Return the table of runs and numbers; `—` stands for NaN, infinity or no key frequency."""
+    """Return the table of runs and numbers; `—` stands for NaN, infinity, no measure or no key frequency."""
     columns = {title: name for title, name in COLUMNS.items() if name in cube}
     if "train_loss" in cube:  # loss and accuracy over all pairs matter only if the training pairs are unknown
         columns = {title: name for title, name in columns.items() if name not in ("loss", "accuracy")}
@@ -80,9 +80,10 @@ def _table(cube: xr.Dataset, runs: dict[str, xr.Dataset]) -> str:
     for name, run_cube in runs.items():
         run = run_cube.isel(run=0)
         last = run.isel(epoch=-1)
-        row = [name, f"{int(last.epoch):,}", *(_cell(variable, last[variable]) for variable in columns.values())]
-        if "key_frequency" in run:
-            row.append(" ".join(map(str, key_frequencies_of(run))) or "—")
+        cells = [_cell(variable, last[variable]) if variable in last else "—" for variable in columns.values()]
+        row = [name, f"{int(last.epoch):,}", *cells]
+        if "key_frequency" in cube:
+            row.append(" ".join(map(str, key_frequencies_of(run) if "key_frequency" in run else [])) or "—")
         rows.append(row)
     return text_table(header, rows, align_right=True)
 

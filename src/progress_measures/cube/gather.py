@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,8 +13,9 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from progress_measures.capabilities import CAPABILITIES
 from progress_measures.cube.stops import with_stops
-from progress_measures.cube.structure import describe_dimensions, encoding, with_epochs
+from progress_measures.cube.structure import coordinates, describe_dimensions, encoding, with_epochs
 from progress_measures.errors import UserError
 from progress_measures.files import (
     append_to_store,
@@ -24,7 +26,7 @@ from progress_measures.files import (
     open_store,
 )
 from progress_measures.measures import keys, phases
-from progress_measures.measures.registry import DERIVED_FAMILIES, FAMILIES, families_of, family_measures
+from progress_measures.measures.registry import DERIVED_FAMILIES, FAMILIES, families_of, family_measures, measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
 from progress_measures.tasks.order import Order
@@ -67,7 +69,7 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
         "title": title,
         "runs_missing": missing,
         "manifest": json.dumps([records[run.name] for run in present]),
-        "provides": _provided_by_all(present),
+        **_capabilities(present),
     }
     epochs = _epochs_of_all(present, {name: record for name, record in records.items() if record})
     attributes: dict[str, Any] = {}
@@ -94,19 +96,20 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
 def _groups_of_parts(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
     """Yield the cubes of single runs (see `run_part`), by name of the run, in groups of about `BYTES_AT_A_TIME`.
 
-    If the networks differ in size, all runs are one group, because the largest network determines the cube's dimensions.
+    If the runs differ in their measures or in the labels of a dimension, all runs are one group, because the cube has the
+    variables and labels of all of them.
 
     Args:
         runs: the runs, in the order of the cube.
         first: first run of the experiment.
     """
-    equal_shapes = same_architecture(runs)
+    equal_structure = _same_structure(runs)
     parts: dict[str, xr.Dataset] = {}
     size = 0
     for run in runs:
         parts[run.name] = run_part(run, _measured(run), first=run is first)
         size += parts[run.name].nbytes
-        if equal_shapes and size > BYTES_AT_A_TIME:
+        if equal_structure and size > BYTES_AT_A_TIME:
             yield parts
             parts, size = {}, 0
     if parts:
@@ -148,22 +151,28 @@ def join(
         records: record of the training of each run (its `done.json`), by name of the run; required if runs may stop early.
 
     Returns:
-        The cube, with a dimension `run` and the settings of the runs as coordinates.
+        The cube, with a dimension `run` and the settings of the runs as coordinates. If a measure does not apply to a run, its
+        values are NaN there, or 0 if they are integers, or false.
     """
     first = all_runs[0]
     reasons: dict[str, dict[str, str]] = {}
     for part in parts:
         for name, texts in part.attrs.pop("reasons").items():
             reasons.setdefault(name, {}).update(texts)
+    for m in (*chain(*map(family_measures, DERIVED_FAMILIES)), measures()["key_frequency"]):
+        for run in runs:
+            if lacking := sorted(m.requires - run.provides):
+                required = ", and ".join(CAPABILITIES[name] for name in lacking)
+                reasons.setdefault(m.name, {})[run.name] = f"the measure requires {required}"
     if epochs is not None and first.training.stop_when is not None:
         parts = [with_epochs(part, epochs) for part in parts]
-    parts = _with_common_labels(parts)
+    parts = _with_common_variables(with_common_labels(parts))
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
     # Networks of different sizes differ in their numbers of neurons and heads and in d_model. Networks for different
-    # primes have different pairs and frequencies. Entries that a run lacks are NaN, or false.
+    # tasks have different pairs and frequencies. Entries that a run lacks are NaN, or false.
     fill_values = {name: value for part in parts for name, value in _fill_values(part).items()}
-    join_mode: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
+    join_mode: Literal["exact", "outer"] = "exact" if _same_structure(runs) else "outer"
     cube = xr.merge(
         [xr.concat(per_run, "run", join=join_mode, fill_value=fill_values, combine_attrs="override"), shared],
         join="outer",
@@ -172,38 +181,63 @@ def join(
     for name, variable in cube.data_vars.items():
         variable.attrs.update(parts[0][name].attrs)
     for name, texts in reasons.items():
-        cube[name].attrs["not_found"] = texts
+        if name in cube:
+            cube[name].attrs["not_found"] = texts
     cube = with_stops(_with_settings(cube, runs, all_runs), runs, records or {})
     cube.attrs = {
         "experiment": first.experiment,
         "first_run": first.name if runs[0] is first else "",  # empty if the cube lacks the experiment's first run
         "task": first.task.kind,
-        "provides": _provided_by_all(runs),
+        **_capabilities(runs),
     }
     if first.task.kind == "pair_table":  # the cube does not have the table, from which the order follows
         cube.attrs["measured_operands"] = len(Order.of(first.task).operands)
     if first.imported:
         cube.attrs["imported"] = first.imported.model_dump_json()
     if "key_frequency" in cube:
-        cube.attrs |= _rules("neurons" in first.provides)
+        cube.attrs |= _rules({"neurons" in run.provides for run in runs if "cyclic_group" in run.provides})
     return describe_dimensions(cube)
 
 
-def _with_common_labels(parts: list[xr.Dataset]) -> list[xr.Dataset]:
+def with_common_labels(parts: list[xr.Dataset]) -> list[xr.Dataset]:
     """Reindex the parts to common labels along each dimension whose labels are text.
 
-    The common labels, and their order, are those of the part with the most labels. Without this, xarray would put them in
-    alphabetical order.
+    The common labels are those of the part with the most labels, in their order, and then those that only other parts have.
+    Without this, xarray would put them in alphabetical order.
     """
-    labels: dict[Any, NDArray[Any]] = {}
+    indexes: dict[Any, list[Any]] = {}
     for part in parts:
         for dim, index in part.indexes.items():
-            if dim != "run" and index.dtype.kind in "OUST" and len(index) > len(labels.get(dim, ())):
-                labels[dim] = index.to_numpy()
+            if dim != "run" and index.dtype.kind in "OUST":
+                indexes.setdefault(dim, []).append(index)
+    labels = {
+        dim: list(dict.fromkeys(chain(*sorted(of_parts, key=len, reverse=True))))
+        for dim, of_parts in indexes.items()
+        if not all(index.equals(of_parts[0]) for index in of_parts)
+    }
     return [
         part.reindex({dim: values for dim, values in labels.items() if dim in part.dims}, fill_value=_fill_values(part))
-        if any(len(part.indexes[dim]) < len(values) for dim, values in labels.items() if dim in part.indexes)
+        if any(dim in part.dims for dim in labels)
         else part
+        for part in parts
+    ]
+
+
+def _with_common_variables(parts: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Add to each part the variables along `run` that only other parts have: NaN, or 0 for integers, or false for booleans."""
+    along_run: dict[Any, xr.DataArray] = {}
+    for part in parts:
+        for name, values in part.data_vars.items():
+            if "run" in values.dims:
+                along_run.setdefault(name, values)
+
+    def without_values(values: xr.DataArray, part: xr.Dataset) -> xr.DataArray:
+        """Return a variable of another part with the labels of this part; all its entries lack a value, because `run` differs."""
+        labels = {dim: index for dim, index in part.indexes.items() if dim in values.dims}
+        return values.reindex(labels, fill_value=values.dtype.type(np.nan if values.dtype.kind == "f" else 0))
+
+    return [
+        part.assign({name: without_values(values, part) for name, values in along_run.items() if name not in part})
         for part in parts
     ]
 
@@ -213,9 +247,20 @@ def _fill_values(dataset: xr.Dataset) -> dict[Any, Any]:
     return {name: False for name, values in dataset.data_vars.items() if values.dtype == bool}
 
 
-def _provided_by_all(runs: list[Run]) -> list[str]:
-    """Return the capabilities that all runs provide."""
-    return sorted(frozenset.intersection(*(run.provides for run in runs)))
+def _capabilities(runs: list[Run]) -> dict[str, Any]:
+    """Return the attributes of the cube that state the capabilities of its runs.
+
+    They are `provides`, the capabilities of all runs, and, if the runs differ, `provided_by_some`: the names of the runs that
+    provide a capability, by each capability that only some runs provide.
+    """
+    by_all = frozenset.intersection(*(run.provides for run in runs))
+    by_some = frozenset.union(*(run.provides for run in runs)) - by_all
+    attributes: dict[str, Any] = {"provides": sorted(by_all)}
+    if by_some:
+        attributes["provided_by_some"] = {
+            capability: [run.name for run in runs if capability in run.provides] for capability in sorted(by_some)
+        }
+    return attributes
 
 
 def same_architecture(runs: list[Run]) -> bool:
@@ -223,26 +268,37 @@ def same_architecture(runs: list[Run]) -> bool:
     return len({Architecture.of(run) for run in runs}) == 1
 
 
-def _rules(by_neurons: bool) -> dict[str, Any]:
+def _same_structure(runs: list[Run]) -> bool:
+    """Return whether the same measures apply to all runs, and have the same labels except those of runs and epochs."""
+    structures = {
+        (run.provides, *((dim, *np.asarray(labels).tolist()) for dim, labels in coordinates(run).items()))
+        for run in runs
+    }
+    return len(structures) == 1
+
+
+def _rules(by_neurons: set[bool]) -> dict[str, Any]:
     """Return the attributes of the cube that state the rules for key frequencies and phases.
 
     Args:
-        by_neurons: whether the neurons are known; otherwise, the key frequencies are found from the logits.
+        by_neurons: for each run with key frequencies, whether its neurons are known; otherwise, its key frequencies are found
+            from the logits.
     """
-    if by_neurons:
-        key_rule: dict[str, Any] = {
-            "key_frequency_rule": "at the last checkpoint, the frequency explains at least "
-            f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_NEURON_FRACTION:.0%} of all neurons",
-            "key_cluster_fraction": keys.CLUSTER_FRACTION,
-            "key_share_of_neurons": keys.KEY_NEURON_FRACTION,
-        }
-    else:
-        key_rule = {
-            "key_frequency_rule": "at the last checkpoint, the cosine of the frequency explains at least "
-            f"{keys.LOGIT_FRACTION:.1%} of the sum of squares of the logits, centered over pairs",
-            "key_logit_fraction": keys.LOGIT_FRACTION,
-        }
-    return key_rule | phases.THRESHOLDS
+    rules: list[str] = []
+    thresholds: dict[str, float] = {}
+    if True in by_neurons:
+        rules.append(
+            f"at the last checkpoint, the frequency explains at least {keys.CLUSTER_FRACTION:.0%} of the variance of each of "
+            f"at least {keys.KEY_NEURON_FRACTION:.0%} of all neurons"
+        )
+        thresholds |= {"key_cluster_fraction": keys.CLUSTER_FRACTION, "key_share_of_neurons": keys.KEY_NEURON_FRACTION}
+    if False in by_neurons:
+        rules.append(
+            f"at the last checkpoint, the cosine of the frequency explains at least {keys.LOGIT_FRACTION:.1%} of the sum of "
+            "squares of the logits, centered over pairs"
+        )
+        thresholds["key_logit_fraction"] = keys.LOGIT_FRACTION
+    return {"key_frequency_rule": "; in runs without neurons, ".join(rules)} | thresholds | phases.THRESHOLDS
 
 
 def _measured(run: Run) -> xr.Dataset:

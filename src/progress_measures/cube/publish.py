@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from progress_measures.cube.extract import compute_measures, measures_for
 from progress_measures.cube.from_weights import StoredWeights
-from progress_measures.cube.gather import join, run_part, same_architecture
+from progress_measures.cube.gather import join, run_part, same_architecture, with_common_labels
 from progress_measures.cube.omitted_chunks import store_omitted_chunks
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
@@ -139,7 +139,7 @@ def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], k
     """
     path, records = published_cube(runs[0].experiment), _records(earlier) | _records(cube)
     cube = cube.drop_vars(earlier.attrs.get("left_out", []), errors="ignore")
-    if different := _run_variables(earlier) ^ _run_variables(cube):
+    if different := _lacking(earlier, cube, runs) | _lacking(cube, earlier, runs):
         raise UserError(
             f"{path} has {', '.join(kept_runs)}, which {cube_store(runs[0].experiment)} lacks, and only one of the two cubes has "
             f"{', '.join(sorted(different))}. Measure the published weights again with `progress-measures publish "
@@ -164,6 +164,19 @@ def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], k
 def _records(cube: xr.Dataset) -> dict[str, Any]:
     """Return the training record of each run, by name of the run."""
     return {record["run"]: record for record in json.loads(cube.attrs["manifest"])}
+
+
+def _lacking(cube: xr.Dataset, other: xr.Dataset, runs: list[Run]) -> set[str]:
+    """Return the variables along `run` that only the other cube has, without measures that apply to no run of the first cube.
+
+    Args:
+        cube: the cube that lacks the variables.
+        other: the cube that has them.
+        runs: all runs of the experiment.
+    """
+    provided = [run.provides for run in runs if run.name in cube.run]
+    names = _run_variables(other) - _run_variables(cube)
+    return {name for name in names if name not in measures() or any(measures()[name].requires <= p for p in provided)}
 
 
 def _run_variables(cube: xr.Dataset) -> set[str]:
@@ -244,7 +257,8 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         at_selected_epochs = [m for m in measures_of_run if "moment" in m.dims]
         if at_selected_epochs:
             unchanged = _add_selected_epochs(unchanged, compute_measures(run, at_selected_epochs, weights, train))
-        parts.append(run_part(run, xr.merge([unchanged, measured], join="outer", combine_attrs="override"), first))
+        merged = xr.merge(with_common_labels([unchanged, measured]), join="outer", combine_attrs="override")
+        parts.append(run_part(run, merged, first))
     renewed_runs = [by_name[name] for name in records]
     epochs = {dim: cube[dim].values for dim in ("epoch", "history_epoch") if dim in cube.dims}
     renewed = join(parts, renewed_runs, runs, epochs, records)
@@ -266,6 +280,10 @@ def _add_selected_epochs(run_cube: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
             f"{_listed(added.kept_neuron)}, because its rules for selecting neurons have changed; "
             "train, gather and publish the experiment again."
         )
+    labels = {dim: existing.indexes[dim] for dim in added.dims if dim != "moment"}
+    # the cube may have labels of other runs too
+    if all(added.indexes[dim].isin(index).all() for dim, index in labels.items()):
+        added = added.reindex(labels)
     xr.align(existing, added, join="exact", exclude={"moment"})
     combined = existing.combine_first(added)
     for name, variable in combined.data_vars.items():
