@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.cube.stops import last_checkpoint
-from progress_measures.tasks import SEQUENCE_TASKS, TASKS
+from progress_measures.tasks import TASKS, PairTask
 from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order
 
@@ -64,7 +64,8 @@ def group_sign(cube: xr.Dataset) -> int:
     and for a task that is given as a table, which the cube does not have.
     """
     kind = str(np.ravel(cube.task)[0])
-    group = None if kind in ("pair_table", *SEQUENCE_TASKS) else task_of(cube).group
+    on_pairs = issubclass(TASKS[kind], PairTask)
+    group = task_of(cube).group if on_pairs and kind != "pair_table" else None
     return 1 if group is None else int(group.sign)
 
 
