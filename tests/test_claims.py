@@ -462,6 +462,16 @@ def test_network_that_stopped_early_is_judged_at_its_own_last_checkpoint(network
     assert together.verdict != CANNOT_BE_JUDGED
 
 
+def test_network_whose_measures_are_unknown_at_some_checkpoints_is_not_judged_by_nan(networks, monkeypatch):
+    monkeypatch.setattr("progress_measures.claims.judge.load_populations", dict)
+    halves = Quantity("half", lambda cube: {"test_loss": [float(cube.test_loss[0, 1])]}, ("test_loss",))
+    monkeypatch.setattr("progress_measures.claims.judge.load_quantity", lambda _: halves)
+    losses = np.array([[5, np.nan, 0.5], [5, 0.6, 0.5]])
+    cube = xr.Dataset({"test_loss": (("run", "epoch"), losses)}, {"run": ["a", "b"]})
+    judged = judge(claim(), lambda _: cube)
+    assert (judged.verdict, [outcome.run for outcome in judged.networks]) == (HOLDS, ["b"])
+
+
 def test_networks_that_learned_but_lack_a_variable_are_not_said_to_lack_accuracy(networks, monkeypatch):
     population = {"made_up": Population(networks=["other"])}
     monkeypatch.setattr("progress_measures.claims.judge.load_populations", lambda: population)

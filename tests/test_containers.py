@@ -24,8 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from progress_measures.errors import UserError
-from progress_measures.importing import designs
+from progress_measures.importing import designs, names
 from progress_measures.importing.contents import Contents, find_networks
+from progress_measures.importing.operations import task_of_operation
 from progress_measures.importing.reading import read
 from progress_measures.importing.stated import stated_settings
 from support import ROOT
@@ -281,7 +282,6 @@ def test_files_of_a_folder_without_a_network_are_skipped_and_named():
         *("final.pth", "train_data.pth", "data30.pth", "optimizer40.pth", "probe50.pth")
     }
     assert "final.pth: neither its name nor the file has a number of updates" in contents.skipped
-    assert "files that are not checkpoints are skipped" in contents.assumed[0]
 
 
 def test_files_with_equal_epochs_are_refused_by_name():
@@ -636,3 +636,90 @@ def test_attention_only_is_read_under_any_name(config):
     contents = Contents([], None, "", config=config, stated=stated_settings({"config": config}).settings)
     assert designs.states_attention_only(contents)
     assert not designs.states_attention_only(Contents([], None, ""))
+
+
+RECORDED = {
+    "one per checkpoint": ([0, 100, 400], 3, [0, 100, 400]),
+    "one per 100 updates": ([100, 4000], 41, np.arange(41) * 100),
+    "one per 100 updates, not after the last": ([100, 4000], 40, np.arange(40) * 100),
+    "one per update": ([100, 400], 400, np.arange(400)),
+    "one per update, and after the last": ([100, 400], 401, np.arange(401)),
+    "more than updates": ([100, 400], 1000, np.arange(1000)),
+    "not divisible": ([100, 4000], 30, None),
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_updates_of_recorded_losses_follow_from_their_number_and_the_last_epoch(name):
+    epochs, count, expected = RECORDED[name]
+    losses = np.linspace(3, 1, count)
+    content = {str(epoch): state(i) for i, epoch in enumerate(epochs)}
+    contents = contents_of(content | {"train_losses": losses.tolist(), "test_losses": losses.tolist()})
+    if expected is None:
+        assert (contents.train, contents.test) == (None, None)
+        assert f"{count} train losses whose numbers of updates are not known" in contents.unused
+        return
+    for recorded in (contents.train, contents.test):
+        np.testing.assert_array_equal(recorded.updates, expected)
+        np.testing.assert_allclose(recorded.values, losses)
+
+
+def test_losses_may_be_listed_with_their_updates():
+    pairs = [[0, 3.0], [100, 2.0], [4000, 1.0]]
+    contents = contents_of({"model": state(), "epoch": 4000, "train_losses": pairs, "test_losses": np.array(pairs)})
+    for recorded in (contents.train, contents.test):
+        np.testing.assert_array_equal(recorded.updates, [0, 100, 4000])
+        np.testing.assert_array_equal(recorded.values, [3, 2, 1])
+    with pytest.raises(UserError, match=r"`train_losses`: expected one loss per entry, or pairs .* shape \(2, 3\)"):
+        contents_of({"model": state(), "train_losses": [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]})
+
+
+def test_epochs_of_a_list_of_checkpoints_are_assumed():
+    contents = contents_of([{"model": state(0)}, {"model": state(1)}])
+    assert contents.epochs == [1, 2]
+    assert "as the file lists no epochs" in contents.assumed_epochs
+
+
+def fields_of(config):
+    contents = Contents([], None, "", config=config, stated=stated_settings({"config": config}).settings)
+    return {name: value for name, (value, _) in designs._fields_in_file(contents, Path("a.pth")).items()}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"attention_scale": 1.0}, {"attention_scale": 1.0}),
+        ({"attention_scale": 0.25, "d_head": 16}, {}),  # 1/√d_head
+        ({"attn_scale": 8.0}, {"attention_scale": 0.125}),
+        ({"attn_scale": 4.0, "d_head": 16}, {}),
+        ({"attn_scale": -1.0}, {}),  # not set
+        ({"use_attn_scale": False, "attn_scale": 4.0}, {"attention_scale": 1.0}),
+        ({"eps": 0.1}, {"norm_epsilon": 0.1}),
+        ({"eps": 0.1, "normalization_type": None}, {"normalization": "none"}),
+    ],
+)
+def test_number_in_the_configuration_is_used(config, expected):
+    assert fields_of(config) == expected
+
+
+def test_ambiguous_attention_scale_is_an_error():
+    with pytest.raises(UserError, match=r"config.attention_scale is 5.6; it is not clear .* --model attention_scale="):
+        fields_of({"attention_scale": 5.6})
+
+
+def test_epsilon_of_norms_is_left_out_without_norms():
+    weights = {"W_Q": np.zeros((1, 2, 8, 4)), "W_U": np.zeros((8, 3)), "W_pos": np.zeros((3, 8))}
+    assert "norm_epsilon" not in designs.model_section(weights, {"normalization": "none", "norm_epsilon": 0.1})
+    assert designs.model_section(weights, {"normalization": "layer_norm", "norm_epsilon": 0.1})["norm_epsilon"] == 0.1
+
+
+@pytest.mark.parametrize("sizes", [{"head": 2}, {"head": 2, "d_head": 4}, {"d_head": 4}])
+def test_merged_axes_need_one_of_their_sizes(sizes):
+    tensor = np.arange(8 * 5).reshape(8, 5)
+    ours = names._reordered(["head", "d_model", "d_head"], "Q", tensor, [["d_head", "head"], ["d_model"]], sizes)
+    np.testing.assert_array_equal(ours, tensor.reshape(4, 2, 5).transpose(1, 2, 0))
+
+
+def test_two_operand_values_are_the_reason_if_an_operation_needs_three():
+    with pytest.raises(UserError, match="operations mod n need at least 3 operand values, and there are 2"):
+        task_of_operation("a+b", 2, 2, "a b =", "last")

@@ -279,6 +279,24 @@ def test_panels_show_checkpoints_with_values(stopped, name):
         assert np.isfinite(points).mean() > 0.9, "a neuron that is constant has no fractions"
 
 
+def test_names_of_all_parameters_are_formulas():
+    (ax,) = drawn("mod_addition/31_weights_by_parameter", open_cube("gelu_layer_norm", published=True))
+    ax.figure.canvas.draw()
+    labels = {line.get_label() for line in ax.get_lines()}
+    assert {"$W_{E}$", r"$ln_{final\_w}$"} <= labels
+
+
+def test_row_of_the_unembedding_is_drawn_by_place():
+    (ax,) = drawn("mod_addition/21_W_U_row", open_cube("multiplication", published=True))
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), np.arange(113))
+
+
+def test_last_vectors_of_the_basis_are_of_one_frequency():
+    for name, k in (("addition_even", 56), ("subtraction", 56)):
+        axes = drawn("subtraction/14_fourier_last2", open_cube(name, published=True))
+        assert [ax.get_ylabel() for ax in axes] == [f"cos {k}", f"sin {k}"]
+
+
 def test_first_figure_shows_the_operation_of_the_network():
     def titles(name):
         return [ax.get_title() for ax in drawn("paper/fig01", open_cube(name, published=True))]

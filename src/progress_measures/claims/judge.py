@@ -296,11 +296,17 @@ class _Measurements:
         return _has_learned(claim, self._network(name, index).isel(run=0, missing_dims="ignore"))
 
     def outcome(self, claim: Claim, name: str, index: int) -> Outcome:
-        """Apply the rule of a claim to one network: run `index` of the cube `name`."""
+        """Apply the rule of a claim to one network: run `index` of the cube `name`.
+
+        The rule is not applied if a value is NaN because measures are unknown at some checkpoints of the network.
+        """
         network = self._network(name, index)
         run = str(network.run.values[0]) if "run" in network.coords else ""
         values = self._values_of_network(claim, name, index) if self.has_learned(claim, name, index) else {}
-        return Outcome(cube=name, run=run, values=values, holds=rule_holds(claim, values) if values else None)
+        is_open = not values or (
+            _has_nan(claim, values) and _has_gaps(network, load_quantity(claim.quantity or "").variables)
+        )
+        return Outcome(cube=name, run=run, values=values, holds=None if is_open else rule_holds(claim, values))
 
     def outcome_together(self, claim: Claim, name: str) -> Outcome:
         """Apply the rule of a claim to all runs of a cube together.
@@ -379,6 +385,24 @@ class _Measurements:
             return repr(values_of(quantity, [run_cube])) == repr(values_of(quantity, [run_cube.isel(epoch=[-1])]))
         except (IndexError, KeyError, ValueError):
             return False
+
+
+def _has_nan(claim: Claim, values: Values) -> bool:
+    """Return whether a value that the claim's rule bounds is NaN."""
+    bounded = [values.get(condition.value) for condition in claim.accept if condition.relation != "reported"]
+    return any(
+        isinstance(value, float) and np.isnan(value) for entry in bounded for value in np.ravel([entry]).tolist()
+    )
+
+
+def _has_gaps(network: xr.Dataset, variables: Collection[str]) -> bool:
+    """Return whether a variable of a network has values at some of its checkpoints only, as with `training.keep`."""
+    for name in variables:
+        if name in network and "epoch" in network[name].dims and network[name].dtype.kind == "f":
+            known = network[name].notnull().any([dim for dim in network[name].dims if dim != "epoch"]).values
+            if known.any() and not known.all():
+                return True
+    return False
 
 
 def rule_holds(claim: Claim, values: Values) -> bool:

@@ -599,11 +599,12 @@ UNEMBEDDING_ROW = 4  # the row of W_U that the blog post shows: a dimension of t
 def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
     """Row 4 of the unembedding W_U: the weight of dimension 4 of the residual stream on the logit of each output c.
 
-    All values are from the first run at the end of training. As a function of c, the row is a sum of a few sinusoids.
+    All values are from the first run at the end of training. As a function of c, the row is a sum of a few sinusoids. For
+    products and quotients, c is a place in the cyclic group; outputs that are not in the group come last.
     """
     row = cube.W_U.isel(run=0).sel(residual=UNEMBEDDING_ROW)
     ax = fig.subplots()
-    ax.plot(row.output, row, color=COLORS["weights"], lw=1)
+    ax.plot(np.arange(row.sizes["output"]), row, color=COLORS["weights"], lw=1)
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
     ax.set(xlabel="Output c", ylabel=f"Entry of $W_U$'s row {UNEMBEDDING_ROW}", xlim=(0, row.sizes["output"] - 1))
 

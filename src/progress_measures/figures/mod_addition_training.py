@@ -147,8 +147,8 @@ figure(
 
 FRACTION_CURVES = {
     "logit_fraction_explained_directions_per_output": ("logits", COLORS["W_L"]),
-    "neuron_post_fraction_explained_directions": ("neurons, after the ReLU", COLORS["W_E"]),
-    "neuron_pre_fraction_explained_directions": ("neurons, before the ReLU", COLORS["weights"]),
+    "neuron_post_fraction_explained_directions": ("neurons, after the activation", COLORS["W_E"]),
+    "neuron_pre_fraction_explained_directions": ("neurons, before the activation", COLORS["weights"]),
 }
 """Label and color of the curve of each variable."""
 
@@ -239,7 +239,9 @@ def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         name: ax.scatter(x + shift, 0 * x, s=4, c=0 * x, vmin=0, vmax=1, marker=marker, lw=0)
         for name, (marker, shift) in MARKERS.items()
     }
-    ax.set(xlabel="Cluster (left before, right after the ReLU)", ylabel="Fraction at final frequency", ylim=(0, 1.03))
+    ax.set(
+        xlabel="Cluster (left before, right after the activation)", ylabel="Fraction at final frequency", ylim=(0, 1.03)
+    )
 
     def show(epoch: int) -> None:
         fractions = cube.neuron_share_at_final_frequency.sel(epoch=epoch)
@@ -301,8 +303,8 @@ def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     ax.set(
         xlim=(-0.03 * limit, limit),
         ylim=(-0.03 * limit, limit),
-        xlabel="Fraction before the ReLU",
-        ylabel="Fraction after the ReLU",
+        xlabel="Fraction before the activation",
+        ylabel="Fraction after the activation",
     )
 
     def show(epoch: int) -> None:
@@ -511,10 +513,17 @@ def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
         squares = run_cube.sum_of_squared_weights_by_parameter.sel(parameter=name)
         color = PARAMETER_COLORS.get(name) or next(colors_of_other_parameters)
         style = (0, (3, 1.5)) if name in DASHED_PARAMETERS else "-"
-        ax.plot(run_cube.epoch, squares, color=color, ls=style, label=f"${name.replace('_', '_{')}}}$")
+        ax.plot(run_cube.epoch, squares, color=color, ls=style, label=_symbol(name))
     ax.set(ylabel="Sum of squares", ylim=(0, None))
     epoch_axis_with_phases(fig, ax, cube)
     fig.legend(loc="outside center right")  # type: ignore[call-overload]  # a location that the stubs lack
+
+
+def _symbol(parameter: str) -> str:
+    """Return the name of a parameter as a formula: all that follows the first `_` is its index."""
+    letter, underscore, index = parameter.partition("_")
+    index = index.replace("_", r"\_")
+    return f"${letter}_{{{index}}}$" if underscore else letter
 
 
 @figure(

@@ -82,12 +82,12 @@ figure(
 
 figure(
     "subtraction/14_fourier_last2",
-    plot=partial(basis_waves, indices=lambda p: (p - 2, p - 1)),
+    plot=partial(basis_waves, indices=lambda p: (2 * ((p - 1) // 2) - 1, 2 * ((p - 1) // 2))),
     title="The last two vectors of the Fourier basis",
     reference="Modular subtraction notebook, section 3.3",
     variables=("key_frequency",),
     size=(6.8, 2.2),
-    caption="""Cosine and sine of the highest frequency, (p - 1)/2, each as a unit vector over the operand values. Points:
+    caption="""Cosine and sine of the highest frequency that has both, each as a unit vector over the operand values. Points:
     entries of the vector, one per operand value. Line: the same function between them. The entries of two neighboring
     operand values are almost opposite.""",
 )

@@ -93,10 +93,12 @@ class Losses(NamedTuple):
     Attributes:
         updates: number of updates before each measurement, [measurement].
         values: the losses in nats, [measurement].
+        epoch_unknown: whether one loss per update is assumed although the epoch of the last checkpoint is not known.
     """
 
     updates: NDArray[np.int64]
     values: NDArray[np.float64]
+    epoch_unknown: bool = False
 
 
 class Contents(NamedTuple):
@@ -112,7 +114,7 @@ class Contents(NamedTuple):
         train: train losses that the file contains; None if it has none.
         test: test losses that the file contains; None if it has none, or has no train losses.
         train_indices: training pairs as indices a * n + b; None if the file does not list them.
-        assumed: descriptions of what was assumed.
+        assumed_epochs: description of the epochs that were assumed, as the file states none; empty if none were.
         stated: what the file states besides the weights, under standard names.
         contradictions: descriptions of settings that the file states twice with different values.
         unused: places in the file with values from which no setting was read.
@@ -128,7 +130,7 @@ class Contents(NamedTuple):
     train: Losses | None = None
     test: Losses | None = None
     train_indices: NDArray[np.int64] | None = None
-    assumed: list[str] = []  # noqa: RUF012
+    assumed_epochs: str = ""
     stated: dict[str, StatedSetting] = {}  # noqa: RUF012
     contradictions: list[str] = []  # noqa: RUF012
     unused: list[str] = []  # noqa: RUF012
@@ -471,7 +473,9 @@ def _contents_of_run(entries: Any, key: str, other_fields: Mapping[str, Any], pa
             )
     states = [numbered[i][2].states[0] for i in order]
     where = f" under `{key}`" if key else " in a list" if isinstance(entries, list) else " by number"
-    contents = Contents(states, [epochs[i] for i in order], f"a run of {count} checkpoints{where}", assumed=assumed)
+    contents = Contents(
+        states, [epochs[i] for i in order], f"a run of {count} checkpoints{where}", assumed_epochs=assumed
+    )
     last = numbered[order[-1]][2]
     contents = _with_records(contents, other_fields, key, path)._replace(epochs_source=source, skipped=last.skipped)
     return _completed_from_last(contents, last)
@@ -479,24 +483,24 @@ def _contents_of_run(entries: Any, key: str, other_fields: Mapping[str, Any], pa
 
 def _epochs_of_run(
     numbered: list[tuple[int, str, Contents]], is_mapping: bool, key: str, other_fields: Mapping[str, Any], path: Path
-) -> tuple[list[int], str, list[str]]:
-    """Return the number of updates before each checkpoint, how it was found, and descriptions of what was assumed."""
+) -> tuple[list[int], str, str]:
+    """Return the number of updates before each checkpoint, how it was found, and a text if it was assumed, else ""."""
     if UPDATES_KEY in other_fields:
-        return _epochs_under(other_fields, len(numbered), path, UPDATES_KEY), f"`{UPDATES_KEY}`: {IS_UPDATE_COUNT}", []
+        return _epochs_under(other_fields, len(numbered), path, UPDATES_KEY), f"`{UPDATES_KEY}`: {IS_UPDATE_COUNT}", ""
     for name in EPOCH_KEYS:
         if name in other_fields:
             epochs = [epoch + 1 for epoch in _epochs_under(other_fields, len(numbered), path, name)]
-            return epochs, f"`{name}`: {AFTER_UPDATE}", []
+            return epochs, f"`{name}`: {AFTER_UPDATE}", ""
     stated = [contents.epochs[0] for _, _, contents in numbered if contents.epochs]
     if len(stated) == len(numbered):
-        return stated, f"in each checkpoint, {numbered[-1][2].epochs_source}", []
+        return stated, f"in each checkpoint, {numbered[-1][2].epochs_source}", ""
     if is_mapping:
         offset = int(key in RUN_KEYS and all(name.isdecimal() for _, name, _ in numbered))
         source = f"keys of the checkpoints, such as {numbered[-1][1]}: {AFTER_UPDATE if offset else IS_UPDATE_COUNT}"
-        return [number + offset for number, _, _ in numbered], source, []
+        return [number + offset for number, _, _ in numbered], source, ""
     interval = max(1, len(_numbers_under(other_fields, "train_losses", path)) // len(numbered))
     text = f"checkpoints every {interval} epochs, the first after one update, as the file lists no epochs"
-    return [number * interval + 1 for number, _, _ in numbered], "order of the checkpoints", [text]
+    return [number * interval + 1 for number, _, _ in numbered], "order of the checkpoints", text
 
 
 def _epochs_under(other_fields: Mapping[str, Any], count: int, path: Path, name: str) -> list[int]:
@@ -531,10 +535,12 @@ def _last_epoch(
             return numbers[name], f"`{name}` {numbers[name]}: {IS_UPDATE_COUNT}"
     if "epoch" in numbers:
         epoch = numbers["epoch"]
-        if epoch and epoch == len(_first_losses(other_fields, _TRAIN_LOSSES, path)):
+        recorded = _first_losses(other_fields, _TRAIN_LOSSES, path)
+        if epoch and recorded.updates is None and epoch == len(recorded.values):
             return epoch, f"`epoch` {epoch}: {IS_UPDATE_COUNT}, as there are as many train losses"
         return epoch + 1, f"`epoch` {epoch}: {AFTER_UPDATE}"
-    losses = len(_numbers_under(other_fields, "train_losses", path))
+    recorded = _first_losses(other_fields, ("train_losses",), path)
+    losses = len(recorded.values) if recorded.updates is None else 0
     return (losses, f"number of train losses, {losses}") if losses and one_loss_per_update else (None, "")
 
 
@@ -543,7 +549,7 @@ def _last_epoch(
 
 def _with_records(contents: Contents, other_fields: Mapping[str, Any], run_key: str, path: Path) -> Contents:
     """Add losses, configuration and settings from the fields beside the networks."""
-    train, test = _losses(other_fields, run_key, path)
+    train, test, left_out = _losses(contents, other_fields, run_key, path)
     indices = (
         _counts_under(other_fields, "train_indices", path) if other_fields.get("train_indices") is not None else None
     )
@@ -561,7 +567,7 @@ def _with_records(contents: Contents, other_fields: Mapping[str, Any], run_key: 
         train_indices=indices,
         stated=statements.settings,
         contradictions=statements.contradictions,
-        unused=statements.unused,
+        unused=[*statements.unused, *left_out],
     )
 
 
@@ -606,50 +612,117 @@ def _counts_under(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[n
     return numbers.astype(np.int64)
 
 
-def _first_losses(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDArray[np.float64]:
-    """Return the first list of losses under one of several names, in the file or its history; empty if there is none."""
+class _Recorded(NamedTuple):
+    """Losses that a file lists, and the number of updates before each, or None if the file does not state it."""
+
+    values: NDArray[np.float64]
+    updates: NDArray[np.int64] | None = None
+
+
+def _first_losses(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> _Recorded:
+    """Return the first list of losses under one of several names, in the file or its history; empty if there is none.
+
+    A list may have losses, or pairs of a number of updates and a loss.
+
+    Raises:
+        UserError: a list has something else.
+    """
     histories = [loaded[name] for name in _HISTORIES if isinstance(loaded.get(name), Mapping)]
     for source in (loaded, *histories):
         for name in names:
             value = source.get(name)
             is_list = isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
-            if value is not None and (is_list or name in ("train_losses", "test_losses")):
-                numbers = _numbers_under(source, name, path)
-                if numbers.size:
-                    return numbers
-    return np.zeros(0)
+            if value is None or not (is_list or name in ("train_losses", "test_losses")):
+                continue
+            numbers = _numbers_under(source, name, path)
+            shape = np.shape(value)
+            if len(shape) == 2 and shape[1] == 2:
+                updates, losses = numbers.reshape(-1, 2).T
+                if (updates == np.floor(updates)).all() and (updates >= 0).all() and (np.diff(updates) > 0).all():
+                    return _Recorded(losses, updates.astype(np.int64))
+            if numbers.size > max(shape, default=1):  # more than one axis with several entries
+                raise UserError(
+                    f"{path}: `{name}`: expected one loss per entry, or pairs of a number of updates and a loss, with ascending "
+                    f"numbers; found an array of shape {shape}."
+                )
+            if numbers.size:
+                return _Recorded(numbers)
+    return _Recorded(np.zeros(0))
 
 
-def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses | None, Losses | None]:
+def _losses(
+    contents: Contents, loaded: Mapping[str, Any], run_key: str, path: Path
+) -> tuple[Losses | None, Losses | None, list[str]]:
     """Return the train losses and the test losses in the file, each None if absent; both are None without train losses.
 
-    If the file has no `train_updates`, it is assumed that train losses are measured before each update. The paper's authors
-    measure test losses before an update too, possibly only every few epochs. The notebooks measure test losses after
-    the update.
+    If the file does not state the updates, they follow from the number N of train losses and the epoch E of the last
+    checkpoint: one loss per update, measured before the update, if N is at least E or E is unknown; the checkpoints' epochs
+    if there are N checkpoints; otherwise evenly spaced losses, if they divide E. The paper's authors measure test losses
+    before an update too, possibly only every few epochs. The notebooks measure test losses after the update.
+
+    Args:
+        contents: the file's checkpoints and their epochs.
+        loaded: the fields with the losses.
+        run_key: key of the checkpoints in the file; empty if there is none.
+        path: the file.
+
+    Returns:
+        Train losses, test losses, and descriptions of losses that are left out because their updates are not known.
     """
     train, test = _first_losses(loaded, _TRAIN_LOSSES, path), _first_losses(loaded, _TEST_LOSSES, path)
-    if not train.size:
-        return None, None
-    train_losses = _stated_losses(loaded, TRAIN_UPDATES_KEY, train, path) or Losses(np.arange(len(train)), train)
-    if not test.size:
-        return train_losses, None
-    interval = max(1, round(len(train) / len(test)))
-    delay = int(run_key == "checkpoints")  # the notebooks' key: their test losses are one update later
+    if not train.values.size:
+        return None, None, []
+    train_losses = _stated_losses(loaded, TRAIN_UPDATES_KEY, train, path)
     test_losses = _stated_losses(loaded, TEST_UPDATES_KEY, test, path)
-    return train_losses, test_losses or Losses(np.arange(len(test)) * interval + delay, test)
+    updates = _updates_of_losses(len(train.values), contents.epochs)
+    left_out = [] if train_losses or updates is not None else [_left_out("train", train)]
+    if train_losses is None and updates is not None:
+        train_losses = Losses(updates, train.values, epoch_unknown=contents.epochs is None)
+    if test.values.size and test_losses is None:
+        interval = max(1, round(len(train.values) / len(test.values)))  # every k-th train loss may have a test loss
+        if updates is None:
+            return train_losses, None, [*left_out, _left_out("test", test)]
+        spacings = set(np.diff(updates).tolist()) or {1}
+        if len(test.values) == len(updates):
+            of_test = updates
+        elif len(spacings) == 1:
+            of_test = updates[0] + np.arange(len(test.values)) * interval * spacings.pop()
+        else:
+            return train_losses, None, [*left_out, _left_out("test", test)]
+        delay = int(run_key == "checkpoints")  # the notebooks' key: their test losses are one update later
+        test_losses = Losses(of_test + delay, test.values, epoch_unknown=contents.epochs is None)
+    return train_losses, test_losses, left_out
 
 
-def _stated_losses(loaded: Mapping[str, Any], name: str, losses: NDArray[np.float64], path: Path) -> Losses | None:
-    """Return losses with their numbers of updates, which the file lists under a key; None if the file lacks the key."""
+def _updates_of_losses(count: int, epochs: list[int] | None) -> NDArray[np.int64] | None:
+    """Return the number of updates before each of `count` train losses, or None if it is not known; see `_losses`."""
+    last = epochs[-1] if epochs else 0
+    if count >= last:
+        return np.arange(count)
+    if epochs is not None and count == len(epochs) > 1:
+        return np.array(epochs)
+    for intervals in (count - 1, count):  # with or without a loss after the last update
+        if intervals and last % intervals == 0:
+            return np.arange(count) * (last // intervals)
+    return None
+
+
+def _left_out(split: str, losses: _Recorded) -> str:
+    """Return a text that says that losses are left out."""
+    return f"{len(losses.values)} {split} losses whose numbers of updates are not known"
+
+
+def _stated_losses(loaded: Mapping[str, Any], name: str, losses: _Recorded, path: Path) -> Losses | None:
+    """Return losses with their numbers of updates, which the file lists under a key or beside the losses, or None."""
     if name not in loaded:
-        return None
+        return None if losses.updates is None else Losses(losses.updates, losses.values)
     updates = _counts_under(loaded, name, path)
-    if len(updates) != len(losses) or (np.diff(updates) <= 0).any():
+    if len(updates) != len(losses.values) or (np.diff(updates) <= 0).any():
         raise UserError(
-            f"{path}: `{name}`: expected {len(losses)} ascending numbers, one per entry of "
+            f"{path}: `{name}`: expected {len(losses.values)} ascending numbers, one per entry of "
             f"`{name.replace('updates', 'losses')}`."
         )
-    return Losses(updates, losses)
+    return Losses(updates, losses.values)
 
 
 # Folders
@@ -699,7 +772,6 @@ def _contents_of_folder(files: Mapping[str, Any], path: Path, key: str | None) -
         states=[networks[names[epoch]].states[0] for epoch in epochs],
         epochs=epochs,
         layout=f"a folder of {len(epochs)} networks",
-        assumed=[f"files that are not checkpoints are skipped: {'; '.join(skipped)}"] if skipped else [],
         skipped=[*skipped, *last.skipped],
         epochs_source=f"{sources} ({shown})",
     )

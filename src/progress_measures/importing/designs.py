@@ -12,6 +12,7 @@ from progress_measures.experiments.choices import Activation
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.findings import Choice
 from progress_measures.importing.names import FormatMatch
+from progress_measures.importing.stated import canonical
 
 ModelFields = dict[str, Any]
 """Fields of the section `model` of an experiment, by name."""
@@ -129,22 +130,23 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
         add_named("activation", ACTIVATION_ALIASES)
     add_named("normalization", NORMALIZATION_ALIASES)
     add_named("positions", POSITION_ALIASES)
-    config = contents.config
+    config, d_head = contents.config, contents.config.get("d_head")
     if "attention_scale" in contents.stated:
         value, source = contents.stated["attention_scale"]
         if isinstance(value, bool):
             fields["attention_scale"] = (None if value else 1.0, source)  # None: 1/√d_head
-    divisor, d_head = config.get("attn_scale"), config.get("d_head")
-    has_default_scale = fields.get("attention_scale", (None,))[0] is None
-    if has_default_scale and _is_positive(divisor) and not (_is_positive(d_head) and abs(divisor - d_head**0.5) < 1e-6):
-        fields["attention_scale"] = (1 / divisor, "config.attn_scale")
+        elif _is_positive(value):
+            scale = _attention_scale(value, source, path)
+            if not (_is_positive(d_head) and abs(scale * d_head**0.5 - 1) < 1e-6):
+                fields["attention_scale"] = (scale, source)
     if "causal" in contents.stated:
         value, source = contents.stated["causal"]
         fields["causal"] = (str(value).lower() in ("causal", "true"), source)
     epsilon = next(
         (name for name in ("eps", "layer_norm_eps", "norm_eps", "layer_norm_epsilon") if name in config), None
     )
-    if epsilon and _is_positive(config[epsilon]) and fields.get("normalization", ("none",))[0] != "none":
+    # the file may state the number but not the kind of norms; `model_section` leaves it out if there are none
+    if epsilon and _is_positive(config[epsilon]) and fields.get("normalization", ("",))[0] != "none":
         fields["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
     for name in UNSUPPORTED_SETTINGS:  # TransformerLens writes -1 for a cap that is not set
         if config.get(name) not in (None, False, 0, -1, "none", -1.0):
@@ -154,6 +156,23 @@ def _fields_in_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]
             if name in config and config[name] not in values:
                 raise UserError(_unsupported_message(path, name, config[name]))
     return fields
+
+
+def _attention_scale(value: float, source: str, path: Path) -> float:
+    """Return the factor of the attention scores that a file states as a factor or as a divisor.
+
+    Raises:
+        UserError: it is not clear which of the two the number is.
+    """
+    name = canonical(source.rpartition(".")[2])
+    if name == "attn_scale":  # as in TransformerLens
+        return 1 / value
+    if name == "attention_scale" and value <= 1:
+        return value
+    raise UserError(
+        f"{path}: {source} is {value:g}; it is not clear whether attention scores are multiplied or divided by it. State the "
+        "factor with --model attention_scale=…"
+    )
 
 
 def has_position_vectors(positions: Any) -> bool:
@@ -242,6 +261,8 @@ def model_section(weights: Mapping[str, Any], design: ModelFields) -> ModelField
     """
     present = set(weights)
     section = dict(design)
+    if section.get("normalization", "none") == "none":
+        section.pop("norm_epsilon", None)
     if design.get("mlp_input") is not None:
         section |= {"d_mlp": weights["W_in"].shape[-1], "layers": 1 + len(weights.get("W_hidden", ()))}
         section |= {"d_model": weights["W_E"].shape[-1]} if "W_E" in present else {}

@@ -413,8 +413,11 @@ def _reordered(
     present_axes = [axis for axis in our_axes if axis in axes]
     target = ["qkv", *present_axes] if "qkv" in axes else present_axes
     grouped = " ".join(f"({' '.join(group)})" if len(group) > 1 else group[0] for group in groups)
-    # einops computes the size of the last of several merged axes from the sizes of the others
-    group_sizes = {axis: sizes[axis] for group in groups if len(group) > 1 for axis in group[:-1] if axis in sizes}
+    # einops computes the size of one of several merged axes from the sizes of the others
+    group_sizes: dict[str, int] = {}
+    for group in (group for group in groups if len(group) > 1):
+        known = [axis for axis in group if axis in sizes]
+        group_sizes |= {axis: sizes[axis] for axis in (known if len(known) < len(group) else group[:-1])}
     result = rearrange(tensor, f"{grouped} -> {' '.join(target)}", **group_sizes)
     if "qkv" in axes:
         result = result["QKV".index(letter)]

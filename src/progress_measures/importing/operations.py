@@ -76,6 +76,11 @@ def task_of_operation(name: str, n: int, outputs: int, tokens: str, read: int | 
             content |= {"outputs": outputs} if outputs != n else {}
         task = TASKS[str(content["kind"])].model_validate(content | layout)
     except ValidationError as error:
+        if n == 2 and name in MODULAR:
+            raise UserError(
+                f"--operation {name}: operations mod n need at least 3 operand values, and there are 2 (--modulus). State a file "
+                "with the table of right answers."
+            ) from None
         reasons = "; ".join(str(entry["msg"]).removeprefix("Value error, ") for entry in error.errors())
         raise UserError(
             f"--operation {name[:80]}: {reasons}. Expected {', '.join(MODULAR)}, sum, s5, an expression of a and b such as "

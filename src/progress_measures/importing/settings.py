@@ -225,8 +225,9 @@ def recognize_network(path: Path, contents: Contents, computed: ComputedNetwork,
     ]
     if contents.skipped:
         findings.append(Finding("skipped", "; ".join(contents.skipped), "file"))
-    if contents.unused:
-        findings.append(Finding("not interpreted", ", ".join(contents.unused), "file"))
+    used = {finding.detail for finding in computed.findings if finding.source == "file"}
+    if unused := [place for place in contents.unused if place not in used]:
+        findings.append(Finding("not interpreted", ", ".join(unused), "file"))
     experiment_fields = {
         "title": "".join(c if c.isprintable() else "?" for c in f"Imported from {path.name}")[:200],
         "seed": _seed(contents, split) or 0,
@@ -512,6 +513,8 @@ def _epochs(contents: Contents, options: Options) -> tuple[list[int], Finding]:
             f", … {contents.epochs[-1]}" if len(contents.epochs) > 5 else ""
         )
         name = "epoch" if len(contents.epochs) == 1 else f"epochs of {len(contents.epochs)} checkpoints"
+        if contents.assumed_epochs:
+            return contents.epochs, Finding(name, text, "assumed", contents.assumed_epochs)
         return contents.epochs, Finding(name, text, "file", contents.epochs_source)
     epochs = list(range(len(contents.states)))
     return epochs, Finding("epoch", "0", "assumed", "the file does not state the number of updates (--epoch)")

@@ -113,7 +113,8 @@ def _history(contents: Contents, measured: xr.Dataset) -> xr.Dataset:
     """Return train losses [epoch], and losses and accuracies [evaluated_epoch] (`history_epoch` in the cube).
 
     Losses come from the file; at checkpoints without a loss in the file, they are measured. Accuracies are measured at the
-    checkpoints. An epoch without a value has NaN. Losses in the file after the last checkpoint are left out.
+    checkpoints. An epoch without a value has NaN. Losses in the file after the last checkpoint are left out, as are fewer
+    losses than updates if the file does not state the updates.
     """
     epochs = measured.epoch.values
     all_epochs = np.arange(epochs[-1] + 1)
@@ -126,7 +127,10 @@ def _history(contents: Contents, measured: xr.Dataset) -> xr.Dataset:
     curves = {name: by_epoch(epochs, measured[name].values) for name in ("train_accuracy", "test_accuracy")}
     for split, losses in (("train", contents.train), ("test", contents.test)):
         measured_losses = by_epoch(epochs, measured[f"{split}_loss"].values)
-        recorded = measured_losses if losses is None else by_epoch(losses.updates, losses.values)
+        if losses is None or (losses.epoch_unknown and len(losses.values) < epochs[-1]):
+            recorded = measured_losses
+        else:
+            recorded = by_epoch(losses.updates, losses.values)
         curves[f"{split}_loss"] = np.where(np.isnan(recorded), measured_losses, recorded)
     evaluated = all_epochs[np.isfinite(curves["train_loss"]) & np.isfinite(curves["test_loss"])]
     thinned = evaluated[:: math.ceil(len(evaluated) / MAX_EVALUATIONS)]

@@ -15,7 +15,13 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.analysis.clusters import ALWAYS_ON, cluster_masks, clustered
-from progress_measures.analysis.crossings import first_below, first_reaching, lead, nearest_checkpoint
+from progress_measures.analysis.crossings import (
+    first_below,
+    first_reaching,
+    lead,
+    lead_where_known,
+    nearest_checkpoint,
+)
 from progress_measures.analysis.embedding import frequency_energies, operand_embedding
 from progress_measures.analysis.phases import PHASE_ENDS, phase_end_epochs
 from progress_measures.analysis.runs import after_intervention, key_frequencies_of, operand_count, task_of
@@ -623,12 +629,17 @@ def trig_losses(cube: xr.Dataset) -> Values:
     after_memorization = run_cube.sel(epoch=slice(phase_end_epochs(run_cube)[0], None))
     with np.errstate(invalid="ignore"):
         decades = np.abs(np.log10(after_memorization.restricted_loss_train / after_memorization.restricted_loss)).values
-    restricted, test = (float(first_below(cube[name].isel(run=[0]), 1)[0]) for name in ("restricted_loss", "test_loss"))
+    decades = decades[np.isfinite(decades)]
+    test, restricted, leads = lead_where_known(
+        late=cube.test_loss.isel(run=[0]),
+        early=cube.restricted_loss.isel(run=[0]),
+        crossing=lambda curve: first_below(curve, 1),
+    )
     return {
         "fraction_alike": float((decades <= 0.1).mean()) if decades.size else np.nan,
-        "restricted_below_1": restricted,
-        "test_below_1": test,
-        "lead": lead(test, restricted),
+        "restricted_below_1": float(restricted[0]),
+        "test_below_1": float(test[0]),
+        "lead": float(leads[0]),
     }
 
 
