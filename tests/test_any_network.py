@@ -435,7 +435,7 @@ def stated_elsewhere(draw, network):
         else:
             options |= {"tokens": tokens, "read": network.read}
         Path("names.yaml").write_text(json.dumps(mapping))
-        options["names"] = Path("names.yaml")
+        options["mapping_file"] = Path("names.yaml")
         content = state
     else:
         options |= {"tokens": tokens, "read": network.read}
@@ -484,7 +484,7 @@ def test_every_combination_is_imported_rightly_or_refused():
             wrong.append((seed, network.model, network.words, options))
         else:
             right += 1
-            transformer_lens += "names" not in options
+            transformer_lens += "mapping_file" not in options
             closed += run.closed_form
     print(
         f"\nimported: tried {COUNT}, right {right}, refused {len(refused)}, wrong {len(wrong)}; {closed} in closed form"
@@ -534,7 +534,8 @@ def random_experiment(draw):
     if not mlp:
         model |= {"heads": sizes.heads, "d_head": sizes.d_head, "attention_biases": draw.random() < 0.4}
         model |= {"positions": "learned"} if model["positions"] == "fixed" else {}
-        model |= {"norm_weights": draw.random() < 0.6, "unembedding_bias": draw.random() < 0.3}
+        norm_weights = draw.random() < 0.6 or (model["normalization"] == "none" and draw.random() < 0.95)
+        model |= {"norm_weights": norm_weights, "unembedding_bias": draw.random() < 0.3}
         if draw.random() < 0.15:
             model["attention_only"] = True
             model.pop("activation")

@@ -723,3 +723,9 @@ def test_merged_axes_need_one_of_their_sizes(sizes):
 def test_two_operand_values_are_the_reason_if_an_operation_needs_three():
     with pytest.raises(UserError, match="operations mod n need at least 3 operand values, and there are 2"):
         task_of_operation("a+b", 2, 2, "a b =", "last")
+
+
+def test_numbered_layers_are_no_checkpoints():
+    layers = {str(i): {"w": np.ones((4, 4)) * i, "b": np.ones(4)} for i in (1, 2, 3)}
+    contents = contents_of({"emb": {"w": np.ones((5, 4))}, **layers})
+    assert sorted(contents.states[0]) == ["1.b", "1.w", "2.b", "2.w", "3.b", "3.w", "emb.w"]

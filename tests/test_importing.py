@@ -242,7 +242,7 @@ def test_transposed_arrays_of_safetensors_are_hinted_at(folder, trained):
 def test_mapping_file_describes_other_formats(folder, trained):
     Path("names.yaml").write_text(state_dicts.NANOGPT_NAMES)
     file = save(state_dicts.nanogpt(trained[0][400]))
-    recognized = assert_recognized_as(file, trained[0][400], names=Path("names.yaml"))
+    recognized = assert_recognized_as(file, trained[0][400], mapping_file=Path("names.yaml"))
     heads = next(finding for finding in recognized.findings if finding.setting == "heads")
     assert heads.value == "2", "the number of heads is found from the answers"
     assert heads.source == "assumed", "this network attends to all positions alike, so that 4 heads fit almost as well"
@@ -861,7 +861,7 @@ def test_options_count_more_than_a_mapping_file(folder, encoders):
         ENCODER_NAMES + "model: {positions: rotary, activation: gelu, norm_after: false}\ntokens: a b\n"
     )
     options = Options(
-        names=Path("names.yaml"),
+        mapping_file=Path("names.yaml"),
         tokens="a b =",
         model={"positions": "sinusoidal", "activation": "relu"},
         heads=4,
@@ -883,13 +883,13 @@ def test_mapping_file_states_the_attention_scale(folder, trained):
     state["h.0.attn.in_proj"][:32] /= 3
     file = save(state)
     Path("names.yaml").write_text(state_dicts.NANOGPT_NAMES + "attention_scale: 0.75\n")
-    cube = imported(file, names=Path("names.yaml"), split=SPLIT, heads=2)
+    cube = imported(file, mapping_file=Path("names.yaml"), split=SPLIT, heads=2)
     assert cube.attention_scale.item() == 0.75
     original = trained[1].test_loss.sel(epoch=400).item()
     assert cube.test_loss.item() == pytest.approx(original, rel=1e-4)
     Path("names.yaml").write_text(state_dicts.NANOGPT_NAMES)
     try:
-        other = imported(file, names=Path("names.yaml"), split=SPLIT, heads=2).test_loss.item()
+        other = imported(file, mapping_file=Path("names.yaml"), split=SPLIT, heads=2).test_loss.item()
     except UserError:
         return
     assert abs(other / original - 1) > 1e-2
@@ -937,7 +937,7 @@ def test_mapping_file_states_what_an_mlp_reads(folder, mlp_input):
         expected = network(a, b).numpy()
     np.testing.assert_allclose(RunContext(run, double, None).final.logits, expected, rtol=1e-4, atol=1e-4)
     assert recognized.agreement["a+b"] == 1
-    cube = imported("theirs.pth", names=Path("names.yaml"), split="shuffle:0:0.5")
+    cube = imported("theirs.pth", mapping_file=Path("names.yaml"), split="shuffle:0:0.5")
     assert cube.mlp_input.item() == mlp_input
     assert cube.test_accuracy.item() == 1
     assert "mean_attention" not in cube

@@ -32,9 +32,9 @@ NETWORKS = ROOT.parent / "shared/data/networks"
 pytestmark = pytest.mark.skipif(not NETWORKS.is_dir(), reason="the networks of other people are not here")
 
 MAP, POST_MAP, A_OP_B_MAP = (NETWORKS / f"{name}.yaml" for name in ("gelu_p97", "post_ln_gelu_p97", "a_op_b_final"))
-GELU = {"names": MAP, "heads": 4, "model": {"activation": "gelu", "normalization": "layer_norm"}}
-POST = {"names": POST_MAP, "model": {"activation": "gelu", "normalization": "layer_norm", "norm_after": True}}
-A_OP_B = {"names": A_OP_B_MAP, "heads": 4, "model": {"activation": "relu", "normalization": "none"}}
+GELU = {"mapping_file": MAP, "heads": 4, "model": {"activation": "gelu", "normalization": "layer_norm"}}
+POST = {"mapping_file": POST_MAP, "model": {"activation": "gelu", "normalization": "layer_norm", "norm_after": True}}
+A_OP_B = {"mapping_file": A_OP_B_MAP, "heads": 4, "model": {"activation": "relu", "normalization": "none"}}
 
 
 class Truth(NamedTuple):
@@ -168,7 +168,7 @@ def test_values_are_the_true_ones_to_the_digits_given(name, rows):
 
 
 REFUSED = {
-    "post-LayerNorm, not stated": ("post_ln_gelu_p97.pt", {"names": POST_MAP}, "norm_after"),
+    "post-LayerNorm, not stated": ("post_ln_gelu_p97.pt", {"mapping_file": POST_MAP}, "norm_after"),
     "gelu, against the file": ("tl_gelu_nolosses.pth", {"model": {"activation": "relu"}}, "activation is gelu in the file"),
     "scaled, against the file": ("tl_noscale.pth", {"model": {"attention_scale": 0.5}}, "attention_scale is 1.0 in the file"),
     "gated, no solver": ("tl_gated.pth", {}, r"follow no operation .* a\+b on 18.40%"),
@@ -202,7 +202,7 @@ def test_a_refusal_has_exit_status_2_and_writes_nothing(folder):
 
 
 def test_activation_that_nothing_states_is_found_out(rows):
-    _, network, value = recognized(NETWORKS / "gelu_p97.pt", names=MAP, heads=4)
+    _, network, value = recognized(NETWORKS / "gelu_p97.pt", mapping_file=MAP, heads=4)
     assert finding(network, "activation")[1:3] == ("gelu", "inferred")
     assert value("loss") == pytest.approx(0.0068929, abs=5e-8)
     rows.append(("gelu_p97.pt (nothing stated)", "gelu found, or refused", "gelu found"))

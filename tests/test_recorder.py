@@ -13,7 +13,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
 from progress_measures.importing.callables import CallableNetwork
 from progress_measures.importing.import_network import import_network
-from progress_measures.importing.operations import task_of
+from progress_measures.importing.operations import task_of_operation
 from progress_measures.importing.settings import Options
 from progress_measures.measures import measures
 from progress_measures.measures.algorithm import mean_cosine
@@ -241,7 +241,7 @@ def test_other_operations(operation, n, outputs, folder):
     table = torch.randn(n * n, outputs)
     recorded = Recorder(operation=operation, modulus=n, train=random_mask(n), tokens="b a")
     measured = recorded.record(lambda tokens: table[tokens[:, 1] * n + tokens[:, 0]], 0)
-    labels = torch.from_numpy(task_of(operation, n, outputs, "a b", "last").label_table().ravel())
+    labels = torch.from_numpy(task_of_operation(operation, n, outputs, "a b", "last").label_table().ravel())
     expected = nn.functional.cross_entropy(table, labels)
     assert float(measured.loss) == pytest.approx(float(expected), rel=1e-5)
     recorded.save("results/mine")
@@ -297,7 +297,7 @@ def test_transformer_lens_network_returns_to_training_mode():
     network.train()
     with pytest.raises(UserError, match="expected 200 outputs or more, found 113"):
         Recorder(operation="a+b", modulus=200, tokens="a b").record(network, 0)
-    task = task_of("a+b", 20, 113, "a b 113", "last")
+    task = task_of_operation("a+b", 20, 113, "a b 113", "last")
     CallableNetwork(network, task, "test").activations()
     assert network.training
     assert network.original_model.training
@@ -342,7 +342,7 @@ def test_gradients_of_a_module_a_table_and_a_function_agree():
     network, mask = small(3), random_mask(N)
     for _ in trained_a_little(network, mask):
         pass
-    task = task_of("a+b", N, N, "a b", "last")
+    task = task_of_operation("a+b", N, N, "a b", "last")
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
     def function(tokens):
@@ -369,7 +369,7 @@ def test_gradients_of_a_module_a_table_and_a_function_agree():
 
 def test_cosines_of_a_module_are_those_of_each_triple():
     network = small(3)
-    task = task_of("a+b", N, N, "a b", "last")
+    task = task_of_operation("a+b", N, N, "a b", "last")
     cosines = CallableNetwork(network, task, "test").activations()["gradient_cosines"]
     triples = np.random.default_rng(0).integers(N, size=(2048, 3))
     for (a, b, c), cosine in zip(triples[:20], cosines[:20], strict=True):

@@ -18,7 +18,7 @@ from mutations import HOSTILE_NAMES, SCALARS, VALUES, many_cases, mark_encrypted
 
 from progress_measures.cube.open import open_cube
 from progress_measures.experiments import load_experiment
-from progress_measures.importing.import_network import import_network, recognize
+from progress_measures.importing.import_network import import_network, read_and_recognize
 from progress_measures.importing.reading import read
 from progress_measures.importing.settings import Options
 from progress_measures.measures.checkpoint import RunContext
@@ -110,7 +110,7 @@ def assert_same_logits(network, state):
 
 def imported(path, tally, case, options=PLAIN):
     """Return the network recognized in a file, or None if the file is refused with a message that names it."""
-    network, refusal = result_or_message(lambda: recognize(path, options))
+    network, refusal = result_or_message(lambda: read_and_recognize(path, options))
     tally.count(case, "refused" if refusal else "right")
     assert refusal is None or path.name in refusal
     return network[1] if network else None
@@ -316,7 +316,9 @@ def test_damaged_metadata_of_the_training(folder, tally, data, several, part):
     ],
 )
 def test_impossible_metadata_is_named(folder, tally, content, options, expected):
-    network, refusal = result_or_message(lambda: recognize(save({"model": STATE} | content), PLAIN._replace(**options)))
+    network, refusal = result_or_message(
+        lambda: read_and_recognize(save({"model": STATE} | content), PLAIN._replace(**options))
+    )
     assert network is None
     assert expected in refusal
     tally.count("metadata of the training", "refused")
@@ -325,7 +327,7 @@ def test_impossible_metadata_is_named(folder, tally, content, options, expected)
 def test_checkpoints_are_sorted_by_epoch(folder):
     """The checkpoint with the last epoch is the network, in any order of the mapping."""
     early = {name: tensor * 0 for name, tensor in STATE.items()}
-    _, network = recognize(save({"checkpoints": {399: STATE, 199: early}}), PLAIN)
+    _, network = read_and_recognize(save({"checkpoints": {399: STATE, 199: early}}), PLAIN)
     assert network.epochs == [200, 400]
     assert_same_logits(network, STATE)
 
@@ -357,7 +359,7 @@ def test_unusual_training_is_imported(folder, tally):
 @many_cases(150)
 @given(
     data=st.data(),
-    option=st.sampled_from(["split", "operation", "modulus", "tokens", "read", "heads", "epoch", "names", "key"]),
+    option=st.sampled_from(["split", "operation", "modulus", "tokens", "read", "heads", "epoch", "mapping_file", "key"]),
 )
 def test_options(folder, tally, data, option):
     """Options have arbitrary text, and junk in place of files with indices or answers."""
@@ -368,8 +370,8 @@ def test_options(folder, tally, data, option):
         suffix = data.draw(st.sampled_from([".txt", ".csv", ".json", ".npy", ""]))
         value = f"junk{suffix}"
         Path(value).write_bytes(data.draw(st.sampled_from(JUNK_FILES) | st.binary(max_size=60)))
-    given_options = PLAIN._replace(**{option: Path(value) if option == "names" else value})
-    network, refusal = result_or_message(lambda: recognize(save(STATE), given_options))
+    given_options = PLAIN._replace(**{option: Path(value) if option == "mapping_file" else value})
+    network, refusal = result_or_message(lambda: read_and_recognize(save(STATE), given_options))
     tally.count("options of an import", "refused" if refusal else "right")
     if network:
         if option not in ("heads", "modulus", "tokens", "read"):
@@ -429,7 +431,7 @@ JUNK_FILES = [
 def files(folder):
     """An undamaged file of each kind, and the weights recognized in it."""
     return {
-        kind: (save(STATE, kind, "undamaged").read_bytes(), recognize(save(STATE, kind), PLAIN)[1].weights[-1])
+        kind: (save(STATE, kind, "undamaged").read_bytes(), read_and_recognize(save(STATE, kind), PLAIN)[1].weights[-1])
         for kind in KINDS
     }
 
@@ -476,7 +478,7 @@ def test_damaged_old_file_without_checksums(folder, files, data):
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     Path("old.pth").write_bytes(content)
-    result_or_message(lambda: recognize(Path("old.pth"), PLAIN))
+    result_or_message(lambda: read_and_recognize(Path("old.pth"), PLAIN))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -659,7 +661,7 @@ def test_devices_pipes_and_folders(folder, tally):
     for name in HOSTILE_NAMES:
         path = Path(name)
         if not path.is_dir() if len(name) < 250 else True:
-            _, refusal = result_or_message(lambda path=path: recognize(path, PLAIN))
+            _, refusal = result_or_message(lambda path=path: read_and_recognize(path, PLAIN))
             assert refusal
             tally.count("not regular files", "refused")
 
@@ -800,7 +802,7 @@ def test_malicious_pickles_never_run(folder, tally, name, form):
     else:
         attempts = [(path, PLAIN)]
     for file, options in attempts:
-        network, refusal = result_or_message(lambda file=file, options=options: recognize(file, options))
+        network, refusal = result_or_message(lambda file=file, options=options: read_and_recognize(file, options))
         assert network is None
         assert path.name in refusal
     assert not Path("pwned").exists()

@@ -188,7 +188,7 @@ def test_huge_grid_is_refused_at_once(folder, tally):
 @pytest.mark.parametrize(
     ("grid", "expected"),
     [
-        ({"seed": [1, "1"]}, "runs need different names"),
+        ({"seed": [1, "1"]}, "have the name"),
         ({"seed": [1, 1.0]}, "have the same settings"),
         ({"training.weight_decay": [1, 1.0]}, "have the same settings"),
         ({"seed": [0, 1], " seed": [2, 3]}, "`seed` occurs twice"),

@@ -280,7 +280,7 @@ def _add_selected_epochs(run_cube: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
             f"{_listed(added.kept_neuron)}, because its rules for selecting neurons have changed; "
             "train, gather and publish the experiment again."
         )
-    labels = {dim: existing.indexes[dim] for dim in added.dims if dim != "moment"}
+    labels = {dim: existing.indexes[dim] for dim in added.dims if dim != "moment" and dim in existing.dims}
     # the cube may have labels of other runs too
     if all(added.indexes[dim].isin(index).all() for dim, index in labels.items()):
         added = added.reindex(labels)

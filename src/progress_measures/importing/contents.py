@@ -427,8 +427,10 @@ def _is_run(value: Any) -> bool:
         return bool(value) and all(_is_checkpoint(entry) for entry in value)
     if not isinstance(value, Mapping):
         return False
-    numbered = {name: entry for name, entry in value.items() if _NUMBERED.fullmatch(str(name).lower())}
-    return bool(numbered) and all(_is_checkpoint(entry) for entry in numbered.values())
+    numbered = [entry for name, entry in value.items() if _NUMBERED.fullmatch(str(name).lower())]
+    if all(isinstance(entry, Mapping) and set(entry) <= _LAYER_TENSORS for entry in numbered):
+        return False  # layers of one network
+    return all(_is_checkpoint(entry) for entry in numbered)
 
 
 def _is_checkpoint(value: Any) -> bool:
