@@ -359,7 +359,9 @@ def test_unusual_training_is_imported(folder, tally):
 @many_cases(150)
 @given(
     data=st.data(),
-    option=st.sampled_from(["split", "operation", "modulus", "tokens", "read", "heads", "epoch", "mapping_file", "key"]),
+    option=st.sampled_from(
+        ["split", "operation", "modulus", "tokens", "read", "heads", "epoch", "mapping_file", "key"]
+    ),
 )
 def test_options(folder, tally, data, option):
     """Options have arbitrary text, and junk in place of files with indices or answers."""
