@@ -187,6 +187,9 @@ def damage_reported(path: Path, remedy: str) -> Iterator[None]:
         path: The store, for the message.
         remedy: What the user can do, for the message.
 
+    Yields:
+        Once; the block reads the store.
+
     Raises:
         UserError: Reading in the block failed: the store is missing or damaged.
     """

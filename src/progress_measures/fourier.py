@@ -50,7 +50,15 @@ def harmonics(n: int, selected: ArrayLike, multiples: tuple[int, ...] = (1, 2, 3
 
 
 def nyquist_factor(n: int, k: NDArray[Any]) -> NDArray[np.float64]:
-    """Return (n/2) / (sum over x of cos(w_k x)^2) for each frequency k: 1/2 at the Nyquist frequency, otherwise 1."""
+    """Return (n/2) / (sum over x of cos(w_k x)^2) for each frequency k.
+
+    Args:
+        n: number of operand values.
+        k: frequencies [frequency].
+
+    Returns:
+        1/2 at the Nyquist frequency n/2, otherwise 1: [frequency].
+    """
     return np.where(2 * k == n, 0.5, 1.0)
 
 

@@ -30,17 +30,42 @@ def runs_folder(experiment: str) -> Path:
 
 
 def checkpoints(experiment: str, run: str) -> Path:
-    """Return the store of a run's weights at all stored epochs."""
+    """Return the path of a run's weights at all stored epochs.
+
+    Args:
+        experiment: name of the experiment.
+        run: name of the run.
+
+    Returns:
+        The path of a Zarr store.
+    """
     return runs_folder(experiment) / run / "checkpoints.zarr"
 
 
 def family_store(experiment: str, run: str, family: str) -> Path:
-    """Return the store of one family's measures of one run."""
+    """Return the path of one family's measures of one run.
+
+    Args:
+        experiment: name of the experiment.
+        run: name of the run.
+        family: name of the family.
+
+    Returns:
+        The path of a Zarr store.
+    """
     return runs_folder(experiment) / run / "measures" / f"{family}.zarr"
 
 
 def measured_record(experiment: str, part: str) -> Path:
-    """Return the file that records the measurement of a part of an experiment; `cube.parts` defines the parts."""
+    """Return the path of the file that records that a part of an experiment is measured.
+
+    Args:
+        experiment: name of the experiment.
+        part: name of the part; `cube.parts` defines the parts.
+
+    Returns:
+        The path.
+    """
     return RESULTS / experiment / "measured" / part
 
 

@@ -116,6 +116,9 @@ def least_squares(regressors: Array, values: Array) -> LinearFit:
     Args:
         regressors: regressors [row, regressor], without the constant; a row is one observation, such as a pair.
         values: values to fit [row].
+
+    Returns:
+        The coefficients [regressor], the intercept and R².
     """
     mean = regressors.mean(0)
     coefficients = np.linalg.lstsq(regressors - mean, values - values.mean())[0]

@@ -64,6 +64,9 @@ def keep_only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
     Args:
         cube: the cube.
         variables: names of the variables to keep; names that the cube lacks are ignored.
+
+    Returns:
+        The cube with these variables.
     """
     return cube.drop_vars([name for name in cube.data_vars if name not in variables])
 

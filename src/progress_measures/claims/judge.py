@@ -44,7 +44,13 @@ It is used for maps: large measures, such as the neurons at all pairs, which a c
 
 
 def no_maps(cube: str, run: str, names: Collection[str]) -> xr.Dataset:
-    """Return an empty dataset: the `MapsOf` to use if there are no weights from which maps can be computed."""
+    """Return an empty dataset: the `MapsOf` to use if there are no weights from which maps can be computed.
+
+    Args:
+        cube: not used; name of the cube.
+        run: not used; name of the run.
+        names: not used; names of the maps.
+    """
     return xr.Dataset()
 
 
@@ -121,7 +127,15 @@ class Judgment(NamedTuple):
 
 
 def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment:
-    """Judge one claim; see `judge_all`."""
+    """Judge one claim.
+
+    Args:
+        claim: the claim.
+        cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
+
+    Returns:
+        The judgment, as one of those that `judge_all` returns.
+    """
     return judge_all([claim], cube_of)[0]
 
 
@@ -406,7 +420,15 @@ def _has_gaps(network: xr.Dataset, variables: Collection[str]) -> bool:
 
 
 def rule_holds(claim: Claim, values: Values) -> bool:
-    """Return whether all conditions of a claim's rule hold for the values of one network, or of all runs together."""
+    """Return whether all conditions of a claim's rule hold.
+
+    Args:
+        claim: the claim.
+        values: values of the claim's quantity on one network, or on all runs together.
+
+    Raises:
+        UserError: a value that the rule bounds is missing, or cannot be compared with its bound.
+    """
     return all(_claim_condition_holds(claim, condition, values) for condition in claim.accept)
 
 
@@ -424,7 +446,15 @@ def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
 
 
 def values_of(quantity: Quantity, cubes: list[xr.Dataset]) -> Values:
-    """Compute the values of a quantity as plain numbers, strings, lists and dictionaries."""
+    """Compute the values of a quantity.
+
+    Args:
+        quantity: the quantity.
+        cubes: its cubes, in the order of the claim.
+
+    Returns:
+        The values by name, as plain numbers, strings, lists and dictionaries.
+    """
     values = quantity.function(*(keep_only(cube, quantity.variables) for cube in cubes))
     return {name: _as_plain_value(value) for name, value in values.items()}
 

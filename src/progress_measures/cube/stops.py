@@ -21,6 +21,9 @@ def with_stops(cube: xr.Dataset, runs: list[Run], records: Mapping[str, Any]) ->
         cube: the cube.
         runs: the runs of the cube.
         records: record of the training of each run (its `done.json`), by name of the run.
+
+    Returns:
+        The cube; `stopped_at` is NaN for a run that trained to its last epoch.
     """
     if all(run.training.stop_when is None for run in runs):
         return cube

@@ -40,7 +40,15 @@ def by_source(template: str, **inserts: str) -> dict[str, str]:
 
 
 def sections(demo: str, subtraction: str) -> dict[str, str]:
-    """Return references to the heading `demo` of the demo and the section `subtraction` of the notebook, by source."""
+    """Return the references of a figure that the TransformerLens demo and the subtraction notebook both have.
+
+    Args:
+        demo: heading in the demo.
+        subtraction: number of the section of the notebook.
+
+    Returns:
+        The references by source.
+    """
     return {
         "demo": f"TransformerLens demo, {demo}",
         "subtraction": f"Modular subtraction notebook, section {subtraction}",

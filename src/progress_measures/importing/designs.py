@@ -81,7 +81,17 @@ def stated_fields(contents: Contents, match: FormatMatch, options: Mapping[str, 
 
 
 def contradictions(contents: Contents, match: FormatMatch, choices: Mapping[str, Choice], path: Path) -> list[str]:
-    """Describe fields of `model` for which the file, the mapping file and the options state different values."""
+    """Describe fields of `model` for which the file, the mapping file and the options state different values.
+
+    Args:
+        contents: what the file contains.
+        match: the state dict of the last checkpoint, matched against its format.
+        choices: the fields that are stated, as `stated_fields` returns them.
+        path: path of the file, for messages.
+
+    Returns:
+        One text for each contradiction.
+    """
     lines = [
         f"{name} is {value} in the mapping file, and {choices[name].value} by the option"
         for name, value in match.format.settings.items()
@@ -95,9 +105,16 @@ def contradictions(contents: Contents, match: FormatMatch, choices: Mapping[str,
 
 
 def check_norms(choices: Mapping[str, Choice], match: FormatMatch) -> None:
-    """Raise a `UserError` if nothing determines whether norms precede or follow attention and MLP.
+    """Check that something determines whether norms precede or follow attention and MLP.
 
     Networks whose norms precede attention and MLP usually have a final norm, too; others do not.
+
+    Args:
+        choices: the fields of `model` that are stated.
+        match: the state dict of the last checkpoint, matched against its format.
+
+    Raises:
+        UserError: neither the fields nor the weights of a final norm determine it.
     """
     norms = [name for name in match.weights(heads=1) if name.startswith("ln")]  # any number of heads gives these names
     is_place_stated = bool({"norm_after", "final_norm"} & set(choices))
@@ -292,7 +309,14 @@ def model_section(weights: Mapping[str, Any], design: ModelFields) -> ModelField
 def paper_defaults(design: ModelFields, match: FormatMatch) -> list[str]:
     """Describe the parts of a transformer that neither its tensors nor any statement determines.
 
-    These parts are assumed to be as in the paper's design. The list is empty for an MLP.
+    These parts are assumed to be as in the paper's design.
+
+    Args:
+        design: the fields of `model` that are stated or inferred.
+        match: the state dict of the last checkpoint, matched against its format.
+
+    Returns:
+        One text for each part; none for an MLP.
     """
     if design.get("mlp_input") is not None:
         return []

@@ -170,9 +170,14 @@ def _write(network: RecognizedNetwork, name: str, contents: Contents, precision:
 
 
 def report(network: RecognizedNetwork, path: Path) -> list[str]:
-    """Return the lines of a report on a network: what is known about it, its agreement with each operation, and doubts.
+    """Report what is known about a network, its agreement with each operation, and doubts.
 
-    A doubt says what contradicts a setting that was found.
+    Args:
+        network: the network.
+        path: path of its file.
+
+    Returns:
+        The lines of the report. A doubt says what contradicts a setting that was found.
     """
     provenance = network.experiment.imported
     assert provenance is not None

@@ -118,12 +118,15 @@ def is_path(name: str) -> bool:
 
 
 def read_answers(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
-    """Read the right answers [a, b] from a file with n lines of n numbers.
+    """Read the right answers from a file with n lines of n numbers.
 
     Args:
         path: path of a .npy file, or of a text file with numbers separated by spaces, or by commas in a .csv file.
         n: number of operand values.
         outputs: number of outputs; every right answer must be smaller.
+
+    Returns:
+        The right answers [a, b].
 
     Raises:
         UserError: the file is missing, or is not a table of n x n integers from 0 to `outputs` - 1.

@@ -195,7 +195,15 @@ def agreement(logits: NDArray[np.floating], operations: list[CandidateOperation]
 
 
 def check_finite(logits: NDArray[np.floating], path: Path) -> None:
-    """Raise a `UserError` if logits are not finite."""
+    """Check that logits are finite.
+
+    Args:
+        logits: logits of a network, of any shape.
+        path: path of the network's file, for the message.
+
+    Raises:
+        UserError: a logit is NaN or infinite.
+    """
     if not np.isfinite(logits).all():
         raise UserError(
             f"{path}: the network's logits are not finite: its weights are too large, or the file is damaged."

@@ -290,7 +290,15 @@ def _sizes(contents: Contents, match: FormatMatch, options: Options, choices: Ma
 
 
 def stated_modulus(contents: Contents, options: Options) -> Choice | None:
-    """Return n as the user or else the file states it; None if neither does."""
+    """Return the stated number n of operand values.
+
+    Args:
+        contents: what the file contains.
+        options: what the user states; it takes precedence over the file.
+
+    Returns:
+        The number with its source; None if neither states it.
+    """
     if options.modulus:
         return Choice(options.modulus, "option", "--modulus")
     stated = contents.stated.get("modulus")

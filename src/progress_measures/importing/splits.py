@@ -86,7 +86,16 @@ class TrainAndTestLoss(NamedTuple):
         return True
 
     def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], defined: NDArray[np.bool_]) -> float:
-        """Return max |ln(stated loss / computed loss)| over train and test; 0 without losses. Arguments as of `fits_split`."""
+        """Compute how far the stated losses are from those of a split.
+
+        Args:
+            pair_losses: loss of each pair in nats, [a, b].
+            train: whether each pair is a training pair, [a, b].
+            defined: whether each pair has a right answer, [a, b].
+
+        Returns:
+            The maximum of |ln(stated loss / computed loss)| over train and test loss; 0 if neither is stated.
+        """
         floor = 1e-12  # avoids the logarithm of 0
         return max(
             (

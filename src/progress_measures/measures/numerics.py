@@ -93,7 +93,15 @@ class Outcomes(NamedTuple):
 
     @classmethod
     def of(cls, logits: NDArray, labels: NDArray[np.int64]) -> Outcomes:
-        """Compute the outcomes of logits [example, output] for labels [example]."""
+        """Compute the loss and the correctness of each answer.
+
+        Args:
+            logits: [example, output].
+            labels: index of the right output, [example].
+
+        Returns:
+            Loss, correctness and label of each example.
+        """
         return cls(cross_entropy(logits, labels), correct(logits, labels), labels)
 
     def select(self, examples: NDArray[np.bool_]) -> Outcomes:

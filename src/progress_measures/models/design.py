@@ -84,17 +84,28 @@ class Design:
         return x if bias is None else x + bias[:, None, None]
 
     def scale(self, scores: Tensor, d_head: int) -> Tensor:
-        """Multiply attention scores, the products of queries and keys, by the attention scale."""
+        """Multiply attention scores by the attention scale.
+
+        Args:
+            scores: products of queries and keys, of any shape.
+            d_head: dimension of queries and keys; the default scale is 1/sqrt(d_head).
+
+        Returns:
+            The scaled scores.
+        """
         return scores / d_head**0.5 if self.attention_scale is None else scores * self.attention_scale
 
     def rotate(self, x: Tensor, first: int = 0) -> Tensor:
-        """Rotate queries or keys by their position (Su et al. 2021); return them unchanged if `rotary` is 0.
+        """Rotate queries or keys by their position (Su et al. 2021).
 
         Each dimension i < rotary/2 is rotated together with dimension i + rotary/2, as in GPT-NeoX.
 
         Args:
             x: queries or keys, [run, example, position, head, d_head].
             first: position in the sequence of the first query or key in `x`.
+
+        Returns:
+            The rotated queries or keys, of the same shape; unchanged if `rotary` is 0.
         """
         if not self.rotary:
             return x
@@ -125,9 +136,17 @@ def design_of(model: Model) -> Design:
 
 
 def sinusoidal_positions(positions: int, d_model: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return the position vectors of Vaswani et al. 2017: [position, d_model].
+    """Return the position vectors of Vaswani et al. 2017.
 
     Dimension 2i is sin(position / 10000^(2i / d_model)), and dimension 2i + 1 the cosine of the same angle.
+
+    Args:
+        positions: number of positions.
+        d_model: dimension of the residual stream.
+        dtype: type of the result; the angles are computed in float64.
+
+    Returns:
+        The vectors [position, d_model].
     """
     position = torch.arange(positions, dtype=torch.float64)[:, None]
     frequency = torch.exp(-math.log(10_000.0) * torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)

@@ -119,7 +119,12 @@ class PairBatch:
         return (self._first_row + torch.stack([a, self.n + b], dim=-1)[:, :, None, :]).flatten(2)
 
     def fill(self, a: Tensor, b: Tensor) -> None:
-        """Replace the pairs in place by the same number of other pairs."""
+        """Replace the pairs in place by the same number of other pairs.
+
+        Args:
+            a: first operand of each pair, of the shape given to the constructor.
+            b: second operand of each pair, of the same shape.
+        """
         self.a.copy_(a)
         self.b.copy_(b)
         self._bags.fill(self._rows(a, b))

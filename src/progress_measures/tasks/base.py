@@ -149,7 +149,15 @@ class PairTask(Task):
         raise NotImplementedError
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the label of each pair (a, b), elementwise; any integer for a pair without a right answer."""
+        """Return the label of each pair (a, b), elementwise.
+
+        Args:
+            a: first operands, of any shape.
+            b: second operands, of the same shape.
+
+        Returns:
+            The labels, of the same shape; any integer for a pair without a right answer.
+        """
         raise NotImplementedError
 
     def defined(self) -> NDArray[np.bool_]:

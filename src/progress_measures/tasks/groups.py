@@ -67,7 +67,15 @@ def find_group(labels: NDArray[np.int64], defined: NDArray[np.bool_] | None = No
 
 
 def discrete_powers(p: int, generator: int) -> NDArray[np.int64]:
-    """Return the powers g^0 … g^(p - 2) mod p of a primitive root g: the residues other than 0 [p - 1]."""
+    """Return the powers of a primitive root, which are the residues other than 0.
+
+    Args:
+        p: a prime.
+        generator: a primitive root g mod p.
+
+    Returns:
+        g^0 … g^(p - 2) mod p, [p - 1].
+    """
     powers = [1]
     for _ in range(p - 2):
         powers.append(powers[-1] * generator % p)

@@ -189,7 +189,15 @@ def wall_time(row: PlanRow, at_once_count: int) -> float:
 
 
 def note(device: cost.Device, core: cost.Device) -> str:
-    """Return the note below the table, which states the sources of the estimates."""
+    """Return the note below the table, which states the sources of the estimates.
+
+    Args:
+        device: device that trains.
+        core: core that measures.
+
+    Returns:
+        The note.
+    """
     measuring = "Measuring may take between half and twice the stated time."
     if device.name == "cpu":
         load = os.getloadavg()[0]
