@@ -98,3 +98,39 @@ def test_no_two_classes_have_one_name():
         node.name for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in names.items() if count > 1] == []
+
+
+DECLARED_BY = ("figure", "table", "measure", "quantity", "command", "callback")
+"""Decorators whose functions have a docstring for users: a caption, a description or a help text."""
+
+
+def public_functions(body, class_name=""):
+    """Yield the public functions and methods in the body of a module or class, with the name of the class."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node.body, node.name)
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            calls = [call for call in node.decorator_list if isinstance(call, ast.Call)]
+            if not any(ast.unparse(call.func).rpartition(".")[2] in DECLARED_BY for call in calls):
+                yield class_name, node
+
+
+def test_public_functions_document_their_arguments_and_results():
+    """A method that another class of the project documents, such as `labels` of a task, may have one line."""
+    documented, lacking = set(), []
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for class_name, function in public_functions(ast.parse(file.read_text()).body):
+            arguments = [argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)]
+            if len([name for name in arguments if name not in ("self", "cls")]) < 2:
+                continue
+            text = ast.get_docstring(function) or ""
+            returns = function.returns is not None and ast.unparse(function.returns) != "None"
+            is_complete = "Args:" in text and (
+                not returns
+                or "Returns:" in text
+                or "Yields:" in text
+                or text.startswith(("Return", "Compute", "Yield"))
+            )
+            documented |= {function.name} if is_complete and class_name else set()
+            lacking += [] if is_complete else [(file.stem, class_name, function.name)]
+    assert [entry for entry in lacking if not (entry[1] and entry[2] in documented)] == []
