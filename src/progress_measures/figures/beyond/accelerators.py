@@ -73,7 +73,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         _events(axes[0], part, rows[name])
         generalizes = np.isfinite(generalization_epochs(part))
         fill = np.where(generalizes, COLORS["weights"], "white")
-        style = {"c": fill, "edgecolors": COLORS["weights"], "s": 18, "zorder": 3}
+        style = {"c": fill, "edgecolors": COLORS["weights"], "s": 18, "zorder": 3, "clip_on": False}
         axes[1].scatter(part.key_frequency.sum("frequency"), rows[name], **style)
         axes[2].scatter(last_checkpoint(part.distance_irrelevance), rows[name], **style)
     axes[0].set(
