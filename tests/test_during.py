@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from progress_measures.cube.extract import measure_run
 from progress_measures.cube.gather import gather
+from progress_measures.cube.measured_in_training import families_of_other_code
 from progress_measures.cube.open import open_cube, open_run
 from progress_measures.experiments.schema import Training
 from progress_measures.measures import families_of, measures
@@ -241,8 +242,10 @@ def test_family_with_changed_code_is_measured_at_kept_checkpoints(after, during,
         monkeypatch.setattr(f"progress_measures.cube.{module}.family_fingerprint", lambda family: "changed")
     for run in runs:
         assert measure_run(run, ["losses"], first=run is runs[0]) == ["losses"]
+        assert families_of_other_code(run, ["losses"]) == ["losses"]
     gather("small", "Small", runs)
     cube = open_cube("small").load()
+    assert families_of_other_code(small_runs(**RECIPE)[0], ["losses"]) == [], "it is measured after training"
     assert "missing_epochs" in cube.test_loss.attrs
     np.testing.assert_array_equal(cube.test_loss.sel(epoch=KEPT), after.test_loss.sel(epoch=KEPT))
     assert np.isnan(cube.test_loss.drop_sel(epoch=KEPT)).all()

@@ -320,6 +320,7 @@ def measure(
     if unknown:
         raise UserError(f"no family of measures {', '.join(sorted(unknown))}; available: {', '.join(FAMILIES)}.")
     from progress_measures.cube.extract import measure_run
+    from progress_measures.cube.measured_in_training import families_of_other_code
     from progress_measures.training.machine import set_up
 
     set_up(threads=1)
@@ -338,6 +339,12 @@ def measure(
         print(
             f"{experiment}/{selected_run.name}: measured {', '.join(computed) or 'nothing'}; {current_count} up to date"
         )
+        if changed := families_of_other_code(selected_run, computed):
+            print(
+                f"{experiment}/{selected_run.name}: the code of {', '.join(changed)} has changed since training, so values that "
+                "were measured in training are not used. These measures have values where weights were kept.",
+                file=sys.stderr,
+            )
 
 
 @app.command()

@@ -7,8 +7,9 @@ of each family, so that values computed by older code are not used.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,16 +63,43 @@ def read_measured_in_training(run: Run, families: Sequence[str]) -> dict[str, di
     """
     if run.training.measure != "during":
         return {family: {} for family in families}
-    path = runs_folder(run.experiment) / run.name / NAME
-    remedy = how_to_train_again(run)
-    with damage_reported(path, remedy):
-        dataset = open_store(path)
-        if dataset.attrs["config_hash"] != run.hash:
-            raise UserError(f"{path} was written with settings that differ from those of {run.name} now; {remedy}")
-        fingerprints = json.loads(dataset.attrs["fingerprints"])
+    with _opened(run) as (dataset, fingerprints):
         return {
             family: {m.name: dataset[m.name].values for m in family_measures(family) if m.name in dataset}
             if fingerprints.get(family) == family_fingerprint(family)
             else {}
             for family in families
         }
+
+
+def families_of_other_code(run: Run, families: Sequence[str]) -> list[str]:
+    """Return the families whose values were computed in training by code that has changed since, and are not used.
+
+    Args:
+        run: settings of the run.
+        families: names of families.
+
+    Returns:
+        The names of these families; none if runs are measured after training.
+
+    Raises:
+        UserError: the store is missing or damaged, or belongs to other settings.
+    """
+    if run.training.measure != "during":
+        return []
+    with _opened(run) as (_, fingerprints):
+        return [
+            name for name in families if fingerprints.get(name, family_fingerprint(name)) != family_fingerprint(name)
+        ]
+
+
+@contextlib.contextmanager
+def _opened(run: Run) -> Iterator[tuple[xr.Dataset, dict[str, str]]]:
+    """Yield the store of a run, and the hash of the code of each family that computed its values."""
+    path = runs_folder(run.experiment) / run.name / NAME
+    remedy = how_to_train_again(run)
+    with damage_reported(path, remedy):
+        dataset = open_store(path)
+        if dataset.attrs["config_hash"] != run.hash:
+            raise UserError(f"{path} was written with settings that differ from those of {run.name} now; {remedy}")
+        yield dataset, json.loads(dataset.attrs["fingerprints"])
