@@ -62,6 +62,20 @@ def nyquist_factor(n: int, k: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(2 * k == n, 0.5, 1.0)
 
 
+def cosine_norms(n: int, k: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the norm of cos w_k(a + b - c) over all (a, b, c), for each frequency k.
+
+    Args:
+        n: number of operand values.
+        k: frequencies [frequency].
+
+    Returns:
+        The norms [frequency].
+    """
+    norms: NDArray[np.float64] = np.sqrt(n**3 / 2) / np.sqrt(nyquist_factor(n, k))
+    return norms
+
+
 def component_names(n: int) -> list[str]:
     """Return the names of the rows of the basis: `const`, `cos 1`, `sin 1`, …."""
     return ["const"] + [f"{wave} {k}" for k in frequencies(n) for wave in ("cos", "sin")]

@@ -61,6 +61,20 @@ def lead(late: Epochs, early: Epochs) -> Epochs:
         return late - early
 
 
+def gaps(curve: xr.DataArray, other: xr.DataArray) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return where a curve lacks values that another curve has, and the first epoch at which both have values.
+
+    Args:
+        curve: one curve per run [run, epoch].
+        other: one curve per run [run, epoch], at the same epochs.
+
+    Returns:
+        Whether the curve lacks values [run]; the epoch [run], the first of all if there is none.
+    """
+    known = curve.notnull() & other.notnull()
+    return (other.notnull() & ~known).any("epoch").values, curve.epoch.values[known.argmax("epoch").values]
+
+
 def lead_where_known(
     late: xr.DataArray, early: xr.DataArray, crossing: Callable[[xr.DataArray], NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -81,8 +95,7 @@ def lead_where_known(
     """
     known = late.notnull() & early.notnull()
     late_epoch, early_epoch = crossing(late.where(known)), crossing(early.where(known))
-    has_gaps = (late.notnull() & ~known).any("epoch").values
-    first_known = late.epoch.values[known.argmax("epoch").values]
+    has_gaps, first_known = gaps(early, late)
     is_open = has_gaps & ((late_epoch == early_epoch) | (early_epoch == first_known))
     return late_epoch, early_epoch, np.where(is_open, np.nan, lead(late_epoch, early_epoch))
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 from progress_measures.analysis.pair_maps import W_L_logits
 from progress_measures.analysis.runs import by_run, key_frequencies_of, operand_count
-from progress_measures.fourier import nyquist_factor
+from progress_measures.fourier import cosine_norms
 
 READOUT_VARIABLES = (
     "key_frequency", "readout_product_coefficient", "readout_coefficient", "readout_fraction_explained",
@@ -83,8 +83,7 @@ def cosine_loss(run_cube: xr.Dataset) -> float:
     p, keys = operand_count(run_cube), key_frequencies_of(run_cube)
     # The stored coefficients are for cosines scaled to norm 1 over all (a, b, c). Without this scale, the norm is sqrt(p^3 / 2);
     # at the Nyquist frequency it is sqrt(2) times as large.
-    cosine_norms = np.sqrt(p**3 / 2) / np.sqrt(nyquist_factor(p, keys))
-    amplitudes = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / cosine_norms
+    amplitudes = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / cosine_norms(p, keys)
     # entry x is the logit of the output c with a + b - c = x mod p; the right answer has x = 0
     logits = amplitudes @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
     return float(np.log1p(np.exp(logits[1:] - logits[0]).sum()))

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching
+from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, gaps
 from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.errors import UserError
@@ -59,18 +59,16 @@ def story(cube: xr.Dataset) -> list[str]:
     memorized = first_reaching(cube.history_train_accuracy, 1)
     grokked = first_reaching(cube.history_test_accuracy, GROKKED_ACCURACY)
     accuracy = 100 * at_epochs(cube.history_test_accuracy.rename(history_epoch="epoch"), memorized)
-    known = cube.restricted_loss.notnull()
+    has_gaps, first_known = gaps(cube.restricted_loss, cube.test_loss)
     restricted = first_below(cube.restricted_loss, LOW_LOSS)
-    first_known = cube.epoch.values[known.argmax("epoch").values]
-    has_gaps = bool((cube.test_loss.notnull() & ~known).any())
-    if has_gaps:  # at its first known value, the loss may have been low for long
-        restricted = np.where(restricted == first_known, np.inf, restricted)
+    # at its first known value, the loss may have been low for long
+    restricted = np.where(has_gaps & (restricted == first_known), np.inf, restricted)
     explained = 100 * last_checkpoint(cube.logit_fraction_explained_cosines).values
     lines = {
         "Memorized": f"at epoch {epoch(memorized)}: all training pairs are right, and "
         f"{_range(accuracy, runs, '{:.1f}', ' %')} of the test pairs.",
         "Circuit formation begins": f"at epoch {epoch(cube.memorization_end.values)}: the excluded loss begins to rise; "
-        f"the restricted loss {'is first known to be' if has_gaps else 'falls'} below 1 nat at epoch {epoch(restricted)}.",
+        f"the restricted loss {'is first known to be' if has_gaps.any() else 'falls'} below 1 nat at epoch {epoch(restricted)}.",
         "Grokked": f"at epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss falls below 1 nat at epoch "
         f"{epoch(first_below(cube.history_test_loss, LOW_LOSS))}.",
         "Final algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the sum of squares of "

@@ -85,7 +85,7 @@ def families_of_other_code(run: Run, families: Sequence[str]) -> list[str]:
     Raises:
         UserError: the store is missing or damaged, or belongs to other settings.
     """
-    if run.training.measure != "during":
+    if run.training.measure != "during" or not families:
         return []
     with _opened(run) as (_, fingerprints):
         return [

@@ -21,7 +21,7 @@ from progress_measures.analysis.runs import group_sign, key_frequencies_of, oper
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.rounding import rounded
-from progress_measures.cube.stops import until_stop
+from progress_measures.cube.stops import last_epoch
 from progress_measures.tasks import TASKS
 from progress_measures.tasks.order import Order
 
@@ -197,7 +197,7 @@ def _run(run_cube: xr.Dataset, summary: str) -> dict[str, Any]:
     return {
         "name": str(run_cube.run.values),
         "summary": summary,
-        "last_epoch": int(until_stop(run_cube).epoch[-1]),
+        "last_epoch": last_epoch(run_cube),
         "sign": group_sign(run_cube),
         # number of operand values in the Fourier basis (p for sums, p - 1 for products mod p); 0 without such a basis
         "basis_size": operand_count(run_cube) if "frequency" in run_cube.sizes else 0,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from progress_measures.analysis.select import caveats, select, select_named_run, variables_of_first_run
 from progress_measures.figures.animation import add_note_and_freeze_layout, write_animation
 from progress_measures.figures.interactive_page import write_page
+from progress_measures.figures.plots.style import known_points
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
@@ -70,11 +71,11 @@ def show_known_points(fig: MatplotlibFigure) -> None:
     """
     for line in (line for ax in fig.axes for line in ax.get_lines()):
         y = np.ma.filled(np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)), np.nan)
-        known = np.flatnonzero(np.isfinite(y))
+        known, has_gaps = known_points(y)
         if line.get_marker() not in ("None", None, "", " ") or not known.size:
             continue
         if known.size == 1:
             line.set(marker="o", markersize=4, clip_on=False)
-        elif known.size < known[-1] - known[0] + 1:
+        elif has_gaps:
             line.set_data(np.asarray(line.get_xdata())[known], y[known])
             line.set(marker="o", markersize=2.5, linestyle=":", linewidth=0.8)

@@ -14,7 +14,7 @@ import xarray as xr
 
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.analysis.select import ONLY_RUN, caveats
-from progress_measures.figures.plots.style import PHASE_COLORS
+from progress_measures.figures.plots.style import PHASE_COLORS, known_points
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
@@ -69,9 +69,9 @@ def curve_trace(x: Any, y: Any, name: str, color: str, **properties: Any) -> dic
     """
     style = {"color": color, "width": properties.pop("width", 1.6)}
     x, y = np.asarray(x), np.asarray(y, dtype=float)
-    known = np.flatnonzero(np.isfinite(y))
+    known, has_gaps = known_points(y)
     mode = "lines"
-    if known.size and known.size < known[-1] - known[0] + 1:
+    if has_gaps:
         mode, style["dash"], x, y = "lines+markers", "dot", x[known], y[known]
     return {"type": "scatter", "mode": mode, "x": x.tolist(), "y": y.tolist(), "name": name, "line": style} | properties
 

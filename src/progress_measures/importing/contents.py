@@ -676,23 +676,18 @@ def _losses(
         return None, None, []
     train_losses = _stated_losses(loaded, TRAIN_UPDATES_KEY, train, path)
     test_losses = _stated_losses(loaded, TEST_UPDATES_KEY, test, path)
-    updates = _updates_of_losses(len(train.values), contents.epochs)
-    left_out = [] if train_losses or updates is not None else [_left_out("train", train)]
+    updates, epoch_unknown = _updates_of_losses(len(train.values), contents.epochs), contents.epochs is None
     if train_losses is None and updates is not None:
-        train_losses = Losses(updates, train.values, epoch_unknown=contents.epochs is None)
-    if test.values.size and test_losses is None:
-        interval = max(1, round(len(train.values) / len(test.values)))  # every k-th train loss may have a test loss
-        if updates is None:
-            return train_losses, None, [*left_out, _left_out("test", test)]
-        spacings = set(np.diff(updates).tolist()) or {1}
-        if len(test.values) == len(updates):
-            of_test = updates
-        elif len(spacings) == 1:
-            of_test = updates[0] + np.arange(len(test.values)) * interval * spacings.pop()
-        else:
-            return train_losses, None, [*left_out, _left_out("test", test)]
+        train_losses = Losses(updates, train.values, epoch_unknown)
+    updates_of_test = None if updates is None else _updates_of_fewer_losses(len(test.values), updates)
+    if test.values.size and test_losses is None and updates_of_test is not None:
         delay = int(run_key == "checkpoints")  # the notebooks' key: their test losses are one update later
-        test_losses = Losses(of_test + delay, test.values, epoch_unknown=contents.epochs is None)
+        test_losses = Losses(updates_of_test + delay, test.values, epoch_unknown)
+    left_out = [
+        f"{len(recorded.values)} {split} losses whose numbers of updates are not known"
+        for split, recorded, losses in (("train", train, train_losses), ("test", test, test_losses))
+        if recorded.values.size and losses is None
+    ]
     return train_losses, test_losses, left_out
 
 
@@ -709,9 +704,19 @@ def _updates_of_losses(count: int, epochs: list[int] | None) -> NDArray[np.int64
     return None
 
 
-def _left_out(split: str, losses: _Recorded) -> str:
-    """Return a text that says that losses are left out."""
-    return f"{len(losses.values)} {split} losses whose numbers of updates are not known"
+def _updates_of_fewer_losses(count: int, updates: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the number of updates before each of `count` test losses, or None if it is not known.
+
+    Args:
+        count: number of test losses; every k-th train loss may have one.
+        updates: number of updates before each train loss.
+    """
+    if count == len(updates):
+        return updates
+    spacings = set(np.diff(updates).tolist()) or {1}
+    if not count or len(spacings) > 1:
+        return None
+    return updates[0] + np.arange(count) * max(1, round(len(updates) / count)) * spacings.pop()
 
 
 def _stated_losses(loaded: Mapping[str, Any], name: str, losses: _Recorded, path: Path) -> Losses | None:

@@ -52,8 +52,7 @@ def cosine_coefficient(checkpoint: Checkpoint) -> Array:
     p = checkpoint.context.n
     line, output = np.indices((p, p))  # line: a + b
     sums = np.bincount(((line - output) % p).ravel(), checkpoint.group_outputs(_line_sums(checkpoint)).ravel(), p)
-    cosine_norms = np.sqrt(p**3 / 2) / np.sqrt(fourier.nyquist_factor(p, fourier.frequencies(p)))
-    return np.fft.rfft(sums)[1:].real / cosine_norms
+    return np.fft.rfft(sums)[1:].real / fourier.cosine_norms(p, fourier.frequencies(p))
 
 
 @measure(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.measures.last_position import embedding_at_equals
 from progress_measures.measures.numerics import cached_per_checkpoint
 from progress_measures.measures.registry import measure
 
@@ -38,12 +39,12 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
     """
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
-    embedding_at_equals = w["W_E"][-1] + w["W_pos"][2]
+    at_equals = embedding_at_equals(checkpoint)
     # letters: x token or position, h head, e dimension of the head, d and f dimensions of the residual stream, n neuron
-    query = np.einsum("d,hde->he", embedding_at_equals, heads["W_Q"])
+    query = np.einsum("d,hde->he", at_equals, heads["W_Q"])
     key = np.einsum("he,hde->hd", query, heads["W_K"]) / np.sqrt(heads["W_Q"].shape[-1])
     W_OV_in = np.einsum("hde,hef,fn->hdn", heads["W_V"], heads["W_O"], w["W_in"][0], optimize=True)
-    offset = embedding_at_equals @ w["W_in"][0] + (w["b_in"][0] if "b_in" in w else 0)
+    offset = at_equals @ w["W_in"][0] + (w["b_in"][0] if "b_in" in w else 0)
     scores = {name: np.einsum("hd,xd->hx", key, w[name]) for name in ("W_E", "W_pos")}
     contributions = {name: np.einsum("xd,hdn->hxn", w[name], W_OV_in, optimize=True) for name in ("W_E", "W_pos")}
     return scores, contributions, offset

@@ -108,12 +108,7 @@ class _Evaluator:
                 (if_true, true_defined), (if_false, false_defined) = self.compute(body), self.compute(otherwise)
                 value = np.where(condition, if_true, if_false)
                 return value, x_defined & y_defined & np.where(condition, true_defined, false_defined)
-        raise self._not_allowed(node)
-
-    @staticmethod
-    def _not_allowed(node: ast.expr) -> ExpressionError:
-        """Return the error for a node that is not allowed."""
-        return ExpressionError(
+        raise ExpressionError(
             f"{ast.unparse(node)!r:.80} is not allowed: use a, b, integers, + - * / ^ with a fixed exponent up to "
             f"{MAX_EXPONENT}, parentheses, and `x if y < z else w`"
         )

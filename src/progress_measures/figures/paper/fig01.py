@@ -52,7 +52,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     a, b = round(A * p), round(B * p)
     answer, operation = (a + sign * b) % p, "+" if sign > 0 else "-"
     # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c)
-    norms = np.sqrt(p**3 / 2 / fourier.nyquist_factor(p, np.array(keys)))
+    norms = fourier.cosine_norms(p, np.array(keys))
     amplitudes = last_checkpoint(run_cube.cosine_coefficient).sel(frequency=keys).values / norms
     strongest = keys[int(amplitudes.argmax())]
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.6))

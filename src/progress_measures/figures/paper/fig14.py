@@ -47,7 +47,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         no_key_frequencies(ax, run)
         return
     # `cosine_coefficient` is for cosines of norm 1 over all (a, b, c)
-    norms = np.sqrt(p**3 / 2 / fourier.nyquist_factor(p, np.array(list(colors))))
+    norms = fourier.cosine_norms(p, np.array(list(colors)))
     for (k, color), norm in zip(colors.items(), norms, strict=True):
         ax.plot(
             run_cube.epoch,

@@ -234,6 +234,12 @@ def component_bars(ax: Axes, values: NDArray[np.floating], colors: dict[int, str
         ax.axhline(0, color="#555555", lw=0.5)
 
 
+def known_points(values: NDArray[np.floating]) -> tuple[NDArray[np.int64], bool]:
+    """Return the indices of the finite values of a curve, and whether other values lie between them."""
+    known = np.flatnonzero(np.isfinite(values))
+    return known, bool(known.size) and known.size < known[-1] - known[0] + 1
+
+
 def runs_after_first(cube: xr.Dataset) -> list[str]:
     """Return the names of the experiment's second to fifth run, or of as many as the cube has.
 
